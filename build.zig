@@ -1,0 +1,105 @@
+//! Builds the engine: one shared library, its fault-injection twin, and the Zig tests.
+//!
+//!   zig build                      zig-out/lib/libaerostore.so
+//!   zig build -Dfault=true         also libaerostore-fault.so there, with kill points compiled in
+//!   zig build test                 every test reachable from zig/engine.zig
+//!   zig build test -Dtest-filter=wal
+//!   zig build check                compiles everything, installs nothing (for editors)
+//!   zig build fmt                  `zig fmt --check` over zig/ and build.zig
+//!
+//! The processor defaults to x86_64_v2 on x86-64, Bun's own floor; `-Dcpu=native` to see what more
+//! is worth. The library links no libc, so one file loads under glibc and musl.
+
+const std = @import("std");
+
+pub fn build(b: *std.Build) void {
+    const target = b.standardTargetOptions(.{ .default_target = .{
+        .cpu_model = if (@import("builtin").cpu.arch == .x86_64)
+            .{ .explicit = &std.Target.x86.cpu.x86_64_v2 }
+        else
+            .baseline,
+    } });
+    const chosen_optimize = b.option(
+        std.builtin.OptimizeMode,
+        "optimize",
+        "Optimization mode (default ReleaseSafe for the library, Debug for the tests)",
+    );
+    const optimize = chosen_optimize orelse .ReleaseSafe;
+    const fault = b.option(bool, "fault", "Also build the fault-injection library") orelse false;
+    const test_filters = b.option(
+        []const []const u8,
+        "test-filter",
+        "Run only the tests whose name contains this (repeatable)",
+    ) orelse &.{};
+    const test_root = b.option(
+        []const u8,
+        "test-root",
+        "Root file of the tests, inside zig/ (default zig/engine.zig)",
+    ) orelse "zig/engine.zig";
+
+    const library = addLibrary(b, "aerostore", target, optimize, .{});
+    b.installArtifact(library);
+
+    const fault_library = addLibrary(b, "aerostore-fault", target, optimize, .{ .fault = true });
+    if (fault) b.installArtifact(fault_library);
+
+    const tests = b.addTest(.{
+        .name = "engine-test",
+        .root_module = createModule(b, test_root, target, chosen_optimize orelse .Debug, .{
+            .fault = true,
+            .scheduler = true,
+        }),
+        .filters = test_filters,
+    });
+    const test_step = b.step("test", "Run the Zig tests");
+    test_step.dependOn(&b.addRunArtifact(tests).step);
+
+    const fmt_step = b.step("fmt", "Check the formatting of the Zig sources");
+    fmt_step.dependOn(&b.addFmt(.{ .paths = &.{ "zig", "build.zig" }, .check = true }).step);
+
+    const check_step = b.step("check", "Compile the libraries and the tests, install nothing");
+    check_step.dependOn(&library.step);
+    check_step.dependOn(&fault_library.step);
+    check_step.dependOn(&tests.step);
+}
+
+/// What the sources see as `@import("build_options")`.
+const Options = struct {
+    /// Kill points that a crash test can arm by name.
+    fault: bool = false,
+    /// Every shared atomic step is a switch point of the deterministic scheduler.
+    scheduler: bool = false,
+};
+
+fn addLibrary(
+    b: *std.Build,
+    name: []const u8,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+    options: Options,
+) *std.Build.Step.Compile {
+    return b.addLibrary(.{
+        .name = name,
+        .linkage = .dynamic,
+        .root_module = createModule(b, "zig/abi.zig", target, optimize, options),
+    });
+}
+
+fn createModule(
+    b: *std.Build,
+    root: []const u8,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+    options: Options,
+) *std.Build.Module {
+    const module = b.createModule(.{
+        .root_source_file = b.path(root),
+        .target = target,
+        .optimize = optimize,
+    });
+    const build_options = b.addOptions();
+    build_options.addOption(bool, "fault", options.fault);
+    build_options.addOption(bool, "scheduler", options.scheduler);
+    module.addOptions("build_options", build_options);
+    return module;
+}
