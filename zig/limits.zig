@@ -1,0 +1,58 @@
+//! Every limit of the engine, with the relations between them.
+
+/// Offsets in shared memory are counted in units of this many bytes, so a `u32` reaches 32 GiB.
+pub const offset_unit = 8;
+pub const segment_size_max: u64 = (1 << 32) * offset_unit;
+pub const segment_size_min: u64 = 4 << 20;
+
+/// Shared words that different sessions write lie this far apart (two lines: adjacent-line prefetch).
+pub const cache_line_size = 128;
+
+/// The arena hands out memory in pages; `fallocate` reserves it an extent at a time.
+pub const page_size = 16 * 1024;
+pub const extent_size = 1 << 20;
+
+pub const session_count_default = 256;
+pub const session_count_max = 4096;
+/// Ring cells; at least four per session, so that P5's slack leaves room (P5).
+pub const cell_count_default = 1 << 15;
+pub const cell_count_min = 1 << 10;
+
+pub const table_count_max = 256;
+pub const column_count_max = 65;
+pub const index_count_max = 64;
+pub const image_size_max = 16 * 1024;
+pub const key_size_max = 257;
+/// Index keys: strings and bytes of an indexed column are at most this long.
+pub const index_key_words_max = 33;
+
+pub const skiplist_height_max = 14;
+/// A walk over a chain that should be short is corrupt when it is longer than this.
+pub const chain_steps_max: u64 = 1 << 26;
+/// The newest-to-oldest versions of one row that a snapshot may have to walk.
+pub const version_steps_max: u64 = 1 << 24;
+
+pub const log_buffer_size = 64 * 1024;
+/// How long others wait for a numbered commit before they abort it (P17).
+pub const numbered_wait_ns = 10_000;
+/// How long others wait for an older open commit before they abort it (P17).
+pub const open_wait_ns = 4_000_000;
+/// How long others wait for a younger open commit before they abort it (P17).
+pub const young_wait_ns = 20_000;
+
+pub const io_result_size = 512;
+pub const io_input_size = 32 * 1024;
+pub const io_output_size = 64 * 1024;
+pub const io_size = io_result_size + io_input_size + io_output_size;
+
+comptime {
+    const assert = @import("std").debug.assert;
+    assert(extent_size % page_size == 0);
+    assert(segment_size_min % extent_size == 0);
+    assert(cell_count_min & (cell_count_min - 1) == 0);
+    assert(cell_count_default >= session_count_default * 4);
+    assert(session_count_max <= 1 << 12);
+    assert(image_size_max < io_input_size);
+    assert(log_buffer_size % page_size == 0);
+    assert(io_size % 4096 == 512);
+}

@@ -1,0 +1,226 @@
+//! The only system calls of the engine: mapping, locks, futexes, clocks, files by descriptor.
+//!
+//! **Concurrency**: open-file-description locks belong to the descriptor, vanish with its owner however that
+//! dies, and are not fooled by reused process numbers or process namespaces.
+const std = @import("std");
+const linux = std.os.linux;
+
+pub const Error = error{
+    NotFound,
+    Exists,
+    Permission,
+    NoSpace,
+    NotRegular,
+    Busy,
+    IoError,
+};
+
+pub const Fd = i32;
+
+fn check(rc: usize) Error!usize {
+    return switch (linux.errno(rc)) {
+        .SUCCESS => rc,
+        .NOENT, .NOTDIR => error.NotFound,
+        .EXIST => error.Exists,
+        .ACCES, .PERM, .ROFS => error.Permission,
+        .NOSPC, .DQUOT, .FBIG => error.NoSpace,
+        .LOOP, .ISDIR => error.NotRegular,
+        .AGAIN, .INTR => error.Busy,
+        else => error.IoError,
+    };
+}
+
+pub const OpenOptions = struct {
+    create: bool = false,
+    exclusive: bool = false,
+};
+
+/// Opens a regular file for reading and writing; never follows a symbolic link. Mode 0600 when created.
+pub fn open(path: [:0]const u8, options: OpenOptions) Error!Fd {
+    const flags: linux.O = .{
+        .ACCMODE = .RDWR,
+        .CLOEXEC = true,
+        .NOFOLLOW = true,
+        .CREAT = options.create,
+        .EXCL = options.exclusive,
+    };
+    while (true) {
+        const rc = linux.openat(linux.AT.FDCWD, path.ptr, flags, 0o600);
+        if (linux.errno(rc) == .INTR) continue;
+        return @intCast(try check(rc));
+    }
+}
+
+pub fn close(fd: Fd) void {
+    _ = linux.close(fd);
+}
+
+pub const Stat = struct { size: u64, uid: u32, mode: u32, regular: bool, device: u64, inode: u64 };
+
+pub fn stat(fd: Fd) Error!Stat {
+    var out: linux.Statx = undefined;
+    _ = try check(linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .TYPE = true, .MODE = true, .UID = true, .SIZE = true, .INO = true }, &out));
+    return .{
+        .size = out.size,
+        .uid = out.uid,
+        .mode = out.mode & 0o7777,
+        .regular = out.mode & linux.S.IFMT == linux.S.IFREG,
+        .device = @as(u64, out.dev_major) << 32 | out.dev_minor,
+        .inode = out.ino,
+    };
+}
+
+pub fn effectiveUser() u32 {
+    return linux.geteuid();
+}
+
+pub fn setSize(fd: Fd, size: u64) Error!void {
+    _ = try check(linux.ftruncate(fd, @intCast(size)));
+}
+
+/// Makes `[offset, offset + size)` exist for certain; the only protection against SIGBUS on a full tmpfs.
+pub fn reserve(fd: Fd, offset: u64, size: u64) Error!void {
+    while (true) {
+        const rc = linux.fallocate(fd, 0, @intCast(offset), @intCast(size));
+        if (linux.errno(rc) == .INTR) continue;
+        _ = try check(rc);
+        return;
+    }
+}
+
+pub fn mapShared(fd: Fd, size: u64) Error![]align(4096) u8 {
+    const prot: linux.PROT = .{ .READ = true, .WRITE = true };
+    const rc = linux.mmap(null, size, prot, .{ .TYPE = .SHARED, .NORESERVE = true }, fd, 0);
+    _ = try check(rc);
+    const base: [*]align(4096) u8 = @ptrFromInt(rc);
+    return base[0..size];
+}
+
+pub fn mapPrivate(size: u64) Error![]align(4096) u8 {
+    const prot: linux.PROT = .{ .READ = true, .WRITE = true };
+    const flags: linux.MAP = .{ .TYPE = .PRIVATE, .ANONYMOUS = true, .NORESERVE = true };
+    const rc = linux.mmap(null, size, prot, flags, -1, 0);
+    _ = try check(rc);
+    const base: [*]align(4096) u8 = @ptrFromInt(rc);
+    return base[0..size];
+}
+
+pub fn unmap(memory: []align(4096) u8) void {
+    _ = linux.munmap(memory.ptr, memory.len);
+}
+
+pub fn rename(from: [:0]const u8, to: [:0]const u8) Error!void {
+    _ = try check(linux.rename(from.ptr, to.ptr));
+}
+
+pub fn unlink(path: [:0]const u8) Error!void {
+    _ = try check(linux.unlink(path.ptr));
+}
+
+const Flock = extern struct { type: i16, whence: i16, start: i64, len: i64, pid: i32 };
+const F_OFD_GETLK = 36;
+const F_OFD_SETLK = 37;
+const lock_write: i16 = 1;
+const lock_none: i16 = 2;
+
+/// Takes the byte if nobody holds it; false when somebody does.
+pub fn lockByte(fd: Fd, byte: u64) Error!bool {
+    var lock: Flock = .{ .type = lock_write, .whence = 0, .start = @intCast(byte), .len = 1, .pid = 0 };
+    const rc = linux.fcntl(fd, F_OFD_SETLK, @intFromPtr(&lock));
+    return switch (linux.errno(rc)) {
+        .SUCCESS => true,
+        .AGAIN, .ACCES => false,
+        else => error.IoError,
+    };
+}
+
+pub fn unlockByte(fd: Fd, byte: u64) void {
+    var lock: Flock = .{ .type = lock_none, .whence = 0, .start = @intCast(byte), .len = 1, .pid = 0 };
+    _ = linux.fcntl(fd, F_OFD_SETLK, @intFromPtr(&lock));
+}
+
+/// True when another open file description holds the byte: its owner is alive. A failing probe counts as
+/// alive, since repairing a living session would be worse than waiting.
+pub fn byteHeld(fd: Fd, byte: u64) bool {
+    var lock: Flock = .{ .type = lock_write, .whence = 0, .start = @intCast(byte), .len = 1, .pid = 0 };
+    const rc = linux.fcntl(fd, F_OFD_GETLK, @intFromPtr(&lock));
+    if (linux.errno(rc) != .SUCCESS) return true;
+    return lock.type != lock_none;
+}
+
+pub fn processId() u32 {
+    return @intCast(linux.getpid());
+}
+
+pub fn monotonicNs() u64 {
+    return clock(.MONOTONIC);
+}
+
+pub fn realtimeMs() u64 {
+    return clock(.REALTIME) / 1_000_000;
+}
+
+fn clock(id: linux.clockid_t) u64 {
+    var ts: linux.timespec = undefined;
+    _ = linux.clock_gettime(id, &ts);
+    return @as(u64, @intCast(ts.sec)) * 1_000_000_000 + @as(u64, @intCast(ts.nsec));
+}
+
+pub fn sleepNs(ns: u64) void {
+    const request: linux.timespec = .{
+        .sec = @intCast(ns / 1_000_000_000),
+        .nsec = @intCast(ns % 1_000_000_000),
+    };
+    _ = linux.nanosleep(&request, null);
+}
+
+pub fn yieldThread() void {
+    _ = linux.syscall0(.sched_yield);
+}
+
+/// Sleeps while `*word == expected`, at most `timeout_ns`; works across processes.
+pub fn futexWait(word: *const u32, expected: u32, timeout_ns: u64) void {
+    const timeout: linux.timespec = .{
+        .sec = @intCast(timeout_ns / 1_000_000_000),
+        .nsec = @intCast(timeout_ns % 1_000_000_000),
+    };
+    const wait_operation = 0;
+    _ = linux.syscall4(.futex, @intFromPtr(word), wait_operation, expected, @intFromPtr(&timeout));
+}
+
+pub fn futexWake(word: *const u32, count: u32) void {
+    const wake_operation = 1;
+    _ = linux.syscall3(.futex, @intFromPtr(word), wake_operation, count);
+}
+
+pub fn randomBytes(out: []u8) void {
+    var filled: usize = 0;
+    while (filled < out.len) {
+        const rc = linux.getrandom(out.ptr + filled, out.len - filled, 0);
+        if (linux.errno(rc) != .SUCCESS) continue;
+        filled += rc;
+    }
+}
+
+pub fn killSelf() noreturn {
+    _ = linux.kill(linux.getpid(), .KILL);
+    while (true) sleepNs(1_000_000_000);
+}
+
+test "os: a byte is held by one open file description at a time" {
+    const path = "/dev/shm/aerostore-os-test.lock";
+    const a = try open(path, .{ .create = true });
+    defer close(a);
+    defer unlink(path) catch {};
+
+    const b = try open(path, .{});
+    try std.testing.expect(try lockByte(a, 7));
+    try std.testing.expect(!try lockByte(b, 7));
+    try std.testing.expect(byteHeld(b, 7));
+    try std.testing.expect(!byteHeld(b, 8));
+    close(b);
+    unlockByte(a, 7);
+    const c = try open(path, .{});
+    defer close(c);
+    try std.testing.expect(try lockByte(c, 7));
+}

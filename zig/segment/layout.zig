@@ -1,0 +1,501 @@
+//! What lies where in a segment: the extern structs of the shared format.
+//!
+//! **Invariants**: `Header.magic == magic`; regions lie in the order of `Geometry`, aligned to the page, without
+//! overlap; the first block of `Header` (up to `tail`) never changes after the segment is published, except
+//! `clean_shutdown`.
+//!
+//! **Concurrency**: each mutable word of the header has a pair of cache lines of its own. Who writes what stands
+//! at the field.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const classes = @import("classes.zig");
+const Word = @import("word.zig").Word;
+const Ref = @import("rel_ptr.zig").Ref;
+
+pub const magic: u32 = 0xAEB0_B007;
+pub const format_version: u32 = 1;
+
+/// Where the regions lie; a pure function of the sizes asked for.
+pub const Geometry = extern struct {
+    size: u64,
+    session_count: u32,
+    cell_count: u32,
+    latch_count: u32,
+    outcome_count: u32,
+    page_count: u32,
+    extent_count: u32,
+    sessions_offset: u64,
+    cells_offset: u64,
+    latches_offset: u64,
+    outcomes_offset: u64,
+    catalog_offset: u64,
+    pages_offset: u64,
+    extents_offset: u64,
+    arena_offset: u64,
+
+    pub const Options = struct { size: u64, session_count: u32, cell_count: u32 };
+
+    pub fn init(options: Options) ?Geometry {
+        if (options.size < limits.segment_size_min or options.size > limits.segment_size_max) return null;
+        if (options.size % limits.extent_size != 0) return null;
+        if (options.session_count < 2 or options.session_count > limits.session_count_max) return null;
+        if (!std.math.isPowerOfTwo(options.cell_count)) return null;
+        if (options.cell_count < limits.cell_count_min) return null;
+        if (options.cell_count < options.session_count * 4) return null;
+
+        var geometry = std.mem.zeroes(Geometry);
+        geometry.size = options.size;
+        geometry.session_count = options.session_count;
+        geometry.cell_count = options.cell_count;
+        geometry.latch_count = 4096;
+        geometry.outcome_count = std.math.floorPowerOfTwo(u32, @intCast(@min(options.size / 512, 1 << 20)));
+        geometry.extent_count = @intCast(options.size / limits.extent_size);
+        geometry.page_count = @intCast(options.size / limits.page_size);
+        var end: u64 = limits.page_size;
+        geometry.sessions_offset = region(&end, @as(u64, options.session_count) * @sizeOf(SessionSlot));
+        geometry.cells_offset = region(&end, @as(u64, options.cell_count) * 8);
+        geometry.latches_offset = region(&end, @as(u64, geometry.latch_count) * 8);
+        geometry.outcomes_offset = region(&end, @as(u64, geometry.outcome_count) * @sizeOf(Outcome));
+        geometry.catalog_offset = region(&end, limits.table_count_max * 8);
+        geometry.pages_offset = region(&end, @as(u64, geometry.page_count) * 8);
+        geometry.extents_offset = region(&end, @as(u64, geometry.extent_count) * 4);
+        geometry.arena_offset = end;
+        if (end + 16 * limits.page_size > options.size) return null;
+        return geometry;
+    }
+
+    fn region(end: *u64, size: u64) u64 {
+        const start = end.*;
+        end.* = std.mem.alignForward(u64, start + size, limits.page_size);
+        return start;
+    }
+};
+
+pub const Header = extern struct {
+    magic: u32,
+    format_version: u32,
+    /// Hash of the layout description: another build's structures do not attach.
+    fingerprint: u64,
+    database_id: [16]u8,
+    boot_id: [16]u8,
+    boot_generation: u64,
+    created_ms: u64,
+    first_csn: u64,
+    geometry: Geometry,
+    /// CRC-free sum of everything above, so that a flipped bit is seen at attach.
+    checksum: u64,
+    /// 1 after the last session closed in order; written by sessions opening and closing.
+    clean_shutdown: Word(u32),
+    reserved: u32,
+
+    /// The next CSN (P5). Written by every commit.
+    tail: Word(u64) align(limits.cache_line_size),
+    /// `{ epoch: 16, csn: 48 }`: first CSN not yet taken by the WAL writer (P5, P25).
+    drained: Word(u64) align(limits.cache_line_size),
+    /// Everything below is on disk; written by the WAL writer.
+    durable: Word(u64),
+    /// Futex: raised whenever `durable` moves.
+    durable_signal: Word(u32),
+    /// Sessions that sleep on `durable_signal`.
+    durable_waiters: Word(u32),
+    /// Futex: raised by committers that want the writer to run now.
+    writer_signal: Word(u32),
+    writer_sleeping: Word(u32),
+    /// Non-zero: an error number that poisoned the log.
+    log_poisoned: Word(u32),
+    /// Session index + 1 of the WAL writer, 0 none.
+    writer_session: Word(u32),
+    /// Some recent horizon (P6): it may be old, never too new.
+    horizon: Word(u64) align(limits.cache_line_size),
+    /// Highest session slot ever used, plus one.
+    session_limit: Word(u32) align(limits.cache_line_size),
+    table_count: Word(u32),
+    /// Raised by every change of the catalog.
+    catalog_version: Word(u32),
+    page_hint: Word(u32),
+    pages_used: Word(u64),
+    outcome_next: Word(u64),
+    /// Configuration, shared by all sessions.
+    synchronous_commit: Word(u32) align(limits.cache_line_size),
+    flush_interval_ms: Word(u32),
+    checkpoint_interval_secs: Word(u32),
+    snapshot_age_limit_ms: Word(u32),
+    log_size_limit_mb: Word(u32),
+    log_enabled: Word(u32),
+    checkpoint_csn: Word(u64),
+    checkpoint_count: Word(u64),
+    checkpoint_rows: Word(u64),
+    tail_reserved: [64]u8,
+
+    pub fn computeChecksum(header: *const Header) u64 {
+        const bytes: [*]const u8 = @ptrCast(header);
+        return std.hash.Wyhash.hash(0x41455253, bytes[0..@offsetOf(Header, "checksum")]);
+    }
+};
+
+/// What a session's commit is doing (P3).
+pub const Phase = enum(u2) { open = 0, numbered = 1, aborted = 2, final = 3 };
+
+/// `SessionSlot.state` (P3).
+pub const State = packed struct(u64) {
+    phase: Phase,
+    sequence: u51,
+    reserved: u11 = 0,
+
+    pub fn raw(state: State) u64 {
+        return @bitCast(state);
+    }
+
+    pub fn of(word: u64) State {
+        return @bitCast(word);
+    }
+
+    pub fn with(state: State, phase: Phase) State {
+        return .{ .phase = phase, .sequence = state.sequence };
+    }
+};
+
+pub const pin_none: u64 = std.math.maxInt(u64);
+/// Set by whoever revokes a pin that is older than the limit (P29).
+pub const pin_revoked: u64 = std.math.maxInt(u64) - 1;
+
+/// A free list of one class in one session.
+pub const FreeList = extern struct {
+    head: Word(u32),
+    count: Word(u32),
+    /// The unused rest of the newest span.
+    bump: Word(u32),
+    bump_end: Word(u32),
+};
+
+/// A record in somebody's hand, with its class, in one word.
+pub const Held = packed struct(u64) {
+    ref: Ref,
+    class: u32,
+
+    pub fn raw(held: Held) u64 {
+        return @bitCast(held);
+    }
+
+    pub fn of(word: u64) Held {
+        return @bitCast(word);
+    }
+};
+
+/// Counters of one session; it alone writes them.
+pub const Counters = extern struct {
+    commits: u64 = 0,
+    aborts: u64 = 0,
+    conflicts_row: u64 = 0,
+    conflicts_absent: u64 = 0,
+    conflicts_search: u64 = 0,
+    retries: u64 = 0,
+    escalations: u64 = 0,
+    helps: u64 = 0,
+    wounds: u64 = 0,
+    wounded: u64 = 0,
+    waits: u64 = 0,
+    reads: u64 = 0,
+    searches: u64 = 0,
+    rows_examined: u64 = 0,
+    rows_returned: u64 = 0,
+    versions_reclaimed: u64 = 0,
+    entries_reclaimed: u64 = 0,
+    log_bytes: u64 = 0,
+    log_waits: u64 = 0,
+    repairs: u64 = 0,
+};
+
+/// One write of a commit in progress (P3).
+pub const Intent = extern struct {
+    version: Ref,
+    slot: Ref,
+    base: Ref,
+    /// `IntentFlags`
+    flags: u32,
+
+    /// The slot was taken for this write and is not in the map yet, or is new in it.
+    pub const flag_new_slot = 1;
+};
+
+/// A slot of the process array and everything its session owns (P3).
+///
+/// **Concurrency**: `pin` is written by the owner (and revoked by others); `state` by the owner and by whoever
+/// aborts or finishes it; the block from `free` on only by the owner, or by the repairer of a dead owner, who
+/// holds the owner's liveness byte.
+pub const SessionSlot = extern struct {
+    pin: Word(u64) align(limits.cache_line_size),
+    /// Raised by every open of the slot.
+    generation: Word(u64),
+    /// 1 while a session is attached (also of a dead one until its repair).
+    attached: Word(u32),
+    pid: u32,
+    opened_ms: u64,
+    start_time: u64,
+    /// When the oldest snapshot was taken, monotonic ms.
+    pinned_ms: Word(u64),
+    /// 1 while the pin protects a commit, which cannot be revoked (P29).
+    committing: Word(u32),
+    kind: u32,
+
+    state: Word(u64) align(limits.cache_line_size),
+    csn: Word(u64),
+    age: Word(u64),
+    /// Outcome table entry that this commit decides, plus one; 0 none.
+    token: Word(u64),
+    /// How many intents are valid.
+    intent_count: Word(u32),
+    /// First page of intents.
+    intent_page: Word(u32),
+    /// `retire_added` when stamping or unlinking began, plus one; 0 not begun. With it a repairer knows how
+    /// many of the retirements of this commit are done.
+    finish_start: Word(u64),
+    /// Records taken from a free list and not yet reachable: `Held`.
+    held_version: Word(u64),
+    held_slot: Word(u64),
+    held_entry: Word(u64),
+    /// The entry that this session is about to close or has closed (P23).
+    vacuum_entry: Word(u64),
+
+    /// The session's log buffer: positions count bytes for ever, modulo its size.
+    log_buffer: Ref align(limits.cache_line_size),
+    log_size: u32,
+    log_head: Word(u64),
+    /// Raised by the WAL writer as it takes records.
+    log_taken: Word(u64),
+
+    /// Retired records, oldest first: pages of `RetiredPage`.
+    retire_head_page: Word(u32) align(limits.cache_line_size),
+    retire_tail_page: Word(u32),
+    retire_taken: Word(u64),
+    retire_added: Word(u64),
+    /// Session index + 1 of who vacuums this queue, 0 none.
+    retire_latch: Word(u32),
+    reserved: u32,
+    /// Held while a retired record moves to a free list: `Held`.
+    reclaim_held: Word(u64),
+
+    counters: Counters align(limits.cache_line_size),
+    free: [classes.count]FreeList align(limits.cache_line_size),
+};
+
+/// One entry of a session's retire queue.
+pub const Retired = extern struct {
+    /// `{ kind: 8, csn: 56 }`: reusable when the horizon has passed the CSN (P27).
+    stamp: u64,
+    a: Ref,
+    b: u32,
+
+    pub const Kind = enum(u8) { version = 1, slot_candidate = 2, slot = 3, entry = 4, _ };
+
+    pub fn init(retired_kind: Kind, csn: u64, a: Ref, b: u32) Retired {
+        return .{ .stamp = @as(u64, @intFromEnum(retired_kind)) << 56 | csn, .a = a, .b = b };
+    }
+
+    pub fn kind(retired: Retired) Kind {
+        return @enumFromInt(@as(u8, @truncate(retired.stamp >> 56)));
+    }
+
+    pub fn csnOf(retired: Retired) u64 {
+        return retired.stamp & ((1 << 56) - 1);
+    }
+};
+
+pub const retired_per_page = limits.page_size / @sizeOf(Retired) - 1;
+
+pub const RetiredPage = extern struct {
+    next: Word(u32),
+    reserved: [3]u32,
+    entries: [retired_per_page]Retired,
+};
+
+pub const intents_per_page = limits.page_size / @sizeOf(Intent) - 1;
+
+pub const IntentPage = extern struct {
+    next: Word(u32),
+    reserved: [3]u32,
+    entries: [intents_per_page]Intent,
+};
+
+/// What became of a commit whose token was asked for.
+pub const Outcome = extern struct {
+    /// `{ token number: 62, OutcomeState: 2 }`
+    word: Word(u64),
+    /// `{ session: 12, generation: 52 }` of the owner.
+    owner: Word(u64),
+};
+
+pub const OutcomeState = enum(u2) { unknown = 0, pending = 1, committed = 2, aborted = 3 };
+
+/// One word of the page table: who has the page.
+pub const PageState = packed struct(u64) {
+    state: State_,
+    kind: classes.PageKind,
+    session: u16,
+    /// Pages in the span, on its first page.
+    span: u32,
+    reserved: u8 = 0,
+
+    pub const State_ = enum(u3) { free = 0, claimed = 1, used = 2, tail = 3, _ };
+
+    pub fn raw(page: PageState) u64 {
+        return @bitCast(page);
+    }
+
+    pub fn of(word: u64) PageState {
+        return @bitCast(word);
+    }
+};
+
+/// A row (P1): where its newest version is. Buckets of the primary-key map are row slots, too.
+pub const RowSlot = extern struct {
+    /// `Link` to the newest version, or `closed_ref`.
+    head: Word(u64),
+    /// `Link` to the next slot of the map.
+    next: Word(u64),
+    /// Split-order key: bit-reversed hash, lowest bit set for rows, clear for buckets.
+    order: Word(u32),
+    /// Free list link while free.
+    free_next: Ref,
+};
+
+/// `RowSlot.head` of a slot that is being taken out of the map (P1).
+pub const closed_ref: Ref = 1;
+
+/// A version of a row (P2). The image follows.
+pub const Version = extern struct {
+    mark: Word(u64),
+    /// Older version, or the free list link while free.
+    older: Word(u32),
+    /// `{ table: 16, reserved: 15, tombstone: 1 }`
+    flags: u32,
+
+    pub const tombstone_flag: u32 = 1 << 31;
+
+    pub fn image(version: *Version) [*]align(8) u8 {
+        const bytes: [*]align(8) u8 = @ptrCast(version);
+        return bytes + @sizeOf(Version);
+    }
+
+    pub fn table(version: *const Version) u32 {
+        return version.flags & 0xFFFF;
+    }
+
+    pub fn isTombstone(version: *const Version) bool {
+        return version.flags & tombstone_flag != 0;
+    }
+};
+
+/// `Version.mark` (P2).
+pub const Mark = union(enum) {
+    free,
+    pending: struct { session: u32, sequence: u64 },
+    csn: u64,
+
+    const pending_bit: u64 = 1 << 63;
+
+    pub fn of(word: u64) Mark {
+        if (word == 0) return .free;
+        if (word & pending_bit == 0) return .{ .csn = word };
+        return .{ .pending = .{
+            .session = @intCast(word >> 51 & 0xFFF),
+            .sequence = word & ((1 << 51) - 1),
+        } };
+    }
+
+    pub fn pendingWord(session: u32, sequence: u64) u64 {
+        return pending_bit | @as(u64, session) << 51 | sequence;
+    }
+};
+
+/// A skiplist entry (P22): links by height, then the key words follow.
+pub const Entry = extern struct {
+    /// `EntryState`
+    state: Word(u32),
+    /// The row, or the free list link while free.
+    slot: Word(u32),
+
+    pub fn links(entry: *Entry) [*]Word(u64) {
+        const bytes: [*]align(8) u8 = @ptrCast(@alignCast(entry));
+        return @ptrCast(bytes + @sizeOf(Entry));
+    }
+};
+
+pub const EntryState = packed struct(u32) {
+    height: u4,
+    closed: bool,
+    /// Raised by touching (P22); once closed, the session that closed it and will retire it.
+    tag: u27,
+
+    pub fn raw(state: EntryState) u32 {
+        return @bitCast(state);
+    }
+
+    pub fn of(word: u32) EntryState {
+        return @bitCast(word);
+    }
+};
+
+pub const IndexStatus = enum(u32) { none = 0, building = 1, ready = 2, _ };
+
+pub const Index = extern struct {
+    status: Word(u32),
+    key_words: u32,
+    /// An entry of full height before all others.
+    head: Ref,
+    unique: u32,
+    /// Readable for snapshots at or above this CSN (P24).
+    ready_csn: Word(u64),
+    /// The entry that was last appended: a hint (monotonic keys).
+    tail_hint: Word(u32),
+    reserved: u32,
+    entry_count: Word(i64),
+};
+
+pub const bucket_levels_max = 20;
+
+/// One table; has a span of pages of its own. The schema bytes follow.
+pub const Table = extern struct {
+    id: u32,
+    status: Word(u32),
+    schema_size: u32,
+    image_size: u32,
+    version_class: u32,
+    column_count: u32,
+    created_csn: u64,
+    schema_checksum: u64,
+    row_count: Word(i64) align(limits.cache_line_size),
+    bucket_count: Word(u32),
+    /// Bucket 0: the head of the map.
+    map_head: Ref,
+    buckets: [bucket_levels_max]Word(u32),
+    indexes: [limits.column_count_max]Index align(limits.cache_line_size),
+
+    pub const status_ready = 2;
+
+    pub fn schemaBytes(table: *Table) []const u8 {
+        const bytes: [*]const u8 = @ptrCast(table);
+        return bytes[@sizeOf(Table)..][0..table.schema_size];
+    }
+};
+
+/// One file of the catalog: table id is the position.
+pub const CatalogEntry = extern struct {
+    table: Word(u32),
+    span: u32,
+};
+
+comptime {
+    const assert = std.debug.assert;
+    assert(@sizeOf(Header) <= limits.page_size);
+    assert(@offsetOf(Header, "tail") % limits.cache_line_size == 0);
+    assert(@sizeOf(Version) == 16);
+    assert(@sizeOf(RowSlot) == 24);
+    assert(@sizeOf(Entry) == 8);
+    assert(@sizeOf(Retired) == 16);
+    assert(@sizeOf(Intent) == 16);
+    assert(@sizeOf(RetiredPage) == limits.page_size);
+    assert(@sizeOf(IntentPage) == limits.page_size);
+    assert(@sizeOf(Table) + 4096 <= limits.page_size);
+    assert(@sizeOf(CatalogEntry) == 8);
+}

@@ -1,0 +1,189 @@
+//! One mapped segment: creation, attachment, and the only way from an offset to a pointer.
+//!
+//! **Invariants**: the mapping never grows or shrinks; `refs` in `[arena_ref, limit_ref)` may be looked at: the last
+//! two pages of the file are never handed out, so the largest record at the last such ref lies inside the mapping.
+//!
+//! **Concurrency**: `create` works on a file that nobody else knows yet; publishing it is a rename.
+//!
+//! **Memory**: a `Segment` owns its mapping and its descriptor.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const os = @import("../os.zig");
+const layout = @import("layout.zig");
+const rel_ptr = @import("rel_ptr.zig");
+const Word = @import("word.zig").Word;
+const Ref = rel_ptr.Ref;
+
+pub const Corrupt = error{SegmentCorrupt};
+pub const AttachError = os.Error || error{ LayoutMismatch, SegmentCorrupt };
+
+pub const CreateOptions = struct {
+    size: u64,
+    session_count: u32 = limits.session_count_default,
+    cell_count: u32 = limits.cell_count_default,
+    database_id: [16]u8 = @splat(0),
+    boot_id: [16]u8 = @splat(0),
+    first_csn: u64 = 1,
+    boot_generation: u64 = 0,
+    fingerprint: u64 = 0,
+};
+
+/// How a session learns whether another one's owner is alive.
+pub const Liveness = union(enum) {
+    /// Descriptor of the lock file; byte `lock_byte_sessions + index` is held by the owner.
+    locks: os.Fd,
+    /// Tests: `dead[index]`.
+    simulated: *[limits.session_count_max]bool,
+};
+
+pub const lock_byte_boot = 0;
+pub const lock_byte_sessions = 64;
+
+pub const Segment = struct {
+    memory: []align(4096) u8,
+    fd: os.Fd,
+    header: *layout.Header,
+    sessions: [*]layout.SessionSlot,
+    session_count: u32,
+    cells: [*]Word(u64),
+    cell_count: u64,
+    latches: [*]Word(u64),
+    outcomes: [*]layout.Outcome,
+    catalog: [*]layout.CatalogEntry,
+    pages: [*]Word(u64),
+    extents: [*]Word(u32),
+    arena_ref: Ref,
+    limit_ref: Ref,
+
+    /// Fills a new file. **Memory**: takes `fd` over on success only.
+    pub fn create(fd: os.Fd, options: CreateOptions) (os.Error || error{InvalidArgument})!Segment {
+        const geometry = layout.Geometry.init(.{
+            .size = options.size,
+            .session_count = options.session_count,
+            .cell_count = options.cell_count,
+        }) orelse return error.InvalidArgument;
+        try os.setSize(fd, options.size);
+        try os.reserve(fd, 0, geometry.arena_offset);
+        const memory = try os.mapShared(fd, options.size);
+        return build(memory, fd, geometry, options);
+    }
+
+    /// A segment in private memory, for tests.
+    pub fn createInMemory(memory: []align(4096) u8, options: CreateOptions) ?Segment {
+        const geometry = layout.Geometry.init(.{
+            .size = options.size,
+            .session_count = options.session_count,
+            .cell_count = options.cell_count,
+        }) orelse return null;
+        return build(memory, -1, geometry, options);
+    }
+
+    fn build(
+        memory: []align(4096) u8,
+        fd: os.Fd,
+        geometry: layout.Geometry,
+        options: CreateOptions,
+    ) Segment {
+        const header: *layout.Header = @ptrCast(memory.ptr);
+        header.magic = layout.magic;
+        header.format_version = layout.format_version;
+        header.fingerprint = options.fingerprint;
+        header.database_id = options.database_id;
+        header.boot_id = options.boot_id;
+        header.boot_generation = options.boot_generation;
+        header.created_ms = os.realtimeMs();
+        header.first_csn = options.first_csn;
+        header.geometry = geometry;
+        header.checksum = header.computeChecksum();
+        header.tail.raw = options.first_csn;
+        header.drained.raw = options.first_csn;
+        header.durable.raw = options.first_csn;
+        header.horizon.raw = options.first_csn;
+        header.flush_interval_ms.raw = 10;
+        header.checkpoint_interval_secs.raw = 300;
+        header.snapshot_age_limit_ms.raw = 60_000;
+        header.log_size_limit_mb.raw = 1024;
+        var segment = view(memory, fd, geometry);
+        var index: u32 = 0;
+        while (index < geometry.session_count) : (index += 1) {
+            segment.sessions[index].pin.raw = layout.pin_none;
+        }
+        return segment;
+    }
+
+    /// Maps an existing segment after checking its header. **Memory**: takes `fd` over on success only.
+    pub fn attach(fd: os.Fd, fingerprint: u64) AttachError!Segment {
+        const st = try os.stat(fd);
+        if (!st.regular) return error.NotRegular;
+        if (st.uid != os.effectiveUser() or st.mode & 0o077 != 0) return error.Permission;
+        if (st.size < limits.segment_size_min or st.size > limits.segment_size_max) return error.LayoutMismatch;
+        const memory = try os.mapShared(fd, st.size);
+        errdefer os.unmap(memory);
+        const header: *const layout.Header = @ptrCast(memory.ptr);
+        if (header.magic != layout.magic) return error.LayoutMismatch;
+        if (header.format_version != layout.format_version) return error.LayoutMismatch;
+        if (header.fingerprint != fingerprint) return error.LayoutMismatch;
+        if (header.checksum != header.computeChecksum()) return error.SegmentCorrupt;
+        const geometry = layout.Geometry.init(.{
+            .size = st.size,
+            .session_count = header.geometry.session_count,
+            .cell_count = header.geometry.cell_count,
+        }) orelse return error.LayoutMismatch;
+        if (!std.mem.eql(u8, std.mem.asBytes(&geometry), std.mem.asBytes(&header.geometry))) {
+            return error.LayoutMismatch;
+        }
+        return view(memory, fd, geometry);
+    }
+
+    fn view(memory: []align(4096) u8, fd: os.Fd, geometry: layout.Geometry) Segment {
+        const base = memory.ptr;
+        return .{
+            .memory = memory,
+            .fd = fd,
+            .header = @ptrCast(base),
+            .sessions = @ptrCast(@alignCast(base + geometry.sessions_offset)),
+            .session_count = geometry.session_count,
+            .cells = @ptrCast(@alignCast(base + geometry.cells_offset)),
+            .cell_count = geometry.cell_count,
+            .latches = @ptrCast(@alignCast(base + geometry.latches_offset)),
+            .outcomes = @ptrCast(@alignCast(base + geometry.outcomes_offset)),
+            .catalog = @ptrCast(@alignCast(base + geometry.catalog_offset)),
+            .pages = @ptrCast(@alignCast(base + geometry.pages_offset)),
+            .extents = @ptrCast(@alignCast(base + geometry.extents_offset)),
+            .arena_ref = rel_ptr.fromBytes(geometry.arena_offset),
+            .limit_ref = rel_ptr.fromBytes(geometry.size - 2 * limits.page_size),
+        };
+    }
+
+    pub fn detach(segment: *Segment) void {
+        os.unmap(segment.memory);
+        if (segment.fd >= 0) os.close(segment.fd);
+        segment.* = undefined;
+    }
+
+    /// The record at `ref`. Any ref read from shared memory is checked here.
+    pub inline fn at(segment: *const Segment, comptime T: type, ref: Ref) Corrupt!*T {
+        if (ref < segment.arena_ref or ref >= segment.limit_ref) return error.SegmentCorrupt;
+        return @ptrCast(@alignCast(segment.memory.ptr + rel_ptr.toBytes(ref)));
+    }
+
+    /// Bytes of a run that lies wholly inside the arena.
+    pub fn bytesAt(segment: *const Segment, ref: Ref, size: u64) Corrupt![]u8 {
+        const start = rel_ptr.toBytes(ref);
+        if (ref < segment.arena_ref) return error.SegmentCorrupt;
+        if (start > segment.memory.len or segment.memory.len - start < size) return error.SegmentCorrupt;
+        return segment.memory[start..][0..size];
+    }
+
+    pub fn refOf(segment: *const Segment, pointer: *const anyopaque) Ref {
+        return rel_ptr.fromBytes(@intFromPtr(pointer) - @intFromPtr(segment.memory.ptr));
+    }
+
+    pub fn pageRef(page: u32) Ref {
+        return rel_ptr.fromBytes(@as(u64, page) * limits.page_size);
+    }
+
+    pub fn pageOf(ref: Ref) u32 {
+        return @intCast(rel_ptr.toBytes(ref) / limits.page_size);
+    }
+};

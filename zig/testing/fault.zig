@@ -1,0 +1,37 @@
+//! Fault points of the fault build: a process kills itself at a chosen shared step or named point.
+//!
+//! **Concurrency**: the counters are process-global on purpose: the process is what dies.
+const std = @import("std");
+const options = @import("build_options");
+const os = @import("../os.zig");
+
+var steps_left: u64 = 0;
+var point_name: [64]u8 = undefined;
+var point_size: usize = 0;
+var point_hits_left: u64 = 0;
+
+/// Kills the process at the `count`-th shared step from now; 0 disarms.
+pub fn armSteps(count: u64) void {
+    @atomicStore(u64, &steps_left, count, .seq_cst);
+}
+
+/// Kills the process when the named point is passed for the `hits`-th time from now; 0 disarms.
+pub fn armPoint(name: []const u8, hits: u64) void {
+    const size = @min(name.len, point_name.len);
+    @memcpy(point_name[0..size], name[0..size]);
+    point_size = size;
+    @atomicStore(u64, &point_hits_left, hits, .seq_cst);
+}
+
+pub inline fn step() void {
+    if (@atomicLoad(u64, &steps_left, .monotonic) == 0) return;
+    if (@atomicRmw(u64, &steps_left, .Sub, 1, .seq_cst) == 1) os.killSelf();
+}
+
+/// A named place between two shared stores; compiled to nothing outside the fault build.
+pub inline fn point(comptime name: []const u8) void {
+    if (!options.fault) return;
+    if (@atomicLoad(u64, &point_hits_left, .monotonic) == 0) return;
+    if (!std.mem.eql(u8, name, point_name[0..point_size])) return;
+    if (@atomicRmw(u64, &point_hits_left, .Sub, 1, .seq_cst) == 1) os.killSelf();
+}
