@@ -8,7 +8,8 @@
 //!   zig build fmt                  `zig fmt --check` over zig/ and build.zig
 //!
 //! The processor defaults to x86_64_v2 on x86-64, Bun's own floor; `-Dcpu=native` to see what more
-//! is worth. The library links no libc, so one file loads under glibc and musl.
+//! is worth. The library links libc, for its threads only: without it, `std.Thread` inside a shared
+//! library sets up thread-local storage that only a program's own start code has described.
 
 const std = @import("std");
 
@@ -96,6 +97,7 @@ fn createModule(
         .root_source_file = b.path(root),
         .target = target,
         .optimize = optimize,
+        .link_libc = true,
     });
     const build_options = b.addOptions();
     build_options.addOption(bool, "fault", options.fault);

@@ -3,4 +3,6 @@
 
 test {
     _ = @import("abi.zig");
+    _ = @import("manifest.zig");
+    _ = @import("panic.zig");
 }

@@ -1,0 +1,220 @@
+//! Describes the library to its caller: symbols, enums and memory layouts as JSON, made while
+//! compiling from the declarations themselves.
+//!
+//! A type crosses the boundary only if it has a line in `typeName` or `appendParameters`; any other is
+//! a compile error that names the symbol. What a caller may pass for each is in
+//! `docs/internals/boundary.md`.
+const std = @import("std");
+
+/// What the manifest is made from. Enums and layouts are named here, because the name of a type
+/// depends on where it was declared.
+pub const Source = struct {
+    version: u32,
+    prefix: []const u8,
+    exports: type,
+    enums: []const Named,
+    layouts: []const Named,
+};
+
+pub const Named = struct { name: []const u8, type: type };
+
+/// Makes every public function of `source.exports` a symbol of the library.
+pub fn exportSymbols(comptime source: Source) void {
+    for (@typeInfo(source.exports).@"struct".decls) |decl| {
+        @export(&@field(source.exports, decl.name), .{ .name = source.prefix ++ decl.name });
+    }
+}
+
+/// The manifest as one line of JSON per symbol, enum and layout.
+pub fn render(comptime source: Source) []const u8 {
+    comptime {
+        @setEvalBranchQuota(10_000_000);
+        const head = std.fmt.comptimePrint("{{\"version\":{d}", .{source.version});
+        return head ++
+            ",\n\"symbols\":[" ++ renderSymbols(source) ++
+            "],\n\"enums\":[" ++ renderEnums(source) ++
+            "],\n\"layouts\":[" ++ renderLayouts(source) ++ "]}\n";
+    }
+}
+
+fn renderSymbols(comptime source: Source) []const u8 {
+    var out: []const u8 = "";
+    for (@typeInfo(source.exports).@"struct".decls, 0..) |decl, i| {
+        const name = source.prefix ++ decl.name;
+        const function = switch (@typeInfo(@TypeOf(@field(source.exports, decl.name)))) {
+            .@"fn" => |function| function,
+            else => @compileError(name ++ ": only functions can be exported"),
+        };
+        if (function.calling_convention == .auto) {
+            @compileError(name ++ ": an exported function needs callconv(.c)");
+        }
+        out = out ++ (if (i == 0) "\n" else ",\n") ++ "{\"name\":\"" ++ name ++ "\",\"args\":[" ++
+            renderParameters(source, name, function) ++ "],\"returns\":\"" ++
+            typeName(source, name, function.return_type.?) ++ "\"}";
+    }
+    return out;
+}
+
+/// A many-item byte pointer followed by a `usize` is one view, handed over as pointer and length.
+fn renderParameters(
+    comptime source: Source,
+    comptime symbol: []const u8,
+    comptime function: std.builtin.Type.Fn,
+) []const u8 {
+    var out: []const u8 = "";
+    var is_length = false;
+    for (function.params, 0..) |parameter, i| {
+        const Type = parameter.type.?;
+        const next_is_length = isBytes(Type) and i + 1 < function.params.len and
+            function.params[i + 1].type.? == usize;
+        const name = if (is_length)
+            "buffer_length"
+        else if (next_is_length)
+            (if (isConst(Type)) "buffer" else "buffer_mut")
+        else
+            typeName(source, symbol, Type);
+        out = out ++ (if (i == 0) "\"" else ",\"") ++ name ++ "\"";
+        is_length = next_is_length;
+    }
+    return out;
+}
+
+/// The name of a type in the manifest; a type that cannot cross does not compile.
+fn typeName(comptime source: Source, comptime symbol: []const u8, comptime Type: type) []const u8 {
+    switch (Type) {
+        void, bool, u8, u16, u32, i8, i16, i32, f32, f64, u64, i64, usize => return @typeName(Type),
+        else => {},
+    }
+    if (isBytes(Type)) {
+        const optional = if (@typeInfo(Type) == .optional) "?" else "";
+        return optional ++ (if (isConst(Type)) "bytes" else "bytes_mut");
+    }
+    switch (@typeInfo(Type)) {
+        .@"enum" => |info| {
+            const name = nameIn(source.enums, Type) orelse
+                @compileError(symbol ++ ": list the enum " ++ @typeName(Type) ++ " in `enums`");
+            switch (info.tag_type) {
+                u8, u16, u32, i32, u64 => return name,
+                else => @compileError(symbol ++ ": the tag of " ++ name ++ " cannot cross"),
+            }
+        },
+        .pointer => |info| if (info.size == .one and !info.is_const) switch (info.child) {
+            u32, i32, u64, i64, f64 => return "*" ++ @typeName(info.child),
+            else => {
+                if (@typeInfo(info.child) == .@"enum") return "*" ++ typeName(source, symbol, info.child);
+                if (nameIn(source.layouts, info.child)) |name| return "*" ++ name;
+            },
+        },
+        else => {},
+    }
+    @compileError(symbol ++ ": the type " ++ @typeName(Type) ++ " cannot cross the boundary");
+}
+
+fn isBytes(comptime Type: type) bool {
+    return switch (Type) {
+        [*]const u8, [*]u8, ?[*]const u8, ?[*]u8 => true,
+        else => false,
+    };
+}
+
+fn isConst(comptime Type: type) bool {
+    return Type == [*]const u8 or Type == ?[*]const u8;
+}
+
+fn nameIn(comptime list: []const Named, comptime Type: type) ?[]const u8 {
+    for (list) |item| if (item.type == Type) return item.name;
+    return null;
+}
+
+fn renderEnums(comptime source: Source) []const u8 {
+    var out: []const u8 = "";
+    for (source.enums, 0..) |item, i| {
+        const info = @typeInfo(item.type).@"enum";
+        var values: []const u8 = "";
+        for (info.fields, 0..) |field, j| {
+            values = values ++ (if (j == 0) "" else ",") ++
+                std.fmt.comptimePrint("\"{s}\":{d}", .{ field.name, field.value });
+        }
+        out = out ++ (if (i == 0) "\n" else ",\n") ++ "{\"name\":\"" ++ item.name ++
+            "\",\"tag\":\"" ++ @typeName(info.tag_type) ++ "\",\"values\":{" ++ values ++ "}}";
+    }
+    return out;
+}
+
+fn renderLayouts(comptime source: Source) []const u8 {
+    var out: []const u8 = "";
+    for (source.layouts, 0..) |item, i| {
+        const Layout = item.type;
+        const info = switch (@typeInfo(Layout)) {
+            .@"struct" => |info| info,
+            else => @compileError("layouts: " ++ item.name ++ " is not a struct"),
+        };
+        if (info.layout != .@"extern") {
+            @compileError("layouts: " ++ item.name ++ " is not an extern struct");
+        }
+        var fields: []const u8 = "";
+        for (info.fields, 0..) |field, j| {
+            fields = fields ++ (if (j == 0) "" else ",") ++ std.fmt.comptimePrint(
+                "\"{s}\":{{\"type\":\"{s}\",\"offset\":{d},\"size\":{d}}}",
+                .{
+                    field.name,                    fieldTypeName(source, field.type),
+                    @offsetOf(Layout, field.name), @sizeOf(field.type),
+                },
+            );
+        }
+        out = out ++ (if (i == 0) "\n" else ",\n") ++ std.fmt.comptimePrint(
+            "{{\"name\":\"{s}\",\"size\":{d},\"align\":{d},\"fields\":{{{s}}}}}",
+            .{ item.name, @sizeOf(Layout), @alignOf(Layout), fields },
+        );
+    }
+    return out;
+}
+
+/// How a field is stored, as far as a reader of its bytes needs to know.
+fn fieldTypeName(comptime source: Source, comptime Type: type) []const u8 {
+    if (nameIn(source.layouts, Type)) |name| return name;
+    return switch (@typeInfo(Type)) {
+        .int, .float, .bool => @typeName(Type),
+        .@"enum" => |info| @typeName(info.tag_type),
+        .array => |info| std.fmt.comptimePrint("[{d}]", .{info.len}) ++
+            fieldTypeName(source, info.child),
+        .@"struct" => |info| if (info.layout == .@"packed")
+            @typeName(info.backing_integer.?)
+        else if (info.fields.len == 1)
+            fieldTypeName(source, info.fields[0].type)
+        else
+            "bytes",
+        else => "bytes",
+    };
+}
+
+test "manifest: symbols, enums and layouts are described as they are" {
+    const Color = enum(u32) { red = 1, blue = 7 };
+    const Point = extern struct { x: u32, y: u64, tail: [4]u16, at: std.atomic.Value(u64) };
+    const text = comptime render(.{
+        .version = 3,
+        .prefix = "t_",
+        .exports = struct {
+            pub fn paint(color: Color, at: *Point, name: [*]const u8, size: usize) callconv(.c) i32 {
+                return @intCast(@intFromEnum(color) + at.x + name[size - 1]);
+            }
+            pub fn fill(target: [*]u8, target_length: usize, by: ?[*]const u8) callconv(.c) void {
+                target[target_length - 1] = if (by) |bytes| bytes[0] else 0;
+            }
+        },
+        .enums = &.{.{ .name = "Colour", .type = Color }},
+        .layouts = &.{.{ .name = "Place", .type = Point }},
+    });
+    try std.testing.expectEqualStrings(
+        \\{"version":3,
+        \\"symbols":[
+        \\{"name":"t_paint","args":["Colour","*Place","buffer","buffer_length"],"returns":"i32"},
+        \\{"name":"t_fill","args":["buffer_mut","buffer_length","?bytes"],"returns":"void"}],
+        \\"enums":[
+        \\{"name":"Colour","tag":"u32","values":{"red":1,"blue":7}}],
+        \\"layouts":[
+        \\{"name":"Place","size":32,"align":8,"fields":{"x":{"type":"u32","offset":0,"size":4},
+    ++ "\"y\":{\"type\":\"u64\",\"offset\":8,\"size\":8}," ++
+        "\"tail\":{\"type\":\"[4]u16\",\"offset\":16,\"size\":8}," ++
+        "\"at\":{\"type\":\"u64\",\"offset\":24,\"size\":8}}}]}\n", text);
+}
