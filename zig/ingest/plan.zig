@@ -150,7 +150,11 @@ pub const Plan = struct {
         OutOfMemory,
     };
 
-    pub fn decode(arena: std.mem.Allocator, schema: *const Schema, input: []const u8) DecodeError!Plan {
+    pub fn decode(
+        arena: std.mem.Allocator,
+        schema: *const Schema,
+        input: []const u8,
+    ) DecodeError!Plan {
         if (input.len < @sizeOf(PlanHeader)) return error.InvalidPlan;
         const bytes = try arena.dupe(u8, input);
         const header = std.mem.bytesToValue(PlanHeader, bytes[0..@sizeOf(PlanHeader)]);

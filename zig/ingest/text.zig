@@ -49,6 +49,27 @@ noinline fn findAnyTail(
     return end;
 }
 
+/// As `findAny`, for what ends the plain part of a JSON string: a quote, a backslash or a control
+/// character.
+pub inline fn findQuoteEscapeOrControl(input: []const u8, start: usize, end: usize) usize {
+    var index = start;
+    while (index + block_size <= input.len and index < end) : (index += block_size) {
+        const block: Block = input[index..][0..block_size].*;
+        const quotes: Bits = @bitCast(block == @as(Block, @splat('"')));
+        const escapes: Bits = @bitCast(block == @as(Block, @splat('\\')));
+        const controls: Bits = @bitCast(block < @as(Block, @splat(0x20)));
+        const hits = quotes | escapes | controls;
+        if (hits != 0) return @min(end, index + @ctz(hits));
+    }
+    while (index < end) : (index += 1) {
+        switch (input[index]) {
+            '"', '\\', 0...0x1f => return index,
+            else => {},
+        }
+    }
+    return end;
+}
+
 /// Whether all bytes are ASCII, or the whole is valid UTF-8 otherwise.
 pub inline fn isUtf8(text: []const u8) bool {
     if (isAscii(text)) return true;
