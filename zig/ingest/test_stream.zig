@@ -1,4 +1,4 @@
-//! What tests of the parser share: plans as bytes, and a stream read through a parser chunk by chunk.
+//! What tests of the parser share: plans as bytes, and a stream read through a parser in chunks.
 
 const std = @import("std");
 const testing = std.testing;
@@ -18,8 +18,8 @@ pub const TestPlan = struct {
     flags: u8 = plan_module.flag_escapes,
     line_size_max: u32 = plan_module.line_size_limit,
     positions: []const u16 = &.{},
-    names: []pub const TestWord = &.{},
-    labels: []pub const TestWord = &.{},
+    names: []const TestWord = &.{},
+    labels: []const TestWord = &.{},
     /// The template: zeros, but for these masks and bytes.
     missing: u64 = 0,
     nulls: u64 = 0,
@@ -155,29 +155,29 @@ pub const Fixture = struct {
         try testing.expectEqual(stream.len, start);
     }
 
-    pub fn record(fixture: *pub const Fixture, index: usize) []align(1) const u8 {
+    pub fn record(fixture: *const Fixture, index: usize) []align(1) const u8 {
         const size = fixture.parser.record_size;
         return fixture.records.items[index * size ..][0..size];
     }
 
-    pub fn named(fixture: *pub const Fixture, index: usize) u64 {
+    pub fn named(fixture: *const Fixture, index: usize) u64 {
         return std.mem.readInt(u64, fixture.record(index)[0..8], .little);
     }
 
-    pub fn missing(fixture: *pub const Fixture, index: usize) u64 {
+    pub fn missing(fixture: *const Fixture, index: usize) u64 {
         return std.mem.readInt(u64, fixture.record(index)[8..16], .little);
     }
 
-    pub fn nulls(fixture: *pub const Fixture, index: usize) u64 {
+    pub fn nulls(fixture: *const Fixture, index: usize) u64 {
         return std.mem.readInt(u64, fixture.record(index)[16..24], .little);
     }
 
-    pub fn value(fixture: *pub const Fixture, comptime T: type, index: usize, column: usize) T {
+    pub fn value(fixture: *const Fixture, comptime T: type, index: usize, column: usize) T {
         const offset = plan_module.masks_size + fixture.schema.columns[column].offset;
         return std.mem.bytesToValue(T, fixture.record(index)[offset..][0..@sizeOf(T)]);
     }
 
-    pub fn string(fixture: *pub const Fixture, index: usize, column: usize) []const u8 {
+    pub fn string(fixture: *const Fixture, index: usize, column: usize) []const u8 {
         const image = fixture.record(index)[plan_module.masks_size..];
         const text = fixture.schema.columns[column].text(image.ptr);
         // Whatever is behind the text is zero.
@@ -187,12 +187,12 @@ pub const Fixture = struct {
         return text;
     }
 
-    pub fn count(fixture: *pub const Fixture) usize {
+    pub fn count(fixture: *const Fixture) usize {
         return fixture.records.items.len / fixture.parser.record_size;
     }
 
     pub fn expectReject(
-        fixture: *pub const Fixture,
+        fixture: *const Fixture,
         index: usize,
         line: u64,
         column: u32,
