@@ -1,8 +1,8 @@
 //! CRC32C (Castagnoli), the checksum of everything that Aerostore writes to a file.
 //!
-//! A checksum is a plain `u32`, in the usual form: initial value and final value inverted, the empty
-//! input has 0. `update(update(0, a), b)` is the checksum of `a` followed by `b`, so a checksum can be
-//! carried from one record to the next as its seed.
+//! A checksum is a plain `u32`, in the usual form: initial value and final value inverted, the
+//! empty input has 0. `update(update(0, a), b)` is the checksum of `a` followed by `b`, so a
+//! checksum can be carried from one record to the next as its seed.
 //!
 //! **Invariants.** `update` gives the same value on every machine, whatever instructions it has.
 //!

@@ -1,10 +1,11 @@
 //! Whole numbers of variable size, and the cursor that reads them back from bytes that are not
 //! trusted.
 //!
-//! A `vint` takes 1 to 9 bytes. The number of zero bits below the lowest set bit of the first byte is
-//! the number of bytes that follow; the value is what lies above that bit, little-endian. A first byte
-//! of 0 is followed by 8 bytes of value. So the size is known from the first byte and neither side
-//! needs a loop. A small value is an odd byte; nothing smaller than 2^56 begins with 0.
+//! A `vint` takes 1 to 9 bytes. The number of zero bits below the lowest set bit of the first byte
+//! is the number of bytes that follow; the value is what lies above that bit, little-endian. A
+//! first byte of 0 is followed by 8 bytes of value. So the size is known from the first byte and
+//! neither side needs a loop. A small value is an odd byte; nothing smaller than 2^56 begins with
+//! 0.
 //!
 //! **Invariants.** Reading never goes past `Cursor.bytes` and never faults, whatever they hold.
 //!
