@@ -1,0 +1,88 @@
+/** The one error class of Aerostore and its codes. */
+
+/** Every code, each with whether running the same transaction again may succeed. */
+const retryableByCode = {
+  SERIALIZATION_FAILURE: true,
+  DUPLICATE_KEY: false,
+  UNKNOWN_TABLE: false,
+  UNKNOWN_FIELD: false,
+  INVALID_VALUE: false,
+  PARSE_ERROR: false,
+  SEGMENT_FULL: false,
+  SNAPSHOT_TOO_OLD: true,
+  LOCK_TIMEOUT: true,
+  SCHEMA_MISMATCH: false,
+  LAYOUT_MISMATCH: false,
+  WAL_CORRUPT: false,
+  CHECKPOINT_CORRUPT: false,
+  SEGMENT_CORRUPT: false,
+  LOG_POISONED: false,
+  TOO_MANY_SESSIONS: false,
+  PERMISSION: false,
+  CLOSED: false,
+  ABI_MISMATCH: false,
+  IO_ERROR: false,
+} as const;
+
+/** What went wrong, for programs. */
+export type ErrorCode = keyof typeof retryableByCode;
+
+/** Where it went wrong and with what; only what is known is set. */
+export interface ErrorDetails {
+  readonly table?: string | undefined;
+  readonly column?: string | undefined;
+  readonly key?: string | number | bigint | boolean | undefined;
+  readonly value?: unknown;
+  /** Line of an input file, from 1. */
+  readonly line?: number | undefined;
+  /** Position in a query or a line, in characters from 0. */
+  readonly position?: number | undefined;
+  /** Byte offset in a file or in the segment. */
+  readonly offset?: number | undefined;
+  readonly path?: string | undefined;
+  /** What would have been accepted at `position`. */
+  readonly expected?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/**
+ * Every failure that is not a mistake in the types of arguments (those are `TypeError` and
+ * `RangeError`). The message says what was attempted, on what, what was found, and what to do.
+ */
+export class AerostoreError extends Error {
+  override readonly name = "AerostoreError";
+  readonly code: ErrorCode;
+  readonly table: string | undefined;
+  readonly column: string | undefined;
+  readonly key: string | number | bigint | boolean | undefined;
+  readonly value: unknown;
+  readonly line: number | undefined;
+  readonly position: number | undefined;
+  readonly offset: number | undefined;
+  readonly path: string | undefined;
+  readonly expected: string | undefined;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.table = details.table;
+    this.column = details.column;
+    this.key = details.key;
+    this.value = details.value;
+    this.line = details.line;
+    this.position = details.position;
+    this.offset = details.offset;
+    this.path = details.path;
+    this.expected = details.expected;
+  }
+
+  /** Whether running the same transaction again may succeed. */
+  get retryable(): boolean {
+    return retryableByCode[this.code];
+  }
+}
+
+/** Whether `text` is one of the codes. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(retryableByCode, text);
+}

@@ -1,0 +1,91 @@
+/**
+ * The engine, loaded: found, checked against the generated boundary, opened once per thread and never
+ * closed (a call after closing would be a segmentation fault).
+ */
+import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
+import { join } from "node:path";
+import { dlopen, suffix } from "bun:ffi";
+import { AerostoreError } from "../errors.ts";
+import { abiHash, abiVersion, symbolTypes } from "./abi.gen.ts";
+import type { Symbols } from "./abi.gen.ts";
+import { hashManifest, parseManifest, readManifestText } from "./manifest.ts";
+
+export interface Library {
+  readonly path: string;
+  readonly symbols: Symbols;
+}
+
+let loaded: Library | undefined;
+
+/**
+ * The engine of this process: `AEROSTORE_LIBRARY` if set, else the one built in this checkout.
+ * **Throws** `ABI_MISMATCH` when it is missing, stale or not the engine.
+ */
+export function loadLibrary(): Library {
+  loaded ??= openLibrary(findLibrary());
+  return loaded;
+}
+
+/** Where the engine should be; whether it is there is for `openLibrary` to see. */
+export function findLibrary(): string {
+  const chosen = process.env["AEROSTORE_LIBRARY"];
+  if (chosen !== undefined && chosen !== "") return chosen;
+  return join(import.meta.dir, "..", "..", "zig-out", "lib", `libaerostore.${suffix}`);
+}
+
+/** Loads the engine at `path`. **Throws** `ABI_MISMATCH` when it does not fit this code. */
+export function openLibrary(path: string): Library {
+  if (!existsSync(path)) throw mismatch(path, "there is no such file");
+  const found = describe(path);
+  if (found.hash !== abiHash) {
+    throw mismatch(
+      path,
+      `its boundary is ${found.hash} (version ${found.version}), ` +
+        `this code needs ${abiHash} (version ${abiVersion})`,
+    );
+  }
+  const { symbols } = dlopen(path, symbolTypes);
+  return { path, symbols: symbols as unknown as Symbols };
+}
+
+function describe(path: string): { hash: string; version: number } {
+  try {
+    checkWhole(path);
+    const text = readManifestText(path);
+    return { hash: hashManifest(text), version: parseManifest(text).version };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw mismatch(path, `it is not an Aerostore engine for this machine (${reason})`, error);
+  }
+}
+
+/**
+ * The system's loader faults on a library whose end is missing, so its length is compared with what
+ * its header says first: the section table, which linkers write last, must be inside.
+ */
+function checkWhole(path: string): void {
+  const file = openSync(path, "r");
+  try {
+    const bytes = new Uint8Array(64);
+    const header = new DataView(bytes.buffer);
+    if (readSync(file, bytes) !== 64 || header.getUint32(0) !== 0x7f454c46) {
+      if (process.platform === "linux") throw new Error("it is not an ELF file");
+      return;
+    }
+    const sectionsOffset = Number(header.getBigUint64(40, true));
+    const sectionsSize = header.getUint16(58, true) * header.getUint16(60, true);
+    const missing = sectionsOffset + sectionsSize - fstatSync(file).size;
+    if (missing > 0) throw new Error(`its last ${missing} bytes are missing`);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function mismatch(path: string, found: string, cause?: unknown): AerostoreError {
+  const advice =
+    "run `bun run build` in the checkout, or point AEROSTORE_LIBRARY at an engine of this version";
+  return new AerostoreError("ABI_MISMATCH", `cannot load the engine ${path}: ${found}; ${advice}`, {
+    path,
+    cause,
+  });
+}

@@ -1,0 +1,65 @@
+/** What a library says about itself: read from the library, checked, hashed. */
+import { CString, dlopen, FFIType } from "bun:ffi";
+
+/** A function of the library: names of types as `zig/manifest.zig` writes them. */
+export interface ManifestSymbol {
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly returns: string;
+}
+
+export interface ManifestEnum {
+  readonly name: string;
+  readonly tag: string;
+  readonly values: Readonly<Record<string, number>>;
+}
+
+export interface ManifestField {
+  readonly type: string;
+  readonly offset: number;
+  readonly size: number;
+}
+
+export interface ManifestLayout {
+  readonly name: string;
+  readonly size: number;
+  readonly align: number;
+  readonly fields: Readonly<Record<string, ManifestField>>;
+}
+
+export interface Manifest {
+  readonly version: number;
+  readonly symbols: readonly ManifestSymbol[];
+  readonly enums: readonly ManifestEnum[];
+  readonly layouts: readonly ManifestLayout[];
+}
+
+/** No manifest is larger; a wild size must not be read. */
+const manifestSizeMax = 1 << 20;
+
+/**
+ * The manifest text of the library at `path`. **Throws** a plain `Error` when there is no such
+ * file, it is not a library for this machine, or it has no manifest. The library stays loaded.
+ */
+export function readManifestText(path: string): string {
+  const { symbols } = dlopen(path, {
+    aerostore_abi_manifest: { args: [], returns: FFIType.ptr },
+    aerostore_abi_manifest_size: { args: [], returns: FFIType.u32 },
+  });
+  const address = symbols.aerostore_abi_manifest();
+  const size = symbols.aerostore_abi_manifest_size();
+  if (typeof address !== "number" || size === 0 || size > manifestSizeMax) {
+    throw new Error(`its manifest is not readable (${size} bytes)`);
+  }
+  return new CString(address, 0, size).toString();
+}
+
+/** Identifies a boundary: two libraries with equal hashes can be called in the same way. */
+export function hashManifest(text: string): string {
+  return new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+/** **Throws** `SyntaxError` when `text` is not JSON. */
+export function parseManifest(text: string): Manifest {
+  return JSON.parse(text) as Manifest;
+}
