@@ -17,6 +17,9 @@ const Field = plan_module.Field;
 const Word = plan_module.Word;
 const Reason = @import("reject.zig").Reason;
 
+/// Milliseconds that a JavaScript number holds exactly.
+const timestamp_max = (1 << 53) - 1;
+
 /// A write record being filled. The masks live here until the line is done.
 pub const Target = struct {
     image: [*]u8,
@@ -49,6 +52,7 @@ pub inline fn set(
                 return reasonOf(err);
             };
             const value = fixed.toSigned() catch |err| return reasonOf(err);
+            if (field.kind == .timestamp and @abs(value) > timestamp_max) return .out_of_range;
             target.store(field.offset, i64, value);
         },
         .i8 => return setSigned(i8, field, target, text, grammar),

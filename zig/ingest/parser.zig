@@ -91,13 +91,15 @@ pub const Parser = struct {
     }
 
     /// Parses whole lines of `input` until it, `records` or `rejects` are used up. `records` takes
-    /// `records.len / record_size` records. `final`: nothing follows this input, so a last line
-    /// without an end is whole.
+    /// `records.len / record_size` records, and `lines`, as far as it goes, the number of the line
+    /// that each came from. `final`: nothing follows this input, so a last line without an end is
+    /// whole.
     pub fn parse(
         parser: *Parser,
         input: []const u8,
         final: bool,
         records: []u8,
+        lines: []u64,
         rejects: []Reject,
     ) Result {
         // Offsets of rejects have 32 bits; the caller comes back with what is left.
@@ -108,6 +110,7 @@ pub const Parser = struct {
             .final = final and whole,
             .records = records,
             .record_limit = std.math.lossyCast(u32, records.len / parser.record_size),
+            .line_numbers = lines,
             .rejects = rejects,
         };
         const stop = switch (parser.plan.format) {
@@ -144,6 +147,7 @@ const Run = struct {
     final: bool,
     records: []u8,
     record_limit: u32,
+    line_numbers: []u64,
     rejects: []Reject,
     index: usize = 0,
     record_count: u32 = 0,
@@ -250,6 +254,9 @@ const Run = struct {
         std.mem.writeInt(u64, record[0..8], target.named, .little);
         std.mem.writeInt(u64, record[8..16], plan.missing & ~target.named, .little);
         std.mem.writeInt(u64, record[16..24], target.nulls, .little);
+        if (run.record_count < run.line_numbers.len) {
+            run.line_numbers[run.record_count] = parser.line_next;
+        }
         run.record_count += 1;
         return null;
     }

@@ -42,6 +42,7 @@ test "ingest tsv: lines become write records" {
     try fixture.read("UAL1\t46.679232\t-38000\t438\r\n\nDAL2\t-1\t0\t\\N", 1000, 10);
     try testing.expectEqual(2, fixture.count());
     try testing.expectEqual(0, fixture.rejects.items.len);
+    try testing.expectEqualSlices(u64, &.{ 1, 3 }, fixture.lines.items);
     try testing.expectEqualStrings("UAL1", fixture.string(0, 0));
     try testing.expectEqual(46_679_232, fixture.value(i64, 0, 1));
     try testing.expectEqual(-38000, fixture.value(i32, 0, 2));
@@ -151,7 +152,8 @@ test "ingest tsv: every kind" {
             "1\tf\t0\t0\t0\t0\tNaN\t0\t\tclimb\n" ++
             "1\tf\t0\t0\t0\t0\t0\t0\t0\tclimb\n" ++
             "1\tf\t0\t0\t0\t0\t0\t0\t0102030405\tclimb\n" ++
-            "1\tf\t0\t0\t0\t0\t0\t0\t01\tland\n",
+            "1\tf\t0\t0\t0\t0\t0\t0\t01\tland\n" ++
+            "1\tf\t0\t0\t0\t0\t0\t9007199254740992\t01\tclimb\n",
         1000,
         10,
     );
@@ -173,6 +175,7 @@ test "ingest tsv: every kind" {
     try fixture.expectReject(4, 6, 9, .not_hex);
     try fixture.expectReject(5, 7, 9, .too_long);
     try fixture.expectReject(6, 8, 10, .unknown_label);
+    try fixture.expectReject(7, 9, 8, .out_of_range);
 }
 
 test "ingest csv: quotes, doubled quotes, line ends inside them, nulls" {
@@ -336,7 +339,7 @@ test "ingest: parse returns at each reject when the plan says so" {
     var records: [1024]u8 = undefined;
     var rejects: [8]reject.Reject = undefined;
     const input = "A\t1\t2\t3\nbad\nB\t1\t2\t3\n";
-    const result = fixture.parser.parse(input, true, &records, &rejects);
+    const result = fixture.parser.parse(input, true, &records, &.{}, &rejects);
     try testing.expectEqual(@intFromEnum(parser_module.Stop.rejects), result.stop);
     try testing.expectEqual(1, result.record_count);
     try testing.expectEqual(1, result.reject_count);
@@ -370,7 +373,7 @@ test "ingest: a broken plan is refused" {
         defer parser.destroy();
         var records: [1024]u8 = undefined;
         var rejects: [8]reject.Reject = undefined;
-        _ = parser.parse("{\"flight\":\"A\",\"gs\":1}\nA\t1\t2\t3\n", true, &records, &rejects);
+        _ = parser.parse("{\"flight\":\"A\",\"gs\":1}\nA\t1\t2\t3\n", true, &records, &.{}, &rejects);
     }
 }
 
@@ -410,6 +413,7 @@ test "ingest: records and rejects do not depend on the chunks, and no bytes are 
                 std.mem.sliceAsBytes(whole.rejects.items),
                 std.mem.sliceAsBytes(cut.rejects.items),
             );
+            try testing.expectEqualSlices(u64, whole.lines.items, cut.lines.items);
             try testing.expectEqual(whole.unknown_count, cut.unknown_count);
         }
     }

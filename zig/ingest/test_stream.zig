@@ -85,6 +85,7 @@ pub const Fixture = struct {
     plan_bytes: []u8,
     plan_buffer: [4096]u8,
     records: std.ArrayList(u8) = .empty,
+    lines: std.ArrayList(u64) = .empty,
     rejects: std.ArrayList(reject.Reject) = .empty,
     unknown_count: u64 = 0,
 
@@ -111,6 +112,7 @@ pub const Fixture = struct {
     pub fn deinit(fixture: *Fixture) void {
         fixture.parser.destroy();
         fixture.records.deinit(testing.allocator);
+        fixture.lines.deinit(testing.allocator);
         fixture.rejects.deinit(testing.allocator);
         testing.allocator.destroy(fixture);
     }
@@ -124,11 +126,14 @@ pub const Fixture = struct {
             fixture.plan_bytes,
         );
         fixture.records.clearRetainingCapacity();
+        fixture.lines.clearRetainingCapacity();
         fixture.rejects.clearRetainingCapacity();
         fixture.unknown_count = 0;
         const parser = fixture.parser;
         const records = try testing.allocator.alloc(u8, record_room * parser.record_size);
         defer testing.allocator.free(records);
+        const lines = try testing.allocator.alloc(u64, record_room);
+        defer testing.allocator.free(lines);
         var rejects: [2]reject.Reject = undefined;
         var start: usize = 0;
         var end: usize = 0;
@@ -138,9 +143,10 @@ pub const Fixture = struct {
                 // A copy of exact size, so that a read outside it is found.
                 const input = try testing.allocator.dupe(u8, stream[start..end]);
                 defer testing.allocator.free(input);
-                const result = parser.parse(input, end == stream.len, records, &rejects);
+                const result = parser.parse(input, end == stream.len, records, lines, &rejects);
                 const used = result.record_count * parser.record_size;
                 try fixture.records.appendSlice(testing.allocator, records[0..used]);
+                try fixture.lines.appendSlice(testing.allocator, lines[0..result.record_count]);
                 for (rejects[0..result.reject_count]) |each| {
                     var moved = each;
                     moved.offset += @intCast(start);
