@@ -1,0 +1,187 @@
+//! The order of results: comparison of row images by sort columns, and a collector that keeps the
+//! first rows of that order in bounded memory.
+//!
+//! **Invariants.** `Order.columns` ends with the primary key, so no two rows are equal. Nulls are
+//! after every value; a descending column turns its whole order, nulls included.
+//! `Collector.entries` never has more than `capacity` rows; while `is_heap` the greatest is first.
+//!
+//! **Concurrency.** Private to one execution.
+//!
+//! **Memory.** A collector keeps 24 bytes a row, in the allocator passed, and refers to images that
+//! the snapshot keeps in place.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const key = @import("../index/key.zig");
+const plan_module = @import("plan.zig");
+const schema_module = @import("../table/schema.zig");
+const Allocator = std.mem.Allocator;
+const Column = schema_module.Column;
+const Image = @import("predicate.zig").Image;
+const Schema = schema_module.Schema;
+
+/// A row as a source delivers it.
+pub const Row = struct {
+    slot: u32,
+    /// Valid and immutable as long as the execution's snapshot is pinned.
+    image: Image,
+};
+
+pub const SortColumn = struct { column: *const Column, descending: bool };
+
+pub const Order = struct {
+    /// Empty when the order does not matter.
+    columns: []const SortColumn,
+
+    pub fn compile(
+        arena: Allocator,
+        schema: *const Schema,
+        plan: *const plan_module.Plan,
+    ) (plan_module.DecodeError || Allocator.Error)!Order {
+        if (plan.sorts.len == 0) return .{ .columns = &.{} };
+        const columns = try arena.alloc(SortColumn, plan.sorts.len + 1);
+        for (plan.sorts, columns[0..plan.sorts.len]) |sort, *out| {
+            out.* = .{
+                .column = schema.column(sort.column) orelse return error.InvalidPlan,
+                .descending = sort.flags & plan_module.sort_descending != 0,
+            };
+        }
+        columns[plan.sorts.len] = .{
+            .column = schema.primaryKey(),
+            .descending = plan.header.flags & plan_module.flag_key_descending != 0,
+        };
+        // Nothing is left to decide behind the first mention of the primary key.
+        var count: usize = 0;
+        while (columns[count].column.position != 0) count += 1;
+        return .{ .columns = columns[0 .. count + 1] };
+    }
+
+    /// Compares from column `start` on: those before it are known to be equal.
+    pub fn compare(order: Order, start: usize, a: Image, b: Image) std.math.Order {
+        for (order.columns[start..]) |sort| {
+            const result = compareColumn(sort.column, a, b);
+            if (result != .eq) return if (sort.descending) result.invert() else result;
+        }
+        return .eq;
+    }
+
+    /// A word that never contradicts `compare`: of two rows the one with the smaller word is first.
+    fn prefix(order: Order, start: usize, image: Image) u64 {
+        const sort = order.columns[start];
+        const word = prefixOf(sort.column, image);
+        return if (sort.descending) ~word else word;
+    }
+};
+
+fn prefixOf(column: *const Column, image: Image) u64 {
+    if (column.isNull(image)) return std.math.maxInt(u64);
+    switch (column.kind) {
+        .string, .bytes => {
+            const text = column.text(image);
+            var first: [8]u8 = @splat(0);
+            const size = @min(text.len, first.len);
+            @memcpy(first[0..size], text[0..size]);
+            return std.mem.readInt(u64, &first, .big);
+        },
+        inline else => |kind| return key.encodeFixed(kind, column.value(kind, image)),
+    }
+}
+
+fn compareColumn(column: *const Column, a: Image, b: Image) std.math.Order {
+    const a_null = column.isNull(a);
+    const b_null = column.isNull(b);
+    if (a_null or b_null) return std.math.order(@intFromBool(a_null), @intFromBool(b_null));
+    switch (column.kind) {
+        .string, .bytes => return std.mem.order(u8, column.text(a), column.text(b)),
+        inline else => |kind| return std.math.order(column.value(kind, a), column.value(kind, b)),
+    }
+}
+
+pub const Collector = struct {
+    order: Order,
+    /// Leading columns in which all rows collected are equal.
+    start: usize,
+    /// Rows to keep; `maxInt` keeps all.
+    capacity: u64,
+    entries: std.ArrayList(Entry),
+    is_heap: bool,
+
+    const Entry = struct { prefix: u64, row: Row };
+
+    pub fn init(order: Order, start: usize) Collector {
+        return .{
+            .order = order,
+            .start = @min(start, order.columns.len -| 1),
+            .capacity = std.math.maxInt(u64),
+            .entries = .empty,
+            .is_heap = false,
+        };
+    }
+
+    pub fn deinit(collector: *Collector, gpa: Allocator) void {
+        collector.entries.deinit(gpa);
+    }
+
+    /// Forgets the rows; `capacity` is for those that follow.
+    pub fn reset(collector: *Collector, capacity: u64) void {
+        collector.entries.clearRetainingCapacity();
+        collector.capacity = capacity;
+        collector.is_heap = false;
+    }
+
+    /// O(log capacity), usually O(1) once it is full.
+    pub fn add(collector: *Collector, gpa: Allocator, row: Row) Allocator.Error!void {
+        const entry: Entry = .{
+            .prefix = collector.order.prefix(collector.start, row.image),
+            .row = row,
+        };
+        const entries = collector.entries.items;
+        if (entries.len < collector.capacity) return collector.entries.append(gpa, entry);
+        if (entries.len == 0) return;
+        if (!collector.is_heap) {
+            var index = entries.len / 2;
+            while (index > 0) {
+                index -= 1;
+                collector.sink(index);
+            }
+            collector.is_heap = true;
+        }
+        if (!less(collector, entry, entries[0])) return;
+        entries[0] = entry;
+        collector.sink(0);
+    }
+
+    /// Brings the rows kept into order.
+    pub fn finish(collector: *Collector) void {
+        std.mem.sortUnstable(Entry, collector.entries.items, collector, less);
+        collector.is_heap = false;
+    }
+
+    pub fn rowsCount(collector: *const Collector) usize {
+        return collector.entries.items.len;
+    }
+
+    pub fn rowAt(collector: *const Collector, index: usize) Row {
+        return collector.entries.items[index].row;
+    }
+
+    fn less(collector: *const Collector, a: Entry, b: Entry) bool {
+        if (a.prefix != b.prefix) return a.prefix < b.prefix;
+        return collector.order.compare(collector.start, a.row.image, b.row.image) == .lt;
+    }
+
+    fn sink(collector: *Collector, start: usize) void {
+        const entries = collector.entries.items;
+        var index = start;
+        while (true) {
+            var greatest = index;
+            for ([_]usize{ 2 * index + 1, 2 * index + 2 }) |child| {
+                if (child >= entries.len) continue;
+                if (less(collector, entries[greatest], entries[child])) greatest = child;
+            }
+            if (greatest == index) return;
+            std.mem.swap(Entry, &entries[index], &entries[greatest]);
+            index = greatest;
+        }
+    }
+};

@@ -1,0 +1,144 @@
+//! A plan bound to a schema: everything that an execution needs, checked and compiled.
+//!
+//! **Invariants.** What a program selects depends on its bytes and the schema alone. `matches` is
+//! the meaning of the search without its window: the executor finds exactly the rows for which it
+//! holds, whatever the route. With `walk` there is at most one arm, and the first sort column is
+//! the arm's.
+//!
+//! **Concurrency.** Immutable after `init`; may be used by several threads at once.
+//!
+//! **Memory.** Owns a copy of the plan's bytes and all that was compiled from them, in one arena.
+//! The schema must outlive it.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const order_module = @import("order.zig");
+const plan_module = @import("plan.zig");
+const predicate = @import("predicate.zig");
+const route = @import("route.zig");
+const Allocator = std.mem.Allocator;
+const Conjunction = predicate.Conjunction;
+const Image = predicate.Image;
+const Order = order_module.Order;
+const Plan = plan_module.Plan;
+const Schema = @import("../table/schema.zig").Schema;
+
+pub const Program = struct {
+    arena: std.heap.ArenaAllocator,
+    schema: *const Schema,
+    arms: []const route.Arm,
+    residual: Conjunction,
+    /// A row must satisfy one of them, if there are any.
+    groups: []const Conjunction,
+    order: Order,
+    /// Rows come from the arm in the order of the first sort column.
+    walk: bool,
+    count_only: bool,
+    offset: u64,
+    /// `maxInt` when there is no limit.
+    limit: u64,
+
+    pub const Error = predicate.Error;
+
+    /// Checks and compiles; `bytes` are input, of any alignment, and not kept.
+    pub fn init(gpa: Allocator, schema: *const Schema, bytes: []const u8) Error!Program {
+        if (bytes.len > plan_module.size_max) return error.InvalidPlan;
+        var arena: std.heap.ArenaAllocator = .init(gpa);
+        errdefer arena.deinit();
+
+        const allocator = arena.allocator();
+        const copy = try allocator.alignedAlloc(u8, .@"8", bytes.len);
+        @memcpy(copy, bytes);
+        const plan = try Plan.decode(copy);
+        const header = plan.header;
+        if (header.image_size != schema.image_size) return error.InvalidPlan;
+        if (header.column_count != schema.column_count) return error.InvalidPlan;
+
+        var clauses: Clauses = .{ .rest = plan.clauses };
+        const arms = try allocator.alloc(route.Arm, plan.arms.len);
+        for (plan.arms, arms) |arm, *out| {
+            const own = clauses.take(arm.clause_count);
+            out.* = try route.Arm.compile(allocator, schema, &plan, arm, own);
+        }
+        const own = clauses.take(header.residual_count);
+        const residual = try Conjunction.compile(allocator, schema, &plan, own);
+        const groups = try allocator.alloc(Conjunction, plan.groups.len);
+        for (plan.groups, groups) |group, *out| {
+            const members = clauses.take(group.clause_count);
+            out.* = try Conjunction.compile(allocator, schema, &plan, members);
+        }
+        assert(clauses.rest.len == 0);
+
+        var program: Program = .{
+            .arena = undefined,
+            .schema = schema,
+            .arms = arms,
+            .residual = residual,
+            .groups = groups,
+            .order = try Order.compile(allocator, schema, &plan),
+            .walk = header.flags & plan_module.flag_walk != 0,
+            .count_only = header.flags & plan_module.flag_count_only != 0,
+            .offset = header.offset,
+            .limit = if (header.limit == 0) std.math.maxInt(u64) else header.limit,
+        };
+        if (program.walk) try program.checkWalk();
+        program.arena = arena; // last: copies the state that the allocations above have changed
+        return program;
+    }
+
+    pub fn deinit(program: *Program) void {
+        program.arena.deinit();
+    }
+
+    fn checkWalk(program: *const Program) Error!void {
+        if (program.arms.len > 1 or program.order.columns.len == 0) return error.InvalidPlan;
+        for (program.arms) |arm| {
+            if (arm.kind == .scan) return error.InvalidPlan;
+            if (arm.column != program.order.columns[0].column) return error.InvalidPlan;
+        }
+    }
+
+    /// Whether a row that came from an arm belongs to the result.
+    pub inline fn accepts(program: *const Program, image: Image) bool {
+        if (!program.residual.holds(image)) return false;
+        if (program.groups.len == 0) return true;
+        for (program.groups) |*group| {
+            if (group.holds(image)) return true;
+        }
+        return false;
+    }
+
+    /// Whether the search, without offset and limit, finds a row with this image.
+    pub fn matches(program: *const Program, image: Image) bool {
+        return program.accepts(image) and program.isInArms(image, program.arms.len);
+    }
+
+    /// Whether one of the first `count` arms delivers the row.
+    pub fn isInArms(program: *const Program, image: Image, count: usize) bool {
+        for (program.arms[0..count]) |*arm| {
+            if (arm.contains(image)) return true;
+        }
+        return false;
+    }
+
+    /// Whether the image is at `last` or before it in the order of the results.
+    pub fn isThrough(program: *const Program, image: Image, last: Image) bool {
+        assert(program.order.columns.len > 0);
+        return program.order.compare(0, image, last) != .gt;
+    }
+
+    /// Rows to find before the window is complete.
+    pub fn windowEnd(program: *const Program) u64 {
+        return program.offset +| program.limit;
+    }
+};
+
+const Clauses = struct {
+    rest: []const plan_module.Clause,
+
+    /// `Plan.decode` has checked that the counts add up.
+    fn take(clauses: *Clauses, count: u32) []const plan_module.Clause {
+        defer clauses.rest = clauses.rest[count..];
+        return clauses.rest[0..count];
+    }
+};
