@@ -1,0 +1,123 @@
+/**
+ * Everything that must hold before a commit: set-up, Zig tests, formatting, types, Bun tests. A stage
+ * that fails does not stop the next. The last line is always `N passed, N failed`, where a stage
+ * that failed without naming a test counts as one failure.
+ *
+ *   bun run test             everything
+ *   bun run test wal abi     only test files whose path, and Zig tests whose name, contains one
+ *
+ * Each test file runs in a process of its own, so a fault in one is one failure and not the end.
+ */
+import { availableParallelism } from "node:os";
+import { join, relative } from "node:path";
+import { setUp, zigPath } from "../../src/cli/setup.ts";
+
+/** Only ends what hangs; nothing that works comes near. */
+const stageLimitMs = 60 * 60 * 1000;
+const testLimitMs = 10 * 60 * 1000;
+
+const root = join(import.meta.dir, "..", "..");
+const filters = process.argv.slice(2);
+
+/** What one stage adds to the closing line. */
+interface Tally {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+interface Finished {
+  readonly ok: boolean;
+  readonly output: string;
+}
+
+async function run(command: readonly string[]): Promise<Finished> {
+  const child = Bun.spawn([...command], {
+    cwd: root,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: stageLimitMs,
+    killSignal: "SIGKILL",
+  });
+  const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  const ok = (await child.exited) === 0;
+  const ending = child.signalCode === null ? "" : `\nended by ${child.signalCode}\n`;
+  return { ok, output: output + errors + ending };
+}
+
+function report(name: string, tally: Tally, ok: boolean, output: string): Tally {
+  const failed = ok ? tally.failed : Math.max(tally.failed, 1);
+  console.log(`${ok ? "ok  " : "FAIL"} ${name}${tally.passed > 0 ? ` (${tally.passed})` : ""}`);
+  if (!ok) console.log(output.replaceAll(/^/gm, "     "));
+  return { passed: tally.passed, failed };
+}
+
+async function setUpStage(): Promise<Tally> {
+  try {
+    await setUp({ fault: true });
+    return report("setup", { passed: 0, failed: 0 }, true, "");
+  } catch (error) {
+    return report("setup", { passed: 0, failed: 1 }, false, String(error));
+  }
+}
+
+async function plainStage(name: string, command: readonly string[]): Promise<Tally> {
+  const { ok, output } = await run(command);
+  return report(name, { passed: 0, failed: 0 }, ok, output);
+}
+
+async function zigTestStage(): Promise<Tally> {
+  const chosen = filters.map((filter) => `-Dtest-filter=${filter}`);
+  const { ok, output } = await run([zigPath(), "build", "test", "--summary", "all", ...chosen]);
+  const summary = /(\d+)\/(\d+) tests passed(?: \((.*)\))?/.exec(output);
+  const [, passed = "0", total = "0", rest = ""] = summary ?? [];
+  const skipped = /(\d+) skipped/.exec(rest)?.[1] ?? "0";
+  const failed = Number(total) - Number(passed) - Number(skipped);
+  return report("zig tests", { passed: Number(passed), failed }, ok && failed === 0, output);
+}
+
+async function testFileStage(file: string): Promise<Tally> {
+  const command = [process.execPath, "test", `--timeout=${testLimitMs}`, `./${file}`];
+  const { ok, output } = await run(command);
+  const passed = lastCount(output, /^ *(\d+) pass$/gm);
+  const failed = lastCount(output, /^ *(\d+) fail$/gm);
+  if (passed !== undefined) return report(file, { passed, failed: failed ?? 0 }, ok, output);
+  const before = output.match(/^\((pass)\)/gm)?.length ?? 0;
+  return report(file, { passed: before, failed: 1 }, false, output);
+}
+
+function lastCount(output: string, pattern: RegExp): number | undefined {
+  const last = [...output.matchAll(pattern)].at(-1)?.[1];
+  return last === undefined ? undefined : Number(last);
+}
+
+async function testFileStages(): Promise<Tally[]> {
+  const all = [...new Bun.Glob("test/**/*.test.ts").scanSync({ cwd: root })].sort();
+  const waiting = all
+    .map((file) => relative(root, join(root, file)))
+    .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)));
+  const tallies: Tally[] = [];
+  const worker = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      tallies.push(await testFileStage(file));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, worker));
+  return tallies;
+}
+
+const bun = process.execPath;
+const tallies: Tally[] = [await setUpStage(), await zigTestStage()];
+if (filters.length === 0) {
+  tallies.push(
+    await plainStage("zig fmt", [zigPath(), "fmt", "--check", "zig", "build.zig"]),
+    await plainStage("bun fmt", [bun, "fmt", "--check", "src", "test", "bench", "package.json"]),
+    await plainStage("bun check", [bun, "check", "."]),
+  );
+}
+tallies.push(...(await testFileStages()));
+
+const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
+const failed = tallies.reduce((sum, tally) => sum + tally.failed, 0);
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
