@@ -1,0 +1,170 @@
+/**
+ * How a column is declared: `t.decimal(6).index()`. A `ColumnBuilder` is immutable; each modifier
+ * returns a new one. What is declared here is checked as a whole by `defineTable`.
+ */
+
+/** Storage kinds with their codes in schema bytes (docs/internals/row-image.md). Append only. */
+export const kindCodes = {
+  bool: 1,
+  i8: 2,
+  i16: 3,
+  i32: 4,
+  i64: 5,
+  u8: 6,
+  u16: 7,
+  u32: 8,
+  u64: 9,
+  f32: 10,
+  f64: 11,
+  decimal: 12,
+  timestamp: 13,
+  string: 14,
+  bytes: 15,
+  enum: 16,
+} as const;
+
+export type Kind = keyof typeof kindCodes;
+
+/** A value as rows give it. 64-bit integers are numbers while safe, bigints beyond. */
+export type ColumnValue = string | number | bigint | boolean | null | Uint8Array;
+
+/** What a row has to say about a column: the key always, an optional column if it likes. */
+export type ColumnRole = "key" | "required" | "optional";
+
+/** A column as declared, before it has a place in an image. */
+export interface ColumnSpec {
+  readonly kind: Kind;
+  /** Digits behind the point of a decimal, else 0. */
+  readonly scale: number;
+  /** Most bytes of string and bytes, else 0. */
+  readonly limit: number;
+  readonly labels: readonly string[];
+  readonly primaryKey: boolean;
+  readonly nullable: boolean;
+  readonly indexed: boolean;
+  readonly unique: boolean;
+  readonly default: ColumnValue | undefined;
+  readonly aliases: readonly string[];
+}
+
+/** A column in its place. */
+export interface ColumnDefinition extends ColumnSpec {
+  readonly name: string;
+  /** 0 is the key; column *i* owns bit *i - 1* of every column mask. */
+  readonly position: number;
+  /** Bytes from the start of the image. */
+  readonly offset: number;
+  /** Bytes in the image. */
+  readonly size: number;
+}
+
+/**
+ * A column being declared. `Read` is what rows give, `Write` what they take, `Role` whether an
+ * insert must name it.
+ */
+export class ColumnBuilder<out Read, out Write, out Role extends ColumnRole> {
+  declare readonly $read: Read;
+  declare readonly $write: Write;
+  declare readonly $role: Role;
+  readonly spec: ColumnSpec;
+
+  constructor(spec: ColumnSpec) {
+    this.spec = spec;
+  }
+
+  /** Makes this the primary key: exactly one column of a table is. */
+  primaryKey(): ColumnBuilder<Read, Write, "key"> {
+    return new ColumnBuilder({ ...this.spec, primaryKey: true });
+  }
+
+  /** Keeps an index on the column. */
+  index(): ColumnBuilder<Read, Write, Role> {
+    return new ColumnBuilder({ ...this.spec, indexed: true });
+  }
+
+  /** Refuses a second row with the same value (nulls never clash); keeps an index. */
+  unique(): ColumnBuilder<Read, Write, Role> {
+    return new ColumnBuilder({ ...this.spec, indexed: true, unique: true });
+  }
+
+  /** Allows null, which is also what an insert stores when it does not name the column. */
+  nullable(): ColumnBuilder<Read | null, Write | null, "optional"> {
+    return new ColumnBuilder({ ...this.spec, nullable: true });
+  }
+
+  /** What an insert stores when it does not name the column. Checked by `defineTable`. */
+  default(value: Write & ColumnValue): ColumnBuilder<Read, Write, "optional"> {
+    return new ColumnBuilder({ ...this.spec, default: value });
+  }
+
+  /** Other names for the column, in searches and ingest. */
+  alias(...names: readonly string[]): ColumnBuilder<Read, Write, Role> {
+    return new ColumnBuilder({ ...this.spec, aliases: [...this.spec.aliases, ...names] });
+  }
+}
+
+/** Any declared column. */
+export type AnyColumn = ColumnBuilder<unknown, unknown, ColumnRole>;
+
+export type NumberColumn = ColumnBuilder<number, number, "required">;
+export type WideColumn = ColumnBuilder<number | bigint, number | bigint, "required">;
+
+/** The column types, `t.i32()` and so on. */
+export interface ColumnTypes {
+  bool(): ColumnBuilder<boolean, boolean, "required">;
+  i8(): NumberColumn;
+  i16(): NumberColumn;
+  i32(): NumberColumn;
+  /** Numbers while safe, bigints beyond. */
+  i64(): WideColumn;
+  u8(): NumberColumn;
+  u16(): NumberColumn;
+  u32(): NumberColumn;
+  /** Numbers while safe, bigints beyond. */
+  u64(): WideColumn;
+  /** Rounded to the nearest 32-bit float. NaN is refused. */
+  f32(): NumberColumn;
+  /** NaN is refused; -0 is stored as 0. */
+  f64(): NumberColumn;
+  /** Exact, `scale` (0 to 15) digits behind the point; takes numbers and digit strings. */
+  decimal(scale: number): ColumnBuilder<number, number | string, "required">;
+  /** Milliseconds since 1970, a safe integer. */
+  timestamp(): NumberColumn;
+  /** At most `bytesMax` bytes of UTF-8: 1 to 8,192, as a key or indexed 255. */
+  string(bytesMax: number): ColumnBuilder<string, string, "required">;
+  /** At most `bytesMax` bytes: 1 to 8,192, as a key or indexed 255. */
+  bytes(bytesMax: number): ColumnBuilder<Uint8Array, Uint8Array, "required">;
+  /** One of the labels; ordered as declared. */
+  enum<const L extends string>(labels: readonly L[]): ColumnBuilder<L, L, "required">;
+}
+
+const plain: Omit<ColumnSpec, "kind"> = {
+  scale: 0,
+  limit: 0,
+  labels: [],
+  primaryKey: false,
+  nullable: false,
+  indexed: false,
+  unique: false,
+  default: undefined,
+  aliases: [],
+};
+
+export const t: ColumnTypes = {
+  bool: () => new ColumnBuilder({ ...plain, kind: "bool" }),
+  i8: () => new ColumnBuilder({ ...plain, kind: "i8" }),
+  i16: () => new ColumnBuilder({ ...plain, kind: "i16" }),
+  i32: () => new ColumnBuilder({ ...plain, kind: "i32" }),
+  i64: () => new ColumnBuilder({ ...plain, kind: "i64" }),
+  u8: () => new ColumnBuilder({ ...plain, kind: "u8" }),
+  u16: () => new ColumnBuilder({ ...plain, kind: "u16" }),
+  u32: () => new ColumnBuilder({ ...plain, kind: "u32" }),
+  u64: () => new ColumnBuilder({ ...plain, kind: "u64" }),
+  f32: () => new ColumnBuilder({ ...plain, kind: "f32" }),
+  f64: () => new ColumnBuilder({ ...plain, kind: "f64" }),
+  decimal: (scale) => new ColumnBuilder({ ...plain, kind: "decimal", scale }),
+  timestamp: () => new ColumnBuilder({ ...plain, kind: "timestamp" }),
+  string: (bytesMax) => new ColumnBuilder({ ...plain, kind: "string", limit: bytesMax }),
+  bytes: (bytesMax) => new ColumnBuilder({ ...plain, kind: "bytes", limit: bytesMax }),
+  enum: (labels) => new ColumnBuilder({ ...plain, kind: "enum", labels: [...labels] }),
+};

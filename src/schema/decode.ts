@@ -1,0 +1,128 @@
+/**
+ * Generates the decoder of a table: one object literal per row, so all rows have one shape, read
+ * straight from the views of a `Memory`. Values that do not fit a number exactly go to `readValue`.
+ *
+ * Only numbers and JSON-quoted names are put into the code; a column name is an identifier. Images
+ * come from shared memory, so sizes and enum positions are bounded again here.
+ */
+import type { ColumnDefinition } from "./column.ts";
+import type { Memory } from "./memory.ts";
+import type { TableDefinition, TableShape } from "./table.ts";
+import { readValue } from "./value.ts";
+
+/** Text up to this limit is tested for ASCII byte by byte, for the faster conversion. */
+const loopLimitMax = 40;
+
+/** Reads images of one table from any memory. Offsets are multiples of 8. */
+export interface RowDecoder<Row> {
+  /** The row whose image begins at byte `at`. Copies everything. */
+  readonly row: (memory: Memory, at: number) => Row;
+  /** Overwrites the columns of `row`, which `row()` made. */
+  readonly fill: (row: Row, memory: Memory, at: number) => void;
+}
+
+/** Generates the decoder of `table` for its columns `fields`, in that order. */
+export function generateDecoder<S extends TableShape>(
+  table: TableDefinition<S>,
+  fields: readonly ColumnDefinition[] = table.columns,
+): RowDecoder<S["row"]> {
+  const slow = (memory: Memory, at: number, position: number): unknown =>
+    readValue(memory, at, table.columns[position] ?? table.key);
+  const labels = table.columns.map((column) => column.labels);
+  const read = [
+    readNulls(fields),
+    ...fields.map((column, index) => readColumn(column, `v${index}`)),
+  ].join("\n");
+  const literal = fields.map(({ name }, index) => `${JSON.stringify(name)}: v${index}`).join(", ");
+  const assign = fields
+    .map(({ name }, index) => `row[${JSON.stringify(name)}] = v${index};`)
+    .join(" ");
+  const code = `"use strict";
+return {
+  row: (memory, at) => {
+${read}
+    return { ${literal} };
+  },
+  fill: (row, memory, at) => {
+${read}
+    ${assign}
+  },
+};`;
+  const decoder: RowDecoder<S["row"]> = new Function("slow", "labels", code)(slow, labels);
+  return decoder;
+}
+
+function readNulls(fields: readonly ColumnDefinition[]): string {
+  if (!fields.some((column) => column.nullable)) return "";
+  return "    const null0 = memory.u32[at >> 2], null1 = memory.u32[(at >> 2) + 1];";
+}
+
+function readColumn(column: ColumnDefinition, name: string): string {
+  const value = readExpression(column, name);
+  if (!column.nullable) return `    ${value}`;
+  const bit = column.position - 1;
+  const isNull = `(null${bit >> 5} & ${(1 << (bit & 31)) | 0}) !== 0`;
+  return `    ${value} if (${isNull}) ${name} = null;`;
+}
+
+/** Statements that declare `name` and set it to the column's value, which is not null. */
+function readExpression(column: ColumnDefinition, name: string): string {
+  const at = `at + ${column.offset}`;
+  const slow = `slow(memory, ${at}, ${column.position})`;
+  switch (column.kind) {
+    case "bool":
+      return `let ${name} = memory.u8[${at}] !== 0;`;
+    case "i8":
+      return `let ${name} = memory.i8[${at}];`;
+    case "u8":
+      return `let ${name} = memory.u8[${at}];`;
+    case "i16":
+      return `let ${name} = memory.i16[(${at}) >> 1];`;
+    case "u16":
+      return `let ${name} = memory.u16[(${at}) >> 1];`;
+    case "i32":
+      return `let ${name} = memory.i32[(${at}) >> 2];`;
+    case "u32":
+      return `let ${name} = memory.u32[(${at}) >> 2];`;
+    case "f32":
+      return `let ${name} = memory.f32[(${at}) >> 2];`;
+    case "f64":
+      return `let ${name} = memory.f64[(${at}) >> 3];`;
+    case "i64":
+    case "timestamp":
+      return readWide("i32", "");
+    case "u64":
+      return readWide("u32", "");
+    case "decimal":
+      return readWide("i32", ` else ${name} /= ${10 ** column.scale};`);
+    case "enum":
+      return `let ${name} = labels[${column.position}][memory.u16[(${at}) >> 1]] ?? "";`;
+    case "string":
+      return readString();
+    case "bytes":
+      return `let ${name} = ${slow};`;
+  }
+
+  function readWide(upper: string, otherwise: string): string {
+    const word = `(${at}) >> 2`;
+    const sum = `memory.${upper}[(${word}) + 1] * 4294967296 + memory.u32[${word}]`;
+    // A sum that is not exact lies outside the safe integers too.
+    const unsafe = `${name} > 9007199254740991 || ${name} < -9007199254740991`;
+    return `let ${name} = ${sum}; if (${unsafe}) ${name} = ${slow};${otherwise}`;
+  }
+
+  function readString(): string {
+    const [from, size] = [`from${column.position}`, `size${column.position}`];
+    const declare = `const ${from} = ${at} + 2;
+    let ${size} = memory.u16[(${at}) >> 1];
+    if (${size} > ${column.limit}) ${size} = ${column.limit};`;
+    if (column.limit > loopLimitMax) {
+      return `${declare} let ${name} = memory.u8.utf8Slice(${from}, ${from} + ${size});`;
+    }
+    const bits = `bits${column.position}`;
+    return `${declare}
+    let ${bits} = 0; for (let i = 0; i < ${size}; i++) ${bits} |= memory.u8[${from} + i];
+    let ${name} = ${bits} < 128 ? memory.u8.latin1Slice(${from}, ${from} + ${size})
+      : memory.u8.utf8Slice(${from}, ${from} + ${size});`;
+  }
+}
