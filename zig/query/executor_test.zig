@@ -358,3 +358,138 @@ test "executor: random plans over every route agree with the model" {
         };
     }
 }
+
+test "executor: damaged plan bytes are refused or run, never trusted" {
+    for (0..6_000) |seed| {
+        var arena_state: std.heap.ArenaAllocator = .init(testing.allocator);
+        defer arena_state.deinit();
+        var random_state = std.Random.DefaultPrng.init(seed);
+        const random = random_state.random();
+        const generator: Generator = .{ .arena = arena_state.allocator(), .random = random };
+        const schema = try generator.schema();
+        var model: Model = .{ .arena = generator.arena, .schema = schema, .random = random };
+        try generator.fill(&model, 10);
+        const bytes = try (try generator.plan(schema)).encode(generator.arena, schema);
+        for (0..random.intRangeAtMost(u32, 1, 3)) |_| {
+            bytes[random.uintLessThan(usize, bytes.len)] = switch (random.uintLessThan(u8, 3)) {
+                0 => random.int(u8),
+                1 => random.uintLessThan(u8, 6),
+                else => 0xff,
+            };
+        }
+        var program = Program.init(testing.allocator, schema, bytes) catch |failure| {
+            switch (failure) {
+                error.InvalidPlan => continue,
+                error.OutOfMemory => return failure,
+            }
+        };
+        defer program.deinit();
+        var execution: Execution = .init(testing.allocator, &model, &program);
+        defer execution.deinit();
+        if (!program.count_only) _ = try run(generator, &execution, schema.image_size);
+        for (model.rows.items) |row| _ = program.matches(row.image);
+    }
+}
+
+/// A table of `rows_count` rows: key u32, unique u32 the same, and u8 with 10 rows a value.
+fn countingModel(arena: Allocator, random: std.Random, rows_count: u32) !Model {
+    var buffer: [256]u8 = undefined;
+    const schema = try arena.create(Schema);
+    schema.* = try Schema.decode(schema_module.encodeForTest(&.{
+        .{ .kind = .u32 },
+        .{ .kind = .u32, .indexed = true, .unique = true },
+        .{ .kind = .u8, .indexed = true },
+    }, &buffer));
+    var model: Model = .{ .arena = arena, .schema = schema, .random = random };
+    for (0..rows_count) |index| {
+        const bytes = try arena.alignedAlloc(u8, .@"8", schema.image_size);
+        @memset(bytes, 0);
+        std.mem.writeInt(u32, bytes[schema.columns[0].offset..][0..4], @intCast(index), .little);
+        std.mem.writeInt(u32, bytes[schema.columns[1].offset..][0..4], @intCast(index), .little);
+        bytes[schema.columns[2].offset] = @intCast(index / 10);
+        try model.rows.append(arena, .{ .slot = @intCast(index), .image = bytes.ptr });
+    }
+    return model;
+}
+
+test "executor: a limited walk reads what its window needs and no more" {
+    var arena_state: std.heap.ArenaAllocator = .init(testing.allocator);
+    defer arena_state.deinit();
+    const arena = arena_state.allocator();
+    var random_state = std.Random.DefaultPrng.init(1);
+    const Case = struct { column: u16, descending: bool, offset: u64, limit: u64, reads: u64 };
+    for ([_]Case{
+        .{ .column = 1, .descending = false, .offset = 0, .limit = 1, .reads = 1 },
+        .{ .column = 1, .descending = true, .offset = 0, .limit = 7, .reads = 7 },
+        .{ .column = 1, .descending = false, .offset = 5, .limit = 2, .reads = 7 },
+        .{ .column = 2, .descending = false, .offset = 0, .limit = 1, .reads = 11 },
+        .{ .column = 2, .descending = true, .offset = 8, .limit = 3, .reads = 21 },
+    }) |case| {
+        var model = try countingModel(arena, random_state.random(), 200);
+        const plan: TestPlan = .{
+            .arms = &.{.{
+                .kind = .index,
+                .column = case.column,
+                .clauses = &.{.{ .operator = .not_null, .column = case.column }},
+            }},
+            .sorts = &.{.{
+                .column = case.column,
+                .flags = @intFromBool(case.descending),
+                .reserved = 0,
+            }},
+            .flags = plan_module.flag_walk,
+            .offset = case.offset,
+            .limit = case.limit,
+        };
+        var program = try Program.init(arena, model.schema, try plan.encode(arena, model.schema));
+        defer program.deinit();
+        var execution: Execution = .init(arena, &model, &program);
+        defer execution.deinit();
+        var rows: u64 = 0;
+        while (try execution.nextRow()) |_| rows += 1;
+        try testing.expectEqual(case.limit, rows);
+        try testing.expectEqual(case.reads, model.reads);
+        try testing.expectEqual(case.reads, execution.examined);
+    }
+}
+
+test "executor: a sort with a limit keeps the window's rows only" {
+    var arena_state: std.heap.ArenaAllocator = .init(testing.allocator);
+    defer arena_state.deinit();
+    const arena = arena_state.allocator();
+    var random_state = std.Random.DefaultPrng.init(1);
+    var model = try countingModel(arena, random_state.random(), 2_000);
+    const plan: TestPlan = .{
+        .sorts = &.{.{ .column = 0, .flags = plan_module.sort_descending, .reserved = 0 }},
+        .offset = 3,
+        .limit = 4,
+    };
+    var program = try Program.init(arena, model.schema, try plan.encode(arena, model.schema));
+    defer program.deinit();
+    var execution: Execution = .init(testing.allocator, &model, &program);
+    defer execution.deinit();
+    const first = (try execution.nextRow()).?;
+    try testing.expectEqual(1_996, model.schema.columns[0].value(.u32, first.image));
+    try testing.expectEqual(7, execution.collector.rowsCount());
+    try testing.expect(execution.collector.entries.capacity < 64);
+}
+
+test "executor: the window's end does not read on, and a small buffer is refused" {
+    var arena_state: std.heap.ArenaAllocator = .init(testing.allocator);
+    defer arena_state.deinit();
+    const arena = arena_state.allocator();
+    var random_state = std.Random.DefaultPrng.init(1);
+    var model = try countingModel(arena, random_state.random(), 20);
+    const plan: TestPlan = .{ .limit = 2 };
+    var program = try Program.init(arena, model.schema, try plan.encode(arena, model.schema));
+    defer program.deinit();
+    var execution: Execution = .init(testing.allocator, &model, &program);
+    defer execution.deinit();
+    var buffer: [256]u8 = undefined;
+    const size = model.schema.image_size;
+    try testing.expectError(error.BufferTooSmall, execution.next(buffer[0 .. size - 1]));
+    const batch = try execution.next(buffer[0 .. 2 * size]);
+    try testing.expect(batch.done and batch.rows == 2);
+    try testing.expectEqual(2, model.reads);
+    try testing.expectEqual(.returned, std.meta.activeTag(execution.boundary()));
+}
