@@ -1,0 +1,195 @@
+/** Bad lines: what is wrong with them in words, and the file that they are collected in. */
+import { closeSync, openSync, writeSync } from "node:fs";
+import type { ColumnDefinition } from "../schema/column.ts";
+import type { AnyTable } from "../schema/table.ts";
+import { typeName } from "../schema/value.ts";
+import { rejectSize } from "./session.ts";
+import { fileError } from "./source.ts";
+
+/** Reason codes of the native parser (zig/ingest/reject.zig), by number. Append only. */
+export const reasonNames = [
+  "none",
+  "missing_column",
+  "extra_column",
+  "empty_value",
+  "not_nullable",
+  "not_a_number",
+  "out_of_range",
+  "too_precise",
+  "too_long",
+  "invalid_utf8",
+  "not_a_bool",
+  "unknown_label",
+  "not_hex",
+  "wrong_kind",
+  "malformed",
+  "line_too_long",
+  "missing_key",
+  "empty_key",
+  "duplicate_field",
+  "unknown_field",
+  "is_nan",
+] as const;
+
+/** `refused`: the line is fine, but the table would not take the row. */
+export type RejectCode = (typeof reasonNames)[number] | "refused";
+
+/** A line that was not taken. */
+export interface IngestReject {
+  /** From 1; a row of several lines counts by its first. */
+  readonly line: number;
+  /**
+   * From 1: the field of a delimited line, the byte of a JSON line, the aircraft of a readsb
+   * snapshot. `undefined` when the line as a whole is meant.
+   */
+  readonly column: number | undefined;
+  /** The table's column, when one is meant. */
+  readonly field: string | undefined;
+  readonly code: RejectCode;
+  /** One line for people. */
+  readonly reason: string;
+  /** The line without its end, cut at 1 MiB; empty when it is no longer at hand (`refused`). */
+  readonly text: string;
+}
+
+/** A reject as the native parser wrote it. */
+export interface RawReject {
+  readonly line: number;
+  readonly column: number;
+  readonly code: RejectCode;
+  readonly definition: ColumnDefinition | undefined;
+  /** The raw line, in the memory given; valid until that is reused. */
+  readonly bytes: Uint8Array;
+}
+
+/** Reads `Reject` number `index` of `rejects`, whose offsets count from `base` in `input`. */
+export function readReject(
+  table: AnyTable,
+  rejects: DataView,
+  index: number,
+  input: Uint8Array,
+  base: number,
+): RawReject {
+  const at = index * rejectSize;
+  const start = base + rejects.getUint32(at + 8, true);
+  return {
+    line: Number(rejects.getBigUint64(at, true)),
+    column: rejects.getUint32(at + 16, true),
+    code: reasonNames[rejects.getUint16(at + 20, true)] ?? "none",
+    definition: table.columns[rejects.getUint16(at + 22, true)],
+    bytes: input.subarray(start, start + rejects.getUint32(at + 12, true)),
+  };
+}
+
+/** What a reason says about a column. */
+export function reasonText(code: RejectCode, column: ColumnDefinition | undefined): string {
+  const name = column === undefined ? "a column" : `"${column.name}"`;
+  const type = column === undefined ? "its type" : typeName(column);
+  switch (code) {
+    case "missing_column":
+      return `missing column ${name}`;
+    case "extra_column":
+      return "unexpected extra columns";
+    case "empty_value":
+      return `no value for ${name}, which has neither default nor null`;
+    case "not_nullable":
+      return `${name} cannot be null`;
+    case "not_a_number":
+      return `${name}: not a number (${type})`;
+    case "out_of_range":
+      return `${name}: out of range for ${type}`;
+    case "too_precise":
+      return `${name}: more decimals than ${type} holds`;
+    case "too_long":
+      return `${name}: too long for ${type}`;
+    case "invalid_utf8":
+      return `${name}: invalid UTF-8`;
+    case "not_a_bool":
+      return `${name}: not a bool (true, false, t, f, 1 or 0)`;
+    case "unknown_label":
+      return `${name}: not one of the labels of the enum`;
+    case "not_hex":
+      return `${name}: not an even number of hexadecimal digits`;
+    case "wrong_kind":
+      return `${name}: a JSON value of the wrong kind for ${type}`;
+    case "malformed":
+      return "malformed line";
+    case "line_too_long":
+      return "line longer than 1 MiB";
+    case "missing_key":
+      return `no value for the primary key ${name}`;
+    case "empty_key":
+      return `the primary key ${name} is empty`;
+    case "duplicate_field":
+      return `${name} is given twice`;
+    case "unknown_field":
+      return "no such column";
+    case "is_nan":
+      return `${name}: NaN cannot be stored`;
+    case "refused":
+      return "the table refused the row";
+    case "none":
+      return "unreadable line";
+  }
+}
+
+/** A reject as one line: `line 3, column 2: "lat": not a number (decimal(6))`. */
+export function formatReject(reject: IngestReject): string {
+  const column = reject.column === undefined ? "" : `, column ${reject.column}`;
+  return `line ${reject.line}${column}: ${reject.reason}`;
+}
+
+const pendingSizeMax = 64 * 1024;
+
+/**
+ * A file of rejects: line, column, reason and the raw line, separated by tabs, so that
+ * `cut -f4-` gives back what can be corrected and ingested again.
+ */
+export class RejectsFile implements Disposable {
+  readonly path: string;
+  #file: number | undefined;
+  #pending: Uint8Array[] = [];
+  #pendingSize = 0;
+
+  /** Creates or empties the file. **Throws** `IO_ERROR` or `PERMISSION`. */
+  constructor(path: string) {
+    this.path = path;
+    this.#file = this.#attempt(() => openSync(path, "w", 0o600));
+  }
+
+  /** **Throws** `IO_ERROR` when the file cannot be written. Copies `bytes`. */
+  write(reject: IngestReject, bytes: Uint8Array): void {
+    const head = Buffer.from(`${reject.line}\t${reject.column ?? ""}\t${reject.reason}\t`);
+    const entry = Buffer.concat([head, bytes, Buffer.from("\n")]);
+    this.#pending.push(entry);
+    this.#pendingSize += entry.length;
+    if (this.#pendingSize >= pendingSizeMax) this.flush();
+  }
+
+  /** **Throws** `IO_ERROR`. */
+  flush(): void {
+    const file = this.#file;
+    if (file === undefined || this.#pendingSize === 0) return;
+    const bytes = Buffer.concat(this.#pending);
+    this.#pending = [];
+    this.#pendingSize = 0;
+    this.#attempt(() => {
+      for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
+    });
+  }
+
+  /** Closes without writing what is pending. Idempotent. */
+  [Symbol.dispose](): void {
+    const file = this.#file;
+    this.#file = undefined;
+    if (file !== undefined) closeSync(file);
+  }
+
+  #attempt<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      throw fileError(`writing rejects to "${this.path}"`, this.path, error);
+    }
+  }
+}
