@@ -9,7 +9,7 @@
 //!     an i8 with 300 and an f32 with 0.1 by their mathematical values.
 //!   * No value of a nullable one-word kind encodes to all ones, which is null: widened integers
 //!     stay below it, and NaN is never stored.
-//!   * The size word at the end of text is at most `text_limit_max`, so no text is all ones.
+//!   * The size at the end of text is at most `key_limit_max`, so no text is all ones.
 //!
 //! **Concurrency.** Pure functions.
 //!
@@ -25,7 +25,7 @@ const sign_bit: u64 = 1 << 63;
 const null_word: u64 = std.math.maxInt(u64);
 
 /// Words of the longest key: text of the largest limit and its size.
-pub const words_max = wordsOfText(schema_module.text_limit_max);
+pub const words_max = wordsOfText(schema_module.key_limit_max);
 
 fn wordsOfText(limit: u32) u32 {
     return (limit + 2 + 7) / 8;
@@ -195,5 +195,5 @@ test "key: the number of words is that of the law" {
     try testing.expectEqual(2, count(.decimal, true, 0));
     try testing.expectEqual(1, count(.string, true, 6));
     try testing.expectEqual(2, count(.string, true, 7));
-    try testing.expectEqual(words_max, count(.bytes, false, 8_192));
+    try testing.expectEqual(words_max, count(.bytes, false, schema_module.key_limit_max));
 }

@@ -16,6 +16,7 @@ const assert = std.debug.assert;
 pub const columns_max = 65;
 pub const image_size_max = 16_384;
 pub const text_limit_max = 8_192;
+/// Primary keys and indexed text: what the words of an index key hold.
 pub const key_limit_max = 255;
 pub const labels_max = 65_536;
 pub const scale_max = 15;
@@ -266,7 +267,8 @@ fn decodeColumn(record: ColumnRecord, position: u16, image_size: u32) Schema.Dec
     if (column.scale > if (kind == .decimal) @as(u8, scale_max) else 0) return error.InvalidSchema;
 
     const size = kind.fixedSize() orelse size: {
-        const limit_max: u32 = if (is_key) key_limit_max else text_limit_max;
+        const keyed = is_key or column.indexed;
+        const limit_max: u32 = if (keyed) key_limit_max else text_limit_max;
         if (column.limit == 0 or column.limit > limit_max) return error.InvalidSchema;
         break :size column.limit + 2;
     };
@@ -429,5 +431,17 @@ test "schema: random bytes never decode to a column outside the image" {
             try testing.expect(column.offset >= null_mask_size);
             try testing.expect(column.offset + column.size <= schema.image_size);
         }
+    }
+}
+
+test "schema: indexed text has the limit of a key" {
+    var buffer: [256]u8 = undefined;
+    for ([_]bool{ false, true }) |indexed| {
+        const bytes = encodeForTest(&.{
+            .{ .kind = .u64 },
+            .{ .kind = .string, .limit = key_limit_max + 1, .indexed = indexed },
+        }, &buffer);
+        const decoded = Schema.decode(bytes);
+        if (indexed) try testing.expectError(error.InvalidSchema, decoded) else _ = try decoded;
     }
 }
