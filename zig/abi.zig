@@ -1,15 +1,15 @@
 //! The boundary: every symbol of the library, every status, every layout that TypeScript may read.
 //!
-//! Public functions of `exports` are the symbols; nothing else in the library exports. Adding one here
-//! adds the symbol, its row in the manifest and, with `bun run build`, its type in
+//! Public functions of `exports` are the symbols; nothing else in the library exports. Adding one
+//! here adds the symbol, its row in the manifest and, with `bun run build`, its type in
 //! `src/ffi/abi.gen.ts`.
 //!
-//! **Rules of an export.** At most ten lines: check, convert, call, map errors. Fallible ones return
-//! `Status` and write to out-parameters only on `ok`. They check their own input: an assertion that
-//! fails on what a caller passed would end the caller's process.
+//! **Rules of an export.** At most ten lines: check, convert, call, map errors. Fallible ones
+//! return `Status` and write to out-parameters only on `ok`. They check their own input: an
+//! assertion that fails on what a caller passed would end the caller's process.
 //! **Memory.** One of four words stands at each pointer: *borrowed* (this call only), *out* (the
-//! caller's memory, written here), *owned* (a handle with exactly one close), *segment* (valid while
-//! pinned).
+//! caller's memory, written here), *owned* (a handle with exactly one close), *segment* (valid
+//! while pinned).
 const std = @import("std");
 const manifest = @import("manifest.zig");
 

@@ -1,9 +1,8 @@
 //! Describes the library to its caller: symbols, enums and memory layouts as JSON, made while
 //! compiling from the declarations themselves.
 //!
-//! A type crosses the boundary only if it has a line in `typeName` or `appendParameters`; any other is
-//! a compile error that names the symbol. What a caller may pass for each is in
-//! `docs/internals/boundary.md`.
+//! A type crosses the boundary only if `typeName` has a line for it; any other is a compile error
+//! that names the symbol. What a caller passes for each is in `docs/internals/boundary.md`.
 const std = @import("std");
 
 /// What the manifest is made from. Enums and layouts are named here, because the name of a type
@@ -101,8 +100,9 @@ fn typeName(comptime source: Source, comptime symbol: []const u8, comptime Type:
         .pointer => |info| if (info.size == .one and !info.is_const) switch (info.child) {
             u32, i32, u64, i64, f64 => return "*" ++ @typeName(info.child),
             else => {
-                if (@typeInfo(info.child) == .@"enum") return "*" ++ typeName(source, symbol, info.child);
-                if (nameIn(source.layouts, info.child)) |name| return "*" ++ name;
+                const child = info.child;
+                if (@typeInfo(child) == .@"enum") return "*" ++ typeName(source, symbol, child);
+                if (nameIn(source.layouts, child)) |name| return "*" ++ name;
             },
         },
         else => {},
@@ -195,8 +195,13 @@ test "manifest: symbols, enums and layouts are described as they are" {
         .version = 3,
         .prefix = "t_",
         .exports = struct {
-            pub fn paint(color: Color, at: *Point, name: [*]const u8, size: usize) callconv(.c) i32 {
-                return @intCast(@intFromEnum(color) + at.x + name[size - 1]);
+            pub fn paint(
+                color: Color,
+                at: *Point,
+                name: [*]const u8,
+                name_length: usize,
+            ) callconv(.c) i32 {
+                return @intCast(@intFromEnum(color) + at.x + name[name_length - 1]);
             }
             pub fn fill(target: [*]u8, target_length: usize, by: ?[*]const u8) callconv(.c) void {
                 target[target_length - 1] = if (by) |bytes| bytes[0] else 0;

@@ -1,10 +1,9 @@
 /**
  * Memory that the engine may be given an address of.
  *
- * `ptr()` of a small typed array dangles: such arrays live in the JavaScript heap and move. Memory of
- * an explicit `ArrayBuffer` stays where it is for as long as the buffer is reachable. So an address
- * is kept only beside the buffer it belongs to, as here; anything else is passed as the view itself
- * on each call.
+ * `ptr()` of a small typed array dangles: such arrays live in the JavaScript heap and move. Memory
+ * of an explicit `ArrayBuffer` stays where it is while the buffer is reachable. So an address is
+ * kept only beside its buffer, as here; all else is passed as the view itself, each time.
  */
 import { ptr, toArrayBuffer } from "bun:ffi";
 import type { Pointer } from "bun:ffi";

@@ -96,7 +96,8 @@ function renderLayouts(manifest: Manifest): string {
 
 function renderSymbolType(symbol: ManifestSymbol, manifest: Manifest): string {
   const args = symbol.args.map((type) => `"${crossing(type, manifest)[0]}"`).join(", ");
-  return `${symbol.name}: { args: [${args}], returns: "${crossing(symbol.returns, manifest)[0]}" },\n`;
+  const returns = crossing(symbol.returns, manifest)[0];
+  return `${symbol.name}: { args: [${args}], returns: "${returns}" },\n`;
 }
 
 function renderSignature(

@@ -1,6 +1,6 @@
 /**
- * The engine, loaded: found, checked against the generated boundary, opened once per thread and never
- * closed (a call after closing would be a segmentation fault).
+ * The engine, loaded: found, checked against the generated boundary, opened once per thread and
+ * never closed (a call after closing would be a segmentation fault).
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";

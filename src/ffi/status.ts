@@ -21,7 +21,7 @@ export interface Attempt extends ErrorDetails {
   readonly advice?: string | undefined;
 }
 
-/** The error for a status that is not `ok`. A status without a public code is a bug in this code. */
+/** The error for a status that is not `ok`. One without a public code is a bug in this code. */
 export function errorFromStatus(status: number, attempt: Attempt): Error {
   const name = statusName(status);
   const code = name.toUpperCase();

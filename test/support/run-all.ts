@@ -1,7 +1,7 @@
 /**
- * Everything that must hold before a commit: set-up, Zig tests, formatting, types, Bun tests. A stage
- * that fails does not stop the next. The last line is always `N passed, N failed`, where a stage
- * that failed without naming a test counts as one failure.
+ * Everything that must hold before a commit: set-up, Zig tests, formatting, types, Bun tests. A
+ * stage that fails does not stop the next. The last line is always `N passed, N failed`, where a
+ * stage that failed without naming a test counts as one failure.
  *
  *   bun run test             everything
  *   bun run test wal abi     only test files whose path, and Zig tests whose name, contains one

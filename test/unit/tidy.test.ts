@@ -1,0 +1,338 @@
+/** The mechanical rules of the house, one row each; the message says what to do instead. */
+import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { importsOf, readSources, resolveImport, root, sourceFile } from "../support/source.ts";
+import type { SourceFile } from "../support/source.ts";
+
+interface Rule {
+  readonly name: string;
+  readonly instead: string;
+  readonly applies: (path: string) => boolean;
+  /** Lines (from 1) that break the rule. */
+  readonly find: (file: SourceFile) => readonly number[];
+  /** Files that break the rule on their last line, so that the rule itself is tested. */
+  readonly bad: readonly (readonly [path: string, text: string])[];
+}
+
+const isZig = (path: string): boolean => path.endsWith(".zig");
+const isTs = (path: string): boolean => path.endsWith(".ts");
+const isCode = (path: string): boolean => isZig(path) || isTs(path);
+const isSource = (path: string): boolean => isTs(path) && path.startsWith("src/");
+const isDoc = (path: string): boolean => path.endsWith(".md");
+
+const sources = await readSources();
+const pairedWords = findPairedWords(sources);
+
+function linesWith(lines: readonly string[], pattern: RegExp): number[] {
+  return lines.flatMap((line, i) => (pattern.test(line) ? [i + 1] : []));
+}
+
+/** Folders from the bottom up; a file may import its own level and those below. */
+const zigLevels: Readonly<Record<string, number>> = {
+  "os.zig": 0,
+  "limits.zig": 0,
+  "manifest.zig": 0,
+  "panic.zig": 0,
+  testing: 1,
+  segment: 2,
+  table: 3,
+  index: 3,
+  wal: 3,
+  txn: 4,
+  query: 4,
+  checkpoint: 4,
+  ingest: 4,
+  "abi.zig": 5,
+  "engine.zig": 6,
+};
+const srcLevels: Readonly<Record<string, number>> = {
+  "errors.ts": 0,
+  ffi: 1,
+  schema: 2,
+  query: 3,
+  boot: 3,
+  recovery: 3,
+  ingest: 3,
+  "database.ts": 4,
+  "table.ts": 4,
+  "transaction.ts": 4,
+  "result.ts": 4,
+  "index.ts": 5,
+  cli: 6,
+  tcl: 6,
+  http: 6,
+  watch: 6,
+  replicate: 6,
+};
+
+/** The level of a path; other files directly in `src/` belong to the database. */
+function levelOf(path: string): number | undefined {
+  const [top = "", second = ""] = path.split("/");
+  if (top === "zig") return zigLevels[second];
+  if (top === "src") return srcLevels[second] ?? (second.endsWith(".ts") ? 4 : undefined);
+  return undefined;
+}
+
+function findUpwardImports(file: SourceFile): number[] {
+  // Models and schedulers stand beside what they test: they may import all, and all may import the
+  if (file.path.startsWith("zig/testing/")) return [];
+  const own = levelOf(file.path);
+  return importsOf(file).flatMap(({ path, line }) => {
+    const target = resolveImport(file, path);
+    const level = target === undefined ? undefined : levelOf(target);
+    return own !== undefined && level !== undefined && level > own ? [line] : [];
+  });
+}
+
+/** Names of shared words whose declaration says in a comment what pairs with what. */
+function findPairedWords(files: readonly SourceFile[]): Set<string> {
+  const words = new Set<string>();
+  for (const { lines } of files.filter((file) => isZig(file.path))) {
+    lines.forEach((line, i) => {
+      const word = /^\s+(\w+): (?:\[[^\]]*\])?(?:\w+\.)*(?:Word|Value)\(/.exec(line)?.[1];
+      if (word === undefined) return;
+      let first = i;
+      while (/^\s*\/\/\//.test(lines[first - 1] ?? "")) first--;
+      if (/\/\/.*\bpairs?\b/.test(lines.slice(first, i + 1).join("\n"))) words.add(word);
+    });
+  }
+  return words;
+}
+
+/** Orders that no comment pairs: at the call, up to 3 lines above, or at the declaration. */
+function findUnpaired(file: SourceFile): number[] {
+  return linesWith(file.code, /\(.*\.(acquire|release|acq_rel)\b/).filter((line) => {
+    const near = file.lines.slice(Math.max(0, line - 4), line).join("\n");
+    if (/\/\/.*\bpairs?\b/.test(near)) return false;
+    const code = file.code[line - 1] ?? "";
+    const word = /(\w+)(?:\[[^\]]*\])?\.\w+\([^()]*\.(?:acquire|release|acq_rel)\b/.exec(code)?.[1];
+    return word === undefined || !pairedWords.has(word);
+  });
+}
+
+/** Headings of the first level, outside code blocks; line 0 when there is none. */
+function findTitleProblems(file: SourceFile): number[] {
+  let fenced = false;
+  const titles = file.lines.flatMap((line, i) => {
+    if (line.startsWith("```")) fenced = !fenced;
+    return !fenced && line.startsWith("# ") ? [i + 1] : [];
+  });
+  return titles.length === 0 ? [1] : titles.filter((line) => line !== 1);
+}
+
+const rules: readonly Rule[] = [
+  {
+    name: "at most 100 columns",
+    instead: "break the line",
+    applies: isCode,
+    find: ({ lines }) => linesWith(lines, /^.{101}/u),
+    bad: [["src/a.ts", `// ${"x".repeat(98)}`]],
+  },
+  {
+    name: "at most 700 lines",
+    instead: "split the file by what its parts do",
+    applies: isCode,
+    find: ({ lines }) => (lines.length > 701 ? [lines.length] : []),
+    bad: [["zig/a.zig", "\n".repeat(701)]],
+  },
+  {
+    name: "no any",
+    instead: "name the type, or use unknown and narrow it",
+    applies: isTs,
+    find: ({ code }) => linesWith(code, /(?:[:<,|&(=]|\bas|\bsatisfies)\s*any\b/),
+    bad: [["src/a.ts", "const x: any = 1;"]],
+  },
+  {
+    name: "no non-null assertion",
+    instead: "test for undefined and throw, or give a default with ??",
+    applies: isTs,
+    find: ({ code }) => linesWith(code, /[\w)\]]!(?!=)/),
+    bad: [["test/unit/a.test.ts", "const x = list[0]!.name;"]],
+  },
+  {
+    name: "only src/ffi imports bun:ffi",
+    instead: "add a function to src/ffi",
+    applies: (path) => isTs(path) && !path.startsWith("src/ffi/"),
+    find: (file) => importsOf(file).flatMap(({ path, line }) => (path === "bun:ffi" ? [line] : [])),
+    bad: [["src/query/a.ts", '// x\nimport { dlopen } from "bun:ffi";']],
+  },
+  {
+    name: "imports point down",
+    instead: "move what is shared to the lower folder, or pass it in",
+    applies: (path) => levelOf(path) !== undefined,
+    find: findUpwardImports,
+    bad: [
+      ["zig/segment/a.zig", 'const x = 1;\nconst txn = @import("../txn/commit.zig");'],
+      ["src/query/a.ts", '\nimport type { Database } from "../database.ts";'],
+      ["src/ffi/a.ts", 'import {\n  a,\n} from "../schema/table.ts";'],
+    ],
+  },
+  {
+    name: "nothing left to be done in comments",
+    instead: "do it, or write down the limit in docs/CAVEATS.md",
+    applies: (path) => isCode(path) || isDoc(path),
+    find: ({ lines }) => linesWith(lines, /\b(?:TO[D]O|FIX[M]E|XX[X]|HA[C]K)\b/),
+    bad: [["src/a.ts", `// ${"TO"}${"DO"}: later`]],
+  },
+  {
+    name: "no std.Io locks",
+    instead: "they are private to a process: use a word of zig/segment and a futex of zig/os.zig",
+    applies: isZig,
+    find: ({ code }) => linesWith(code, /\bIo\.(?:Mutex|Condition|RwLock|Semaphore|Threaded)\b/),
+    bad: [["zig/a.zig", "const Lock = std.Io.Mutex;"]],
+  },
+  {
+    name: "no libc or kernel calls outside os.zig",
+    instead: "add a function to zig/os.zig",
+    applies: (path) => isZig(path) && !["zig/os.zig", "zig/panic.zig"].includes(path),
+    find: ({ code }) => linesWith(code, /\bstd\.(?:os\.linux|posix|c)\b/),
+    bad: [["zig/a.zig", "const linux = std.os.linux;"]],
+  },
+  {
+    name: "only zig/abi.zig exports",
+    instead: "add a function to `exports` in zig/abi.zig",
+    applies: (path) => path.startsWith("zig/") && path !== "zig/manifest.zig",
+    find: ({ code }) => linesWith(code, /@export\(|^\s*(?:pub )?export\b/),
+    bad: [["zig/a.zig", "export fn f() void {}"]],
+  },
+  {
+    name: "every Zig file says what it is",
+    instead: "open it with //! lines: what, invariants, concurrency, memory",
+    applies: isZig,
+    find: ({ lines }) => (lines[0]?.startsWith("//!") ? [] : [1]),
+    bad: [["zig/a.zig", "const x = 1;"]],
+  },
+  {
+    name: "acquire and release name each other",
+    instead:
+      "write `// pairs with …` at the call or up to 3 lines above it, " +
+      "or once in the comment where the word is declared",
+    applies: (path) => isZig(path) && !/^zig\/testing\/|_test\.zig$/.test(path),
+    find: findUnpaired,
+    bad: [["zig/a.zig", "//! x\n    const x = slot.head.load(.acquire);"]],
+  },
+  {
+    name: "no Math.random in src",
+    instead: "use crypto.getRandomValues, or take a random source as an argument",
+    applies: isSource,
+    find: ({ code }) => linesWith(code, /\bMath\.random\b/),
+    bad: [["src/a.ts", "const x = Math.random();"]],
+  },
+  {
+    name: "named exports only",
+    instead: "export it by its name",
+    applies: isTs,
+    find: ({ code }) => linesWith(code, /^export default\b/),
+    bad: [["src/a.ts", "export default 1;"]],
+  },
+  {
+    name: "one title per document, on its first line",
+    instead: "start with `# Title`, use ## below",
+    applies: isDoc,
+    find: findTitleProblems,
+    bad: [["docs/a.md", "# A\n```\n# comment\n```\n# B"]],
+  },
+  {
+    name: "file names: snake_case in Zig, kebab-case in TypeScript",
+    instead: "rename it",
+    applies: isCode,
+    find: ({ path }) => {
+      const name = path.split("/").at(-1) ?? "";
+      return (isZig(path) ? /^[a-z0-9_]+\.zig$/ : /^[a-z0-9.-]+\.ts$/).test(name) ? [] : [1];
+    },
+    bad: [["src/schemaBytes.ts", "export const x = 1;"]],
+  },
+  {
+    name: "no folder for what has no name",
+    instead: "name the folder after the subsystem",
+    applies: isCode,
+    find: ({ path }) => (/(?:^|\/)(?:utils?|helpers?|common|misc)[/.]/.test(path) ? [1] : []),
+    bad: [["src/utils/a.ts", "export const x = 1;"]],
+  },
+];
+
+describe("tidy: every rule catches what it forbids", () => {
+  for (const { name, find, bad } of rules) {
+    test(name, () => {
+      for (const [path, text] of bad) {
+        const file = sourceFile(path, text);
+        expect(find(file)).toEqual([file.lines.length]);
+      }
+    });
+  }
+});
+
+describe("tidy", () => {
+  test("reads the sources", () => {
+    const paths = sources.map(({ path }) => path);
+    expect(paths).toContain("zig/abi.zig");
+    expect(paths).toContain("src/ffi/library.ts");
+    expect(paths).toContain("build.zig");
+  });
+
+  for (const { name, instead, applies, find } of rules) {
+    test(name, () => {
+      const found = sources
+        .filter(({ path }) => applies(path))
+        .flatMap((file) => find(file).map((line) => `${file.path}:${line}`));
+      if (found.length > 0) throw new Error(`${name}: ${instead}\n${found.join("\n")}`);
+    });
+  }
+
+  test("zig/engine.zig imports every Zig file, so that all tests run", () => {
+    const engine = sources.find(({ path }) => path === "zig/engine.zig");
+    const imported = new Set(engine && importsOf(engine).map(({ path }) => `zig/${path}`));
+    const missing = sources
+      .filter(({ path }) => path.startsWith("zig/") && path !== "zig/engine.zig")
+      .filter(({ path }) => !imported.has(path))
+      .map(({ path }) => `add to zig/engine.zig: _ = @import("${path.slice("zig/".length)}");`);
+    expect(missing).toEqual([]);
+  });
+
+  test("modules of src do not import each other in circles", () => {
+    const imports = new Map(
+      sources
+        .filter(({ path }) => isSource(path))
+        .map((file) => [
+          file.path,
+          importsOf(file).flatMap(({ path, typeOnly }) =>
+            typeOnly ? [] : (resolveImport(file, path) ?? []),
+          ),
+        ]),
+    );
+    expect(findCircle(imports)).toEqual([]);
+    const small = new Map([
+      ["a", ["b"]],
+      ["b", ["c"]],
+      ["c", ["b"]],
+    ]);
+    expect(findCircle(small)).toEqual(["b", "c", "b"]);
+  });
+
+  test("the top level has only what the house plan names", () => {
+    const planned = /^(?:\..*|package\.json|bun\.lock|bunfig\.toml|build\.zig|README\.md)$/;
+    const folders = /^(?:zig|src|test|bench|docs|examples|node_modules|zig-out|aerostore_data)$/;
+    const extra = readdirSync(root).filter((name) => !planned.test(name) && !folders.test(name));
+    expect(extra).toEqual([]);
+  });
+});
+
+/** The first circle met, as the path from a module back to itself. */
+function findCircle(imports: ReadonlyMap<string, readonly string[]>): string[] {
+  const done = new Set<string>();
+  const visit = (module: string, trail: readonly string[]): string[] => {
+    if (trail.includes(module)) return [...trail.slice(trail.indexOf(module)), module];
+    if (done.has(module)) return [];
+    for (const next of imports.get(module) ?? []) {
+      const circle = visit(next, [...trail, module]);
+      if (circle.length > 0) return circle;
+    }
+    done.add(module);
+    return [];
+  };
+  for (const module of imports.keys()) {
+    const circle = visit(module, []);
+    if (circle.length > 0) return circle;
+  }
+  return [];
+}
