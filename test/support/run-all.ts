@@ -77,7 +77,13 @@ async function zigTestStage(): Promise<Tally> {
 }
 
 async function testFileStage(file: string): Promise<Tally> {
-  const command = [process.execPath, "test", `--timeout=${testLimitMs}`, `./${file}`];
+  const command = [
+    process.execPath,
+    "test",
+    "--only-failures",
+    `--timeout=${testLimitMs}`,
+    `./${file}`,
+  ];
   const { ok, output } = await run(command);
   const passed = lastCount(output, /^ *(\d+) pass$/gm);
   const failed = lastCount(output, /^ *(\d+) fail$/gm);
