@@ -1,0 +1,163 @@
+/**
+ * Whether a segment's header is one that this engine can attach to, decided from its bytes and the
+ * layout that the library describes. Pure; the engine checks again, with the checksum, when it maps.
+ */
+
+/** One struct of the library's manifest. */
+export interface StructLayout {
+  readonly size: number;
+  readonly fields: Readonly<Record<string, { readonly offset: number; readonly size: number }>>;
+}
+
+/** The structs that a header is read by. */
+export interface SegmentLayouts {
+  readonly header: StructLayout;
+  readonly geometry: StructLayout;
+  readonly sessionSlot: StructLayout;
+}
+
+/** What a segment must say of itself to be ours. */
+export interface HeaderExpectation {
+  readonly formatVersion: number;
+  /** Of the shared structures of this build of the engine. */
+  readonly fingerprint: bigint;
+  /** 16 bytes, as hexadecimal digits. */
+  readonly databaseId: string;
+  /** Of the running kernel, likewise. */
+  readonly bootId: string;
+  /** Bytes of the segment file. */
+  readonly fileSize: number;
+}
+
+/** What a header says that boot goes by when it cannot attach. */
+export interface HeaderFacts {
+  readonly databaseId: string;
+  readonly bootId: string;
+  readonly sessionsOffset: number;
+  readonly sessionCount: number;
+  /** Every commit has been written to the log file. */
+  readonly durable: boolean;
+}
+
+export type HeaderVerdict =
+  | { readonly kind: "valid"; readonly facts: HeaderFacts }
+  /** A header of this version, not to be attached. */
+  | { readonly kind: "unfit"; readonly reason: string; readonly facts: HeaderFacts }
+  /** Not a header whose fields could be believed. */
+  | { readonly kind: "unreadable"; readonly reason: string };
+
+export const segmentMagic = 0xaeb0_b007;
+const pageSize = 16 * 1024;
+/** Regions in the order in which they lie: offset field, count field, bytes of an element. */
+const regions: readonly (readonly [offset: string, count: string, elementSize: number])[] = [
+  ["sessions_offset", "session_count", 0],
+  ["cells_offset", "cell_count", 8],
+  ["latches_offset", "latch_count", 8],
+  ["outcomes_offset", "outcome_count", 16],
+  ["catalog_offset", "", 8],
+  ["pages_offset", "page_count", 8],
+  ["extents_offset", "extent_count", 4],
+  ["arena_offset", "", 1],
+];
+/** `drained` has an epoch above its CSN. */
+const csnBits = 48n;
+
+/** Judges the first bytes of a segment file. Never throws, whatever the bytes are. */
+export function validateHeader(
+  bytes: Uint8Array,
+  layouts: SegmentLayouts,
+  expected: HeaderExpectation,
+): HeaderVerdict {
+  const { header, geometry } = layouts;
+  if (bytes.length < header.size) {
+    return { kind: "unreadable", reason: `the segment ends after ${bytes.length} bytes` };
+  }
+  const read = fieldReader(bytes, header, 0);
+  const readGeometry = fieldReader(bytes, geometry, header.fields["geometry"]?.offset ?? 0);
+  const magic = Number(read("magic"));
+  if (magic !== segmentMagic) {
+    return { kind: "unreadable", reason: `its magic number is 0x${magic.toString(16)}` };
+  }
+  const version = Number(read("format_version"));
+  if (version !== expected.formatVersion) {
+    const reason = `its format version is ${version}, this engine's is ${expected.formatVersion}`;
+    return { kind: "unreadable", reason };
+  }
+  if (read("fingerprint") !== expected.fingerprint) {
+    return { kind: "unreadable", reason: "another build of the engine made it" };
+  }
+  const damage = checkGeometry(readGeometry, layouts, expected.fileSize);
+  if (damage !== undefined) return { kind: "unreadable", reason: damage };
+
+  const tail = read("tail");
+  const durable = read("durable");
+  const drained = read("drained") & ((1n << csnBits) - 1n);
+  const firstCsn = read("first_csn");
+  const facts: HeaderFacts = {
+    databaseId: readHex(bytes, header, "database_id"),
+    bootId: readHex(bytes, header, "boot_id"),
+    sessionsOffset: Number(readGeometry("sessions_offset")),
+    sessionCount: Number(readGeometry("session_count")),
+    durable: durable >= tail,
+  };
+  const unfit = (reason: string): HeaderVerdict => ({ kind: "unfit", reason, facts });
+  if (facts.databaseId !== expected.databaseId) return unfit("it belongs to another database");
+  if (facts.bootId !== expected.bootId) return unfit("it is from before the machine's last start");
+  if (firstCsn === 0n || tail < firstCsn || drained > tail || durable > tail) {
+    return unfit(`its commit numbers disagree (${firstCsn}, ${drained}, ${durable}, ${tail})`);
+  }
+  return { kind: "valid", facts };
+}
+
+function checkGeometry(
+  read: (name: string) => bigint,
+  layouts: SegmentLayouts,
+  fileSize: number,
+): string | undefined {
+  const size = Number(read("size"));
+  if (size !== fileSize) return `it should have ${size} bytes and has ${fileSize}`;
+  let end = layouts.header.size;
+  let last = "header";
+  for (const [name, countName, elementSize] of regions) {
+    const offset = Number(read(name));
+    const count = countName === "" ? 1 : Number(read(countName));
+    if (count === 0) return `${countName} is 0`;
+    if (offset % pageSize !== 0) return `${name} (${offset}) is not aligned`;
+    if (offset < end) return `${name} (${offset}) overlaps ${last}, which ends at ${end}`;
+    end = offset + count * (elementSize === 0 ? layouts.sessionSlot.size : elementSize);
+    last = name;
+    if (end > size) return `${name} ends at ${end}, behind the segment`;
+  }
+  return undefined;
+}
+
+/** Reads unsigned fields by name. **Throws** `Error` for a name that the layout does not have. */
+function fieldReader(
+  bytes: Uint8Array,
+  layout: StructLayout,
+  base: number,
+): (name: string) => bigint {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return (name) => {
+    const field = layout.fields[name];
+    if (field === undefined) throw new Error(`the library describes no field "${name}"`);
+    const at = base + field.offset;
+    return field.size === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true));
+  };
+}
+
+function readHex(bytes: Uint8Array, layout: StructLayout, name: string): string {
+  const field = layout.fields[name];
+  if (field === undefined) throw new Error(`the library describes no field "${name}"`);
+  return Buffer.from(bytes.subarray(field.offset, field.offset + field.size)).toString("hex");
+}
+
+/** Pids of attached slots, given the bytes of the process array, for the question who uses it. */
+export function attachedPids(slots: Uint8Array, layout: StructLayout): number[] {
+  const pids = new Set<number>();
+  for (let base = 0; base + layout.size <= slots.length; base += layout.size) {
+    const read = fieldReader(slots, layout, base);
+    if (read("attached") !== 0n) pids.add(Number(read("pid")));
+  }
+  return [...pids];
+}

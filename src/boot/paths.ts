@@ -1,0 +1,64 @@
+/** Where a database's files and its segment are. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+
+/** The data directory when none is given, relative to the working directory. */
+export const dataDirectoryDefault = "./aerostore_data";
+
+const sharedMemory = "/dev/shm";
+
+/** The files of a data directory, and the segment beside them. */
+export interface DatabasePaths {
+  /** Real path of the data directory. */
+  readonly directory: string;
+  /** Held by the one who boots, and byte by byte by every session. */
+  readonly lock: string;
+  /** Database id and last segment path. */
+  readonly identity: string;
+  readonly log: string;
+  readonly checkpoint: string;
+  readonly segment: string;
+}
+
+/** How a segment path may be chosen; the first that is given counts. */
+export interface SegmentChoice {
+  /** The `shmPath` option. */
+  readonly option: string | undefined;
+  /** `AEROSTORE_SHM_PATH`. */
+  readonly environment: string | undefined;
+  /** Where the database was last, whatever directory it was opened from. */
+  readonly recorded: string | undefined;
+}
+
+/** The paths of the database in `directory`, a real path, opened from `workingDirectory`. */
+export function pathsFor(
+  directory: string,
+  workingDirectory: string,
+  choice: SegmentChoice,
+): DatabasePaths {
+  return {
+    directory,
+    lock: join(directory, "aerostore.lock"),
+    identity: join(directory, "aerostore.id"),
+    log: join(directory, "aerostore.wal"),
+    checkpoint: join(directory, "occ_checkpoint.dat"),
+    segment:
+      given(choice.option) ??
+      given(choice.environment) ??
+      given(choice.recorded) ??
+      segmentPathDefault(directory, workingDirectory),
+  };
+}
+
+/** `/dev/shm/aerostore.mmap` for the default directory, else a name derived from the real path. */
+export function segmentPathDefault(directory: string, workingDirectory: string): string {
+  if (directory === join(workingDirectory, dataDirectoryDefault)) {
+    return join(sharedMemory, "aerostore.mmap");
+  }
+  const hash = createHash("sha256").update(directory).digest("hex").slice(0, 16);
+  return join(sharedMemory, `aerostore-${hash}.mmap`);
+}
+
+function given(path: string | undefined): string | undefined {
+  return path === "" ? undefined : path;
+}
