@@ -61,6 +61,7 @@ pub const Geometry = extern struct {
         geometry.extents_offset = region(&end, @as(u64, geometry.extent_count) * 4);
         geometry.arena_offset = end;
         if (end + 16 * limits.page_size > options.size) return null;
+        if (end / limits.offset_unit <= limits.session_count_max + 1) return null;
         return geometry;
     }
 
@@ -155,6 +156,20 @@ pub const State = packed struct(u64) {
     }
 };
 
+/// `SessionSlot.pin` (P6): a CSN and whether a commit stands on it, which nobody may revoke (P29).
+pub const Pin = packed struct(u64) {
+    committing: bool,
+    csn: u63,
+
+    pub fn raw(pin: Pin) u64 {
+        return @bitCast(pin);
+    }
+
+    pub fn of(word: u64) Pin {
+        return @bitCast(word);
+    }
+};
+
 pub const pin_none: u64 = std.math.maxInt(u64);
 /// Set by whoever revokes a pin that is older than the limit (P29).
 pub const pin_revoked: u64 = std.math.maxInt(u64) - 1;
@@ -234,9 +249,6 @@ pub const SessionSlot = extern struct {
     start_time: u64,
     /// When the oldest snapshot was taken, monotonic ms.
     pinned_ms: Word(u64),
-    /// 1 while the pin protects a commit, which cannot be revoked (P29).
-    committing: Word(u32),
-    kind: u32,
 
     state: Word(u64) align(limits.cache_line_size),
     csn: Word(u64),
@@ -245,28 +257,33 @@ pub const SessionSlot = extern struct {
     token: Word(u64),
     /// How many intents are valid.
     intent_count: Word(u32),
-    /// First page of intents.
-    intent_page: Word(u32),
+    /// Intents by number: a `paged` directory.
+    intents: Word(u32),
     /// `retire_added` when stamping or unlinking began, plus one; 0 not begun. With it a repairer knows how
     /// many of the retirements of this commit are done.
     finish_start: Word(u64),
     /// Records taken from a free list and not yet reachable: `Held`.
     held_version: Word(u64),
     held_slot: Word(u64),
+    held_bucket: Word(u64),
     held_entry: Word(u64),
     /// The entry that this session is about to close or has closed (P23).
     vacuum_entry: Word(u64),
+    /// The slot (`ref`) that this session is about to close or has closed, and its tombstone (`class`) (P21).
+    vacuum_slot: Word(u64),
 
     /// The session's log buffer: positions count bytes for ever, modulo its size.
-    log_buffer: Ref align(limits.cache_line_size),
-    log_size: u32,
+    log_buffer: Word(u32) align(limits.cache_line_size),
+    log_reserved: u32,
     log_head: Word(u64),
-    /// Raised by the WAL writer as it takes records.
+    /// `log_head` before the record of the commit in progress.
+    log_previous: Word(u64),
     log_taken: Word(u64),
 
-    /// Retired records, oldest first: pages of `RetiredPage`.
-    retire_head_page: Word(u32) align(limits.cache_line_size),
-    retire_tail_page: Word(u32),
+    /// Retired records by number, oldest `retire_taken`: a `paged` directory.
+    retired: Word(u32) align(limits.cache_line_size),
+    /// Pages below this number have been given back.
+    retired_page: Word(u32),
     retire_taken: Word(u64),
     retire_added: Word(u64),
     /// Session index + 1 of who vacuums this queue, 0 none.
@@ -301,22 +318,6 @@ pub const Retired = extern struct {
     }
 };
 
-pub const retired_per_page = limits.page_size / @sizeOf(Retired) - 1;
-
-pub const RetiredPage = extern struct {
-    next: Word(u32),
-    reserved: [3]u32,
-    entries: [retired_per_page]Retired,
-};
-
-pub const intents_per_page = limits.page_size / @sizeOf(Intent) - 1;
-
-pub const IntentPage = extern struct {
-    next: Word(u32),
-    reserved: [3]u32,
-    entries: [intents_per_page]Intent,
-};
-
 /// What became of a commit whose token was asked for.
 pub const Outcome = extern struct {
     /// `{ token number: 62, OutcomeState: 2 }`
@@ -349,7 +350,7 @@ pub const PageState = packed struct(u64) {
 
 /// A row (P1): where its newest version is. Buckets of the primary-key map are row slots, too.
 pub const RowSlot = extern struct {
-    /// `Link` to the newest version, or `closed_ref`.
+    /// `Link` to the newest version, or `closedRef`.
     head: Word(u64),
     /// `Link` to the next slot of the map.
     next: Word(u64),
@@ -359,8 +360,15 @@ pub const RowSlot = extern struct {
     free_next: Ref,
 };
 
-/// `RowSlot.head` of a slot that is being taken out of the map (P1).
-pub const closed_ref: Ref = 1;
+/// `RowSlot.head` of a slot that is being taken out of the map (P1): `CLOSED`, with the session that closed it and
+/// will retire it. Such refs lie below the arena.
+pub fn closedRef(session: u32) Ref {
+    return 1 + session;
+}
+
+pub fn isClosed(ref: Ref) bool {
+    return ref != 0 and ref <= limits.session_count_max;
+}
 
 /// A version of a row (P2). The image follows.
 pub const Version = extern struct {
@@ -439,7 +447,7 @@ pub const EntryState = packed struct(u32) {
 pub const IndexStatus = enum(u32) { none = 0, building = 1, ready = 2, _ };
 
 pub const Index = extern struct {
-    status: Word(u32),
+    status: Word(IndexStatus),
     key_words: u32,
     /// An entry of full height before all others.
     head: Ref,
@@ -461,7 +469,7 @@ pub const Table = extern struct {
     schema_size: u32,
     image_size: u32,
     version_class: u32,
-    column_count: u32,
+    key_offset: u32,
     created_csn: u64,
     schema_checksum: u64,
     row_count: Word(i64) align(limits.cache_line_size),
@@ -494,8 +502,6 @@ comptime {
     assert(@sizeOf(Entry) == 8);
     assert(@sizeOf(Retired) == 16);
     assert(@sizeOf(Intent) == 16);
-    assert(@sizeOf(RetiredPage) == limits.page_size);
-    assert(@sizeOf(IntentPage) == limits.page_size);
     assert(@sizeOf(Table) + 4096 <= limits.page_size);
     assert(@sizeOf(CatalogEntry) == 8);
 }

@@ -1,0 +1,332 @@
+//! A secondary index: a lock-free skiplist of (key words, row slot) in the segment (Harris 2001; Fraser 2004).
+//!
+//! **Invariants**: at every level entries stand in strictly rising order of (key, slot); an entry that is not closed is
+//! linked at level 0; an entry is closed first (`EntryState.closed`), then its links are marked from the top, then
+//! it is unlinked everywhere, then retired. Only vacuum closes entries (P23).
+//!
+//! **Concurrency**: all callers are pinned, and those that change links with a pin that cannot be revoked. A walk that
+//! changes the list unlinks the marked entries that it meets; a walk that only reads steps over them.
+//!
+//! **Who may die where**: before linking level 0: the entry is named in `held_entry`. While linking upper levels:
+//! the entry is in the list, only with a lower tower. While closing: the entry is named in `vacuum_entry`, and the
+//! repair goes on from its state.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const layout = @import("../segment/layout.zig");
+const rel_ptr = @import("../segment/rel_ptr.zig");
+const classes = @import("../segment/classes.zig");
+const arena = @import("../segment/arena.zig");
+const segment_ = @import("../segment/segment.zig");
+const fault = @import("../testing/fault.zig");
+const Segment = segment_.Segment;
+const Session = @import("../segment/session.zig").Session;
+const Word = @import("../segment/word.zig").Word;
+const Ref = rel_ptr.Ref;
+const Link = rel_ptr.Link;
+const Entry = layout.Entry;
+const EntryState = layout.EntryState;
+
+pub const Error = error{ SegmentFull, SegmentCorrupt };
+const Corrupt = segment_.Corrupt;
+
+const height_max = limits.skiplist_height_max;
+
+/// A position: key words, then the row.
+pub const Position = struct { words: []const u64, slot: Ref };
+
+pub const Skiplist = struct {
+    segment: *const Segment,
+    index: *layout.Index,
+
+    /// For each level the link word that leads past the position, and what it was.
+    const Path = struct {
+        words: [height_max]*Word(u64),
+        links: [height_max]Link,
+        /// The entry at the position, if there is one.
+        equal: Ref,
+    };
+
+    /// Makes the head entry of a new index.
+    pub fn create(segment: *const Segment, session: *Session, index: *layout.Index, key_words: u32) Error!void {
+        const class = classes.entryClass(height_max, key_words);
+        const ref = try arena.take(segment, session.index, class, &session.slot.held_entry);
+        const entry = try segment.at(Entry, ref);
+        entry.state.store((EntryState{ .height = height_max, .closed = false, .tag = 0 }).raw(), .monotonic);
+        entry.slot.store(rel_ptr.none, .monotonic);
+        for (0..height_max) |level| {
+            const old = Link.of(entry.links()[level].load(.monotonic));
+            entry.links()[level].store(old.next(rel_ptr.none).raw(), .monotonic);
+        }
+        index.key_words = key_words;
+        index.head = ref;
+        session.slot.held_entry.store(0, .release);
+    }
+
+    pub fn keyOf(list: Skiplist, entry: *Entry) []const u64 {
+        const height = EntryState.of(entry.state.load(.monotonic)).height; // never changes while linked
+        const words: [*]const u64 = @ptrCast(entry.links() + height);
+        return words[0..list.index.key_words];
+    }
+
+    /// True when the entry stands before the position.
+    inline fn isBefore(list: Skiplist, entry: *Entry, position: Position) bool {
+        const words = list.keyOf(entry);
+        if (words.len == 1) {
+            if (words[0] != position.words[0]) return words[0] < position.words[0];
+        } else for (words, position.words) |have, want| {
+            if (have != want) return have < want;
+        }
+        return entry.slot.load(.monotonic) < position.slot;
+    }
+
+    fn isAt(list: Skiplist, entry: *Entry, position: Position) bool {
+        return entry.slot.load(.monotonic) == position.slot and
+            std.mem.eql(u64, list.keyOf(entry), position.words);
+    }
+
+    /// The path to a position, unlinking marked entries on the way.
+    fn find(list: Skiplist, position: Position, path: *Path) Corrupt!void {
+        var steps: u64 = 0;
+        restart: while (true) { // each restart means that another changed a link
+            var before = try list.segment.at(Entry, list.index.head);
+            var level: u32 = height_max;
+            while (level > 0) {
+                level -= 1;
+                var word = &before.links()[level];
+                var link = Link.of(word.load(.acquire)); // pairs with the releases that link
+                if (link.marked) continue :restart;
+                while (link.ref != rel_ptr.none) : (steps += 1) {
+                    if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+                    const entry = try list.segment.at(Entry, link.ref);
+                    const next = Link.of(entry.links()[level].load(.acquire)); // pairs as above
+                    if (next.marked) {
+                        const unlinked = link.next(next.ref);
+                        if (!word.cas(link.raw(), unlinked.raw(), .acq_rel)) continue :restart;
+                        link = unlinked;
+                        continue;
+                    }
+                    if (!list.isBefore(entry, position)) break;
+                    before = entry;
+                    word = &entry.links()[level];
+                    link = next;
+                }
+                path.words[level] = word;
+                path.links[level] = link;
+            }
+            break;
+        }
+        path.equal = rel_ptr.none;
+        const ref = path.links[0].ref;
+        if (ref != rel_ptr.none and list.isAt(try list.segment.at(Entry, ref), position)) path.equal = ref;
+    }
+
+    /// Links the entry of a position, or touches the one that is there (P22).
+    pub fn insert(list: Skiplist, session: *Session, position: Position) Error!void {
+        var path: Path = undefined;
+        var ref: Ref = rel_ptr.none;
+        var height: u4 = 0;
+        var entry: *Entry = undefined;
+        while (true) { // each turn means that another changed the list here
+            try list.find(position, &path);
+            if (path.equal != rel_ptr.none) {
+                const other = try list.segment.at(Entry, path.equal);
+                const raw = other.state.load(.acquire); // pairs with the release that closes
+                var state = EntryState.of(raw);
+                if (state.closed) {
+                    try list.mark(other);
+                    continue;
+                }
+                state.tag +%= 1;
+                if (!other.state.cas(raw, state.raw(), .acq_rel)) continue;
+                if (ref != rel_ptr.none) {
+                    try arena.give(list.segment, session.index, classes.entryClass(height, list.index.key_words), ref);
+                    session.slot.held_entry.store(0, .release);
+                }
+                return;
+            }
+            if (ref == rel_ptr.none) {
+                height = randomHeight(session);
+                const class = classes.entryClass(height, list.index.key_words);
+                ref = try arena.take(list.segment, session.index, class, &session.slot.held_entry);
+                entry = try list.segment.at(Entry, ref);
+                const state: EntryState = .{ .height = height, .closed = false, .tag = 0 };
+                entry.state.store(state.raw(), .monotonic); // published by the link
+                entry.slot.store(position.slot, .monotonic);
+                const words: [*]u64 = @ptrCast(entry.links() + height);
+                @memcpy(words[0..position.words.len], position.words);
+            }
+            for (0..height) |level| {
+                const own = &entry.links()[level];
+                const old = Link.of(own.load(.monotonic)); // private
+                own.store(old.next(path.links[level].ref).raw(), .monotonic);
+            }
+            // Release: publishes the entry; pairs with the acquires of walkers.
+            if (path.words[0].cas(path.links[0].raw(), path.links[0].next(ref).raw(), .acq_rel)) break;
+        }
+        fault.point("index.linked");
+        _ = list.index.entry_count.add(1, .monotonic); // a statistic
+        try list.linkUpper(position, entry, ref, height, &path);
+        session.slot.held_entry.store(0, .release);
+    }
+
+    fn linkUpper(list: Skiplist, position: Position, entry: *Entry, ref: Ref, height: u4, path: *Path) Corrupt!void {
+        var level: u32 = 1;
+        levels: while (level < height) : (level += 1) {
+            while (true) { // each turn means that another changed the list here
+                const own = &entry.links()[level];
+                const link = Link.of(own.load(.acquire));
+                if (link.marked) break :levels;
+                if (link.ref != path.links[level].ref) {
+                    if (!own.cas(link.raw(), link.next(path.links[level].ref).raw(), .acq_rel)) continue;
+                }
+                const before = path.links[level];
+                if (path.words[level].cas(before.raw(), before.next(ref).raw(), .acq_rel)) break;
+                try list.find(position, path);
+                if (path.equal != ref) break :levels;
+            }
+        }
+        // Closed meanwhile: what was linked after the closer's sweep is swept here, before the pin goes.
+        if (EntryState.of(entry.state.load(.acquire)).closed) {
+            try list.mark(entry);
+            try list.find(position, path);
+        }
+    }
+
+    /// Closes the links of a closed entry, from the top.
+    fn mark(list: Skiplist, entry: *Entry) Corrupt!void {
+        _ = list;
+        var level: u32 = EntryState.of(entry.state.load(.monotonic)).height;
+        if (level > height_max) return error.SegmentCorrupt;
+        while (level > 0) {
+            level -= 1;
+            while (true) { // a link that is marked never changes again
+                const link = Link.of(entry.links()[level].load(.acquire));
+                if (link.marked) break;
+                if (entry.links()[level].cas(link.raw(), link.closed().raw(), .acq_rel)) break;
+            }
+        }
+    }
+
+    /// The entry at a position, with the state that `close` expects.
+    pub fn findEntry(list: Skiplist, position: Position) Corrupt!?struct { ref: Ref, state: u32 } {
+        var path: Path = undefined;
+        try list.find(position, &path);
+        if (path.equal == rel_ptr.none) return null;
+        const entry = try list.segment.at(Entry, path.equal);
+        return .{ .ref = path.equal, .state = entry.state.load(.acquire) }; // pairs with touching
+    }
+
+    /// Closes an entry if its state still is the one read, unlinks it, and leaves it to the caller to retire (P23).
+    /// The caller named it in `vacuum_entry`.
+    pub fn close(list: Skiplist, session: *Session, ref: Ref, state_read: u32) Corrupt!bool {
+        const entry = try list.segment.at(Entry, ref);
+        var state = EntryState.of(state_read);
+        if (state.closed) return false;
+        state.closed = true;
+        state.tag = @intCast(session.index);
+        if (!entry.state.cas(state_read, state.raw(), .acq_rel)) return false;
+        fault.point("index.closed");
+        _ = list.index.entry_count.add(-1, .monotonic); // a statistic
+        try list.sweep(ref);
+        return true;
+    }
+
+    /// Unlinks a closed entry from every level; any number of times.
+    pub fn sweep(list: Skiplist, ref: Ref) Corrupt!void {
+        const entry = try list.segment.at(Entry, ref);
+        try list.mark(entry);
+        var path: Path = undefined;
+        var words: [limits.index_key_words_max]u64 = undefined;
+        const key = list.keyOf(entry);
+        if (key.len > words.len) return error.SegmentCorrupt;
+        @memcpy(words[0..key.len], key);
+        try list.find(.{ .words = words[0..key.len], .slot = entry.slot.load(.monotonic) }, &path);
+    }
+
+    pub fn classOf(list: Skiplist, ref: Ref) Corrupt!u32 {
+        const entry = try list.segment.at(Entry, ref);
+        const height = EntryState.of(entry.state.load(.monotonic)).height;
+        if (height == 0 or height > height_max) return error.SegmentCorrupt;
+        return classes.entryClass(height, list.index.key_words);
+    }
+
+    pub const Found = struct { ref: Ref, entry: *Entry };
+
+    /// The first entry at or after the position. Reads only.
+    pub fn seek(list: Skiplist, position: Position) Corrupt!?Found {
+        const before = try list.lastBefore(position);
+        return list.after(before orelse try list.segment.at(Entry, list.index.head));
+    }
+
+    /// The next entry of level 0 that is not closed.
+    pub fn after(list: Skiplist, entry: *Entry) Corrupt!?Found {
+        var ref = Link.of(entry.links()[0].load(.acquire)).ref; // pairs with the releases that link
+        var steps: u64 = 0;
+        while (ref != rel_ptr.none) : (steps += 1) {
+            if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+            const found = try list.segment.at(Entry, ref);
+            const link = Link.of(found.links()[0].load(.acquire)); // pairs as above
+            if (!link.marked) return .{ .ref = ref, .entry = found };
+            ref = link.ref;
+        }
+        return null;
+    }
+
+    /// The last entry that stands before the position, or null. Reads only.
+    pub fn lastBefore(list: Skiplist, position: Position) Corrupt!?*Entry {
+        const head = try list.segment.at(Entry, list.index.head);
+        var before = head;
+        var steps: u64 = 0;
+        var level: u32 = height_max;
+        while (level > 0) {
+            level -= 1;
+            var ref = Link.of(before.links()[level].load(.acquire)).ref; // pairs with the releases that link
+            while (ref != rel_ptr.none) : (steps += 1) {
+                if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+                const entry = try list.segment.at(Entry, ref);
+                const link = Link.of(entry.links()[level].load(.acquire)); // pairs as above
+                if (!link.marked) {
+                    if (!list.isBefore(entry, position)) break;
+                    before = entry;
+                }
+                ref = link.ref;
+            }
+        }
+        return if (before == head) null else before;
+    }
+
+    /// The number of entries in `[low, high]`, exact when small, estimated from the towers otherwise.
+    pub fn estimate(list: Skiplist, low: []const u64, high: []const u64) Corrupt!u64 {
+        const start: Position = .{ .words = low, .slot = 0 };
+        const end: Position = .{ .words = high, .slot = std.math.maxInt(Ref) };
+        var level: u32 = height_max;
+        var before = try list.segment.at(Entry, list.index.head);
+        while (level > 0) {
+            level -= 1;
+            // Descend to the last entry of this level before the range.
+            var ref = Link.of(before.links()[level].load(.acquire)).ref;
+            while (ref != rel_ptr.none) {
+                const entry = try list.segment.at(Entry, ref);
+                if (!list.isBefore(entry, start)) break;
+                before = entry;
+                ref = Link.of(entry.links()[level].load(.acquire)).ref;
+            }
+            var count: u64 = 0;
+            while (ref != rel_ptr.none and count <= 64) {
+                const entry = try list.segment.at(Entry, ref);
+                if (!list.isBefore(entry, end)) break;
+                count += 1;
+                ref = Link.of(entry.links()[level].load(.acquire)).ref;
+            }
+            if (count > 16 or level == 0) return count << @intCast(2 * level);
+        }
+        return 0;
+    }
+};
+
+/// Geometric with p = 1/4.
+fn randomHeight(session: *Session) u4 {
+    const bits = session.nextRandom() >> 16;
+    const height = 1 + @ctz(bits | @as(u64, 1) << (2 * (height_max - 1))) / 2;
+    return @intCast(@min(height, height_max));
+}

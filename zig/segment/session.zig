@@ -1,0 +1,131 @@
+//! The process's own side of a slot in the process array: attaching, liveness, pins.
+//!
+//! **Invariants**: while a session is attached, its owner holds the slot's byte of the lock file; `floor` is a CSN
+//! below which everything is decided.
+//!
+//! **Concurrency**: a `Session` belongs to one thread at a time.
+//!
+//! **Who may die where**: the kernel drops the byte with the owner. Whoever takes the byte of a slot with
+//! `attached` set repairs it first (P26); a slot is never handed out unrepaired.
+const std = @import("std");
+const os = @import("../os.zig");
+const layout = @import("layout.zig");
+const segment_ = @import("segment.zig");
+const ring = @import("../txn/ring.zig");
+const Segment = segment_.Segment;
+const Liveness = segment_.Liveness;
+
+pub const Session = struct {
+    segment: *const Segment,
+    slot: *layout.SessionSlot,
+    index: u32,
+    liveness: Liveness,
+    /// Everything below is decided.
+    floor: u64,
+    random: u64,
+    /// Last horizon that this session computed or saw.
+    horizon: u64,
+    ticks: u32 = 0,
+    /// Age of the last aborted attempt, kept for its retry (P17); 0 none.
+    retry_age: u64 = 0,
+
+    /// The session of a slot whose byte the caller holds and that needs no repair.
+    pub fn init(segment: *const Segment, index: u32, liveness: Liveness) Session {
+        const horizon = segment.header.horizon.load(.acquire); // pairs with the release in `refreshHorizon`
+        var seed: [8]u8 = undefined;
+        os.randomBytes(&seed);
+        return .{
+            .segment = segment,
+            .slot = &segment.sessions[index],
+            .index = index,
+            .liveness = liveness,
+            .floor = horizon,
+            .random = std.mem.readInt(u64, &seed, .little) | 1,
+            .horizon = horizon,
+        };
+    }
+
+    pub fn state(session: *const Session) layout.State {
+        return layout.State.of(session.slot.state.load(.seq_cst));
+    }
+
+    /// xorshift64*.
+    pub fn nextRandom(session: *Session) u64 {
+        var x = session.random;
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        session.random = x;
+        return x *% 0x2545F4914F6CDD1D;
+    }
+
+    /// Opens a snapshot (P8): the pin stands at the floor before the tail is read. Returns its CSN.
+    pub fn openSnapshot(session: *Session, committing: bool) u64 {
+        const slot = session.slot;
+        const floor = session.floor;
+        // Sequentially consistent: a horizon computed after this sees the pin (P30).
+        slot.pin.store((layout.Pin{ .csn = @intCast(floor), .committing = committing }).raw(), .seq_cst);
+        const csn = ring.firstUndecided(session.segment, floor);
+        session.floor = csn;
+        // Release: raising a pin only lets the horizon go on.
+        slot.pin.store((layout.Pin{ .csn = @intCast(csn), .committing = committing }).raw(), .release);
+        return csn;
+    }
+
+    /// A pin without a snapshot, for a read or a commit that looks at the newest versions only.
+    pub inline fn pinFloor(session: *Session, committing: bool) u64 {
+        const raw = (layout.Pin{ .csn = @intCast(session.floor), .committing = committing }).raw();
+        // Sequentially consistent: as in `openSnapshot`.
+        _ = session.slot.pin.swap(raw, .seq_cst);
+        return raw;
+    }
+
+    pub inline fn setPin(session: *Session, raw: u64) void {
+        session.slot.pin.store(raw, .release); // nothing below the new pin is read after this
+    }
+
+    /// Computes the horizon anew (P6): first the first undecided CSN, then all pins.
+    pub fn refreshHorizon(session: *Session) u64 {
+        const segment = session.segment;
+        var horizon = ring.firstUndecided(segment, session.floor);
+        session.floor = @max(session.floor, horizon);
+        // Acquire: pairs with the release in `claim`.
+        const limit = @min(segment.header.session_limit.load(.acquire), segment.session_count);
+        var index: u32 = 0;
+        while (index < limit) : (index += 1) {
+            const raw = segment.sessions[index].pin.load(.seq_cst);
+            if (raw == layout.pin_none or raw == layout.pin_revoked) continue;
+            horizon = @min(horizon, layout.Pin.of(raw).csn);
+        }
+        if (horizon > session.horizon) {
+            session.horizon = horizon;
+            // Release: pairs with the acquire in `init`. An older value than another's does no harm.
+            segment.header.horizon.store(horizon, .release);
+        }
+        return session.horizon;
+    }
+
+    /// False only when the owner of the slot is certainly gone.
+    pub fn isAlive(session: *const Session, index: u32) bool {
+        if (index == session.index) return true;
+        return switch (session.liveness) {
+            .locks => |fd| os.byteHeld(fd, segment_.lock_byte_sessions + index),
+            .simulated => |dead| !dead[index],
+        };
+    }
+
+    /// Takes the liveness byte of another slot; only whoever has it may repair.
+    pub fn lockOther(session: *const Session, index: u32) bool {
+        return switch (session.liveness) {
+            .locks => |fd| os.lockByte(fd, segment_.lock_byte_sessions + index) catch false,
+            .simulated => |dead| dead[index],
+        };
+    }
+
+    pub fn unlockOther(session: *const Session, index: u32) void {
+        switch (session.liveness) {
+            .locks => |fd| os.unlockByte(fd, segment_.lock_byte_sessions + index),
+            .simulated => |dead| dead[index] = false,
+        }
+    }
+};

@@ -1,0 +1,201 @@
+//! A small world for tests of the engine: a segment in private memory, one table with indexes, and the check that
+//! every structure agrees with every other.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const layout = @import("../segment/layout.zig");
+const rel_ptr = @import("../segment/rel_ptr.zig");
+const segment_ = @import("../segment/segment.zig");
+const schema_ = @import("../table/schema.zig");
+const key_ = @import("../index/key.zig");
+const classes = @import("../segment/classes.zig");
+const engine_ = @import("../txn/engine.zig");
+const fate = @import("../txn/fate.zig");
+const ring = @import("../txn/ring.zig");
+const write_ = @import("../txn/write.zig");
+const Engine = engine_.Engine;
+const Link = rel_ptr.Link;
+
+const image_size = 40;
+
+pub const World = struct {
+    allocator: std.mem.Allocator,
+    memory: []align(4096) u8,
+    segment: segment_.Segment,
+    dead: *[limits.session_count_max]bool,
+    engines: std.ArrayList(*Engine) = .empty,
+
+    pub const Options = struct { size: u64 = 8 << 20, session_count: u32 = 16, cell_count: u32 = 1024 };
+
+    pub fn init(allocator: std.mem.Allocator, options: Options) !*World {
+        const world = try allocator.create(World);
+        errdefer allocator.destroy(world);
+        const memory = try @import("../os.zig").mapPrivate(options.size);
+        const dead = try allocator.create([limits.session_count_max]bool);
+        @memset(dead, false);
+        world.* = .{
+            .allocator = allocator,
+            .memory = memory,
+            .segment = segment_.Segment.createInMemory(memory, .{
+                .size = options.size,
+                .session_count = options.session_count,
+                .cell_count = options.cell_count,
+            }).?,
+            .dead = dead,
+        };
+        return world;
+    }
+
+    pub fn deinit(world: *World) void {
+        for (world.engines.items) |engine| {
+            engine.detach();
+            world.allocator.destroy(engine);
+        }
+        world.engines.deinit(world.allocator);
+        @import("../os.zig").unmap(world.memory);
+        world.allocator.destroy(world.dead);
+        world.allocator.destroy(world);
+    }
+
+    pub fn attach(world: *World) !*Engine {
+        const engine = try world.allocator.create(Engine);
+        errdefer world.allocator.destroy(engine);
+        try engine.attach(world.allocator, &world.segment, .{ .simulated = world.dead });
+        try world.engines.append(world.allocator, engine);
+        return engine;
+    }
+
+    /// Columns: id u64 key; altitude i64 indexed; stamp u64 indexed; note u64.
+    pub fn createTable(world: *World, engine: *Engine) !u32 {
+        _ = world;
+        var buffer: [256]u8 = undefined;
+        return (try engine.createTable(schemaBytes(&buffer))).id;
+    }
+
+    pub fn pagesUsed(world: *World) u32 {
+        var count: u32 = 0;
+        const first = segment_.Segment.pageOf(world.segment.arena_ref);
+        for (first..segment_.Segment.pageOf(world.segment.limit_ref)) |page| {
+            if (world.segment.pages[page].raw != 0) count += 1;
+        }
+        return count;
+    }
+
+    /// Every row's key is found, every row's index keys have their entry, entries are in order.
+    pub fn verify(world: *World, engine: *Engine, table_id: u32) !void {
+        const segment = &world.segment;
+        const table = try engine.context.table(table_id);
+        const session = &engine.context.session;
+        const snapshot = session.openSnapshot(true);
+        defer session.setPin(layout.pin_none);
+
+        var walk = table.map().walk();
+        while (try walk.next()) |found| {
+            const head = Link.of(found.slot.head.load(.seq_cst)).ref;
+            const version = (try fate.visible(segment, head, snapshot)) orelse continue;
+            const key = table.keyBytes(version.image());
+            const again = (try table.map().find(.init(key))) orelse return error.RowNotFound;
+            if (again.ref != found.ref) return error.KeyTwice;
+            for (table.indexes[0..table.index_count]) |*index| {
+                var words: [limits.index_key_words_max]u64 = undefined;
+                key_.encodeKey(index.column, version.image(), &words);
+                const entry = try index.list.findEntry(.{
+                    .words = words[0..index.key_words],
+                    .slot = found.ref,
+                });
+                if (entry == null) return error.EntryMissing;
+            }
+        }
+        for (table.indexes[0..table.index_count]) |*index| {
+            var entry = try segment.at(layout.Entry, index.list.index.head);
+            var before: ?*layout.Entry = null;
+            while (try index.list.after(entry)) |found| {
+                if (before) |b| {
+                    const order = key_.order(index.list.keyOf(b), index.list.keyOf(found.entry));
+                    if (order == .gt) return error.EntriesOutOfOrder;
+                    if (order == .eq and b.slot.raw >= found.entry.slot.raw) return error.EntriesOutOfOrder;
+                }
+                before = found.entry;
+                entry = found.entry;
+            }
+        }
+    }
+};
+
+pub fn schemaBytes(buffer: []u8) []u8 {
+    return schema_.encodeForTest(&.{
+        .{ .kind = .u64 },
+        .{ .kind = .i64, .indexed = true },
+        .{ .kind = .u64, .indexed = true },
+        .{ .kind = .u64 },
+    }, buffer);
+}
+
+pub const Row = struct {
+    image: [image_size]u8 align(8),
+
+    pub fn init(id: u64, altitude: i64, stamp: u64) Row {
+        var row: Row = .{ .image = @splat(0) };
+        std.mem.writeInt(u64, row.image[8..16], id, .little);
+        std.mem.writeInt(i64, row.image[16..24], altitude, .little);
+        std.mem.writeInt(u64, row.image[24..32], stamp, .little);
+        return row;
+    }
+
+    pub fn key(row: *const Row) []const u8 {
+        return row.image[8..16];
+    }
+
+    /// Named are altitude and stamp.
+    pub fn write(row: *const Row, engine: *Engine, table: u32, op: write_.Op) !write_.Result {
+        return engine.write(table, op, .{ .named = 0b11, .missing = 0, .image = &row.image }, write_.newest_none);
+    }
+};
+
+pub fn altitudeOf(engine: *Engine, table: u32, id: u64) !?i64 {
+    var row: Row = .init(id, 0, 0);
+    var out: [image_size]u8 align(8) = undefined;
+    if (!try engine.get(table, row.key(), &out)) return null;
+    return std.mem.readInt(i64, out[16..24], .little);
+}
+
+pub fn countRows(engine: *Engine, table_id: u32) !usize {
+    const table = try engine.context.table(table_id);
+    const session = &engine.context.session;
+    const snapshot = session.openSnapshot(false);
+    defer session.setPin(layout.pin_none);
+
+    var count: usize = 0;
+    var walk = table.map().walk();
+    while (try walk.next()) |found| {
+        const head = Link.of(found.slot.head.load(.seq_cst)).ref;
+        if (try fate.visible(session.segment, head, snapshot) != null) count += 1;
+    }
+    return count;
+}
+
+pub const Batch = struct {
+    bytes: std.array_list.AlignedManaged(u8, .@"8"),
+    engine: *Engine,
+    table: u32,
+
+    pub fn init(allocator: std.mem.Allocator, engine: *Engine, table: u32) Batch {
+        return .{ .bytes = .init(allocator), .engine = engine, .table = table };
+    }
+
+    pub fn deinit(batch: *Batch) void {
+        batch.bytes.deinit();
+    }
+
+    pub fn add(batch: *Batch, id: u64, altitude: i64, stamp: u64) !void {
+        var head: [16]u8 = @splat(0);
+        head[0] = 0b11;
+        try batch.bytes.appendSlice(&head);
+        const row: Row = .init(id, altitude, stamp);
+        try batch.bytes.appendSlice(&row.image);
+    }
+
+    pub fn write(batch: *Batch, newest_column: u32) !engine_.Counts {
+        const count = batch.bytes.items.len / (16 + image_size);
+        return batch.engine.writeMany(batch.table, batch.bytes.items, count, newest_column);
+    }
+};

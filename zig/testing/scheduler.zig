@@ -1,0 +1,243 @@
+//! The deterministic scheduler: participants run as fibers of one thread, every shared step is a place where the
+//! next one is chosen from a seed, and any participant can be stopped for ever at any of its steps.
+//!
+//! **Concurrency**: one schedule at a time per thread. Outside a schedule `step` does nothing.
+//!
+//! **Memory**: stacks come from the allocator that is passed in.
+const std = @import("std");
+const builtin = @import("builtin");
+
+pub const supported = builtin.cpu.arch == .x86_64;
+
+const stack_size = 256 * 1024;
+
+pub const Participant = struct {
+    context: *anyopaque,
+    main: *const fn (context: *anyopaque) void,
+};
+
+pub const Stop = struct {
+    participant: u32,
+    /// It takes this many steps and then no more.
+    after_steps: u64,
+};
+
+pub const Options = struct {
+    seed: u64,
+    stops: []const Stop = &.{},
+    /// Called when a participant was stopped for ever.
+    on_stop: ?*const fn (context: *anyopaque, participant: u32) void = null,
+    stop_context: *anyopaque = undefined,
+    /// A schedule longer than this hangs.
+    steps_max: u64 = 2_000_000,
+    /// Choices to make before the seed decides: exhaustive exploration passes them.
+    choices: []const u8 = &.{},
+    /// Receives how many could be chosen at each step, for exhaustive exploration.
+    widths: ?*std.ArrayList(u8) = null,
+};
+
+pub const Report = struct { steps: u64, finished: u32, stopped: u32 };
+
+pub const Error = error{ OutOfMemory, ScheduleTooLong };
+
+const Fiber = struct {
+    stack: []align(16) u8,
+    pointer: usize,
+    participant: Participant,
+    steps: u64 = 0,
+    state: enum { live, finished, stopped } = .live,
+};
+
+pub const max_participants = 8;
+
+const Schedule = struct {
+    options: Options,
+    fibers: []Fiber,
+    current: u32 = 0,
+    main_pointer: usize = 0,
+    random: std.Random.DefaultPrng,
+    steps: u64 = 0,
+    /// Chance in 16 that a step switches; drawn per seed.
+    eagerness: u8,
+    too_long: bool = false,
+
+    fn choose(schedule: *Schedule, may_stay: bool) ?u32 {
+        var live: [max_participants]u32 = undefined;
+        var count: u32 = 0;
+        for (schedule.fibers, 0..) |*fiber, i| {
+            if (fiber.state != .live) continue;
+            live[count] = @intCast(i);
+            count += 1;
+        }
+        if (count == 0) return null;
+        if (schedule.options.widths) |widths| {
+            const at = widths.items.len;
+            widths.append(std.heap.page_allocator, @intCast(count)) catch return live[0];
+            if (at < schedule.options.choices.len) return live[schedule.options.choices[at] % count];
+            // Beyond the prefix: stay, so that each prefix has one continuation.
+            if (may_stay) return schedule.current;
+            return live[0];
+        }
+        if (may_stay and schedule.random.random().uintLessThan(u8, 16) >= schedule.eagerness) {
+            return schedule.current;
+        }
+        return live[schedule.random.random().uintLessThan(u32, count)];
+    }
+
+    fn step(schedule: *Schedule) void {
+        const fiber = &schedule.fibers[schedule.current];
+        schedule.steps += 1;
+        if (schedule.steps > schedule.options.steps_max) {
+            schedule.too_long = true;
+            schedule.toMain();
+        }
+        for (schedule.options.stops) |stop| {
+            if (stop.participant != schedule.current or fiber.steps < stop.after_steps) continue;
+            fiber.state = .stopped;
+            if (schedule.options.on_stop) |report| report(schedule.options.stop_context, schedule.current);
+            schedule.leave();
+        }
+        fiber.steps += 1;
+        const next = schedule.choose(true) orelse return;
+        if (next == schedule.current) return;
+        schedule.current = next;
+        aerostore_fiber_switch(&fiber.pointer, schedule.fibers[next].pointer);
+    }
+
+    /// The current fiber never runs again.
+    fn leave(schedule: *Schedule) void {
+        const fiber = &schedule.fibers[schedule.current];
+        const next = schedule.choose(false) orelse {
+            aerostore_fiber_switch(&fiber.pointer, schedule.main_pointer);
+            unreachable; // nobody switches back
+        };
+        schedule.current = next;
+        aerostore_fiber_switch(&fiber.pointer, schedule.fibers[next].pointer);
+        unreachable; // nobody switches back
+    }
+
+    fn toMain(schedule: *Schedule) void {
+        const fiber = &schedule.fibers[schedule.current];
+        aerostore_fiber_switch(&fiber.pointer, schedule.main_pointer);
+        unreachable; // nobody switches back
+    }
+};
+
+threadlocal var active: ?*Schedule = null;
+
+/// A switch point.
+pub fn step() void {
+    const schedule = active orelse return;
+    schedule.step();
+}
+
+/// Runs the participants to their end, or to where they are stopped.
+pub fn run(allocator: std.mem.Allocator, participants: []const Participant, options: Options) Error!Report {
+    comptime std.debug.assert(supported);
+    std.debug.assert(participants.len <= max_participants);
+    var prng = std.Random.DefaultPrng.init(options.seed);
+    const fibers = try allocator.alloc(Fiber, participants.len);
+    defer allocator.free(fibers);
+
+    for (fibers, participants) |*fiber, participant| {
+        const stack = try allocator.alignedAlloc(u8, .@"16", stack_size);
+        const top = @intFromPtr(stack.ptr) + stack.len;
+        // Return address of the first switch, below six saved registers; the entry expects rsp % 16 == 8.
+        const words: [*]usize = @ptrFromInt(top - 8 * 8);
+        @memset(words[0..8], 0);
+        words[6] = @intFromPtr(&entry);
+        fiber.* = .{ .stack = stack, .pointer = top - 8 * 8, .participant = participant };
+    }
+    defer for (fibers) |fiber| allocator.free(fiber.stack);
+
+    var schedule: Schedule = .{
+        .options = options,
+        .fibers = fibers,
+        .eagerness = prng.random().intRangeAtMost(u8, 1, 16),
+        .random = prng,
+    };
+    schedule.current = schedule.choose(false) orelse 0;
+    active = &schedule;
+    aerostore_fiber_switch(&schedule.main_pointer, fibers[schedule.current].pointer);
+    active = null;
+    if (schedule.too_long) return error.ScheduleTooLong;
+    var report: Report = .{ .steps = schedule.steps, .finished = 0, .stopped = 0 };
+    for (fibers) |fiber| switch (fiber.state) {
+        .finished => report.finished += 1,
+        .stopped => report.stopped += 1,
+        .live => unreachable, // the main fiber runs again only when none is live
+    };
+    return report;
+}
+
+fn entry() callconv(.c) noreturn {
+    const schedule = active.?;
+    const fiber = &schedule.fibers[schedule.current];
+    fiber.participant.main(fiber.participant.context);
+    fiber.state = .finished;
+    schedule.leave();
+    unreachable; // nobody switches back
+}
+
+extern fn aerostore_fiber_switch(from: *usize, to: usize) callconv(.c) void;
+
+comptime {
+    if (supported and @import("build_options").scheduler) asm (
+        \\.global aerostore_fiber_switch
+        \\.type aerostore_fiber_switch, @function
+        \\aerostore_fiber_switch:
+        \\    pushq %rbp
+        \\    pushq %rbx
+        \\    pushq %r12
+        \\    pushq %r13
+        \\    pushq %r14
+        \\    pushq %r15
+        \\    movq %rsp, (%rdi)
+        \\    movq %rsi, %rsp
+        \\    popq %r15
+        \\    popq %r14
+        \\    popq %r13
+        \\    popq %r12
+        \\    popq %rbx
+        \\    popq %rbp
+        \\    retq
+    );
+}
+
+test "scheduler: the same seed gives the same schedule, and a stopped participant stays stopped" {
+    if (!supported) return error.SkipZigTest;
+    const Trace = struct {
+        items: [64]u8 = undefined,
+        count: usize = 0,
+
+        const Self = @This();
+
+        fn first(context: *anyopaque) void {
+            mark(context, 1);
+        }
+
+        fn second(context: *anyopaque) void {
+            mark(context, 2);
+        }
+
+        fn mark(context: *anyopaque, who: u8) void {
+            const trace: *Self = @ptrCast(@alignCast(context));
+            for (0..10) |_| {
+                step();
+                trace.items[trace.count] = who;
+                trace.count += 1;
+            }
+        }
+    };
+    var traces: [2]Trace = .{ .{}, .{} };
+    for (&traces) |*trace| {
+        const report = try run(std.testing.allocator, &.{
+            .{ .context = trace, .main = Trace.first },
+            .{ .context = trace, .main = Trace.second },
+        }, .{ .seed = 42, .stops = &.{.{ .participant = 1, .after_steps = 4 }} });
+        try std.testing.expectEqual(@as(u32, 1), report.finished);
+        try std.testing.expectEqual(@as(u32, 1), report.stopped);
+        try std.testing.expectEqual(@as(usize, 14), trace.count);
+    }
+    try std.testing.expectEqualSlices(u8, traces[0].items[0..14], traces[1].items[0..14]);
+}

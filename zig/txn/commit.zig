@@ -1,0 +1,474 @@
+//! A commit, step by step (P12 to P19).
+//!
+//! **Invariants**: an intent stands in the descriptor before the compare-and-swap that makes it reachable; nothing
+//! fails between the decision and the last retirement, because memory for retiring is reserved before.
+//!
+//! **Concurrency**: the session is pinned with a pin that cannot be revoked, from before the first install to after
+//! the last retirement.
+//!
+//! **Who may die where**: named at the fault points; `repair.zig` goes on from each.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const layout = @import("../segment/layout.zig");
+const rel_ptr = @import("../segment/rel_ptr.zig");
+const classes = @import("../segment/classes.zig");
+const arena = @import("../segment/arena.zig");
+const paged = @import("../segment/paged.zig");
+const segment_ = @import("../segment/segment.zig");
+const word = @import("../segment/word.zig");
+const fault = @import("../testing/fault.zig");
+const key_ = @import("../index/key.zig");
+const view_ = @import("../table/view.zig");
+const fate = @import("fate.zig");
+const log_buffer = @import("log_buffer.zig");
+const retire = @import("retire.zig");
+const ring = @import("ring.zig");
+const write_ = @import("write.zig");
+const Context = @import("context.zig").Context;
+const ReadSet = @import("read_set.zig").ReadSet;
+const Session = @import("../segment/session.zig").Session;
+const SessionSlot = layout.SessionSlot;
+const Version = layout.Version;
+const Retired = layout.Retired;
+const Ref = rel_ptr.Ref;
+const Link = rel_ptr.Link;
+const Write = write_.Write;
+
+pub const Error = error{
+    /// Lost against another transaction; `Context.conflict` says where. May succeed when run again.
+    Conflict,
+    DuplicateKey,
+    MissingValue,
+    SegmentFull,
+    SegmentCorrupt,
+    SnapshotTooOld,
+    TransactionTooLarge,
+    LogPoisoned,
+    /// The ring or the log buffer is full: the WAL writer is behind.
+    LogFull,
+};
+
+/// Installs, numbers and decides the writes, which are sorted by table and hash. Returns the CSN, or 0 when
+/// nothing had to be written. **Precondition**: pinned for committing.
+pub fn run(
+    context: *Context,
+    writes: []Write,
+    reads: ?*ReadSet,
+    extra_payload: []const u8,
+) Error!u64 {
+    const session = &context.session;
+    const slot = session.slot;
+    if (session.segment.header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
+    if (writes.len > paged.count_max / 2) return error.TransactionTooLarge;
+    const age = if (session.retry_age != 0) session.retry_age else session.segment.header.tail.load(.monotonic);
+    slot.age.store(age, .release); // a hint to those who wait
+    context.age = age;
+
+    context.observed = reads;
+    if (session.state().phase != .open) close(slot, session.state());
+    try retire.reserve(session, slot, 2 * writes.len + 4);
+    return attempt(context, writes, reads, extra_payload) catch |err| {
+        if (slot.intent_count.load(.monotonic) != 0 or session.state().phase != .open) {
+            try finishAborted(session, slot);
+        }
+        word.bump(&slot.counters.aborts, 1);
+        session.retry_age = if (err == error.Conflict) age else 0;
+        return err;
+    };
+}
+
+fn attempt(context: *Context, writes: []Write, reads: ?*ReadSet, extra_payload: []const u8) Error!u64 {
+    const session = &context.session;
+    const slot = session.slot;
+    const segment = session.segment;
+    try paged.Intents.ensure(intentsOf(segment, slot), session.index, 0, writes.len);
+    for (writes) |*write| try install(context, write);
+    const count = slot.intent_count.load(.monotonic); // the owner's own
+    if (count == 0 and extra_payload.len == 0) {
+        // Nothing changed; what was read must have held at one instant all the same.
+        if (reads) |set| if (!set.isEmpty()) try set.validate(context, nowDecided(session));
+        session.retry_age = 0;
+        return 0;
+    }
+    fault.point("commit.installed");
+    for (writes) |*write| {
+        if (write.version != rel_ptr.none) try linkEntries(session, write);
+    }
+    for (writes) |*write| {
+        if (write.version != rel_ptr.none and write.table.has_unique) try checkUnique(context, write);
+    }
+    fault.point("commit.linked");
+    if (reads) |set| if (!set.isEmpty()) try set.preValidate(context); // P12
+    const position = try writeLog(context, writes, extra_payload);
+    errdefer log_buffer.withdraw(session, slot, position) catch {};
+
+    const csn = ring.takeCsn(segment) orelse return error.LogFull;
+    fault.point("commit.taken");
+    slot.csn.store(csn, .seq_cst); // P14: csn first, then the state
+    try log_buffer.publish(session, position, csn);
+    fault.point("commit.csn");
+    const open = session.state();
+    if (open.phase != .open or
+        !slot.state.cas(open.raw(), open.with(.numbered).raw(), .seq_cst))
+    {
+        _ = ring.abort(segment, csn);
+        return context.lose(.wounded, null);
+    }
+    fault.point("commit.numbered");
+    const wounds = ring.decideEarlier(segment, csn, session.floor); // P15
+    word.bump(&slot.counters.wounds, wounds);
+    if (reads) |set| if (!set.isEmpty()) set.validate(context, csn) catch |err| {
+        _ = ring.abort(segment, csn); // nobody but me could have committed it
+        return err;
+    };
+    fault.point("commit.validated");
+    if (!ring.commit(segment, csn, session.index, position / 8)) return context.lose(.wounded, null);
+    fault.point("commit.decided");
+    session.floor = csn + 1;
+    session.retry_age = 0;
+    context.last_csn = csn;
+    try finishCommitted(session, slot, csn);
+    word.bump(&slot.counters.commits, 1);
+    return csn;
+}
+
+/// A CSN at which everything below is decided, for a transaction that wrote nothing.
+fn nowDecided(session: *Session) u64 {
+    const tail = session.segment.header.tail.load(.seq_cst);
+    _ = ring.decideEarlier(session.segment, tail, session.floor);
+    session.floor = tail;
+    return tail;
+}
+
+pub fn intentsOf(segment: *const segment_.Segment, slot: *SessionSlot) paged.Intents {
+    return .{ .segment = segment, .directory = &slot.intents };
+}
+
+/// P13 for one write.
+fn install(context: *Context, write: *Write) Error!void {
+    const session = &context.session;
+    const segment = session.segment;
+    const slot = session.slot;
+    const map = write.table.map();
+    while (true) { // each turn means that another session took a step, or was made to
+        if (session.state().phase != .open) return context.lose(.wounded, write);
+        const found = (try map.find(write.key)) orelse {
+            if (!try installNew(context, write)) continue;
+            return;
+        };
+        const head = Link.of(found.slot.head.load(.seq_cst));
+        if (layout.isClosed(head.ref)) {
+            try map.unlink(found.ref);
+            continue;
+        }
+        const newest = try segment.at(Version, head.ref);
+        const mark = newest.mark.load(.seq_cst);
+        const base_ref: Ref = switch (try fate.ofMark(segment, newest, mark)) {
+            .free => continue,
+            .committed => |csn| base: {
+                if (mark != csn) {
+                    _ = newest.mark.cas(mark, csn, .seq_cst);
+                    word.bump(&slot.counters.helps, 1);
+                }
+                break :base head.ref;
+            },
+            .aborted => newest.older.load(.acquire),
+            .undecided => |met| {
+                fate.settle(session, met, context.age);
+                continue;
+            },
+        };
+        const base: ?*Version = if (base_ref == rel_ptr.none) null else try segment.at(Version, base_ref);
+        const present: ?*Version = if (base) |b| (if (b.isTombstone()) null else b) else null;
+        switch (write.expected) {
+            .any => {},
+            .absent => if (present != null) return context.lose(.absent, write),
+            .version => |expected| if (present == null or base_ref != expected) return context.lose(.row, write),
+        }
+        const decision = try write_.bind(write, if (present) |p| p.image() else null, context.scratch);
+        if (decision == .nothing) {
+            // Another version may have come between; then what was bound is not the newest.
+            if (found.slot.head.load(.seq_cst) != head.raw()) {
+                write_.unbind(write);
+                continue;
+            }
+            if (write.expected == .any) try context.observe(write, found.ref, if (present != null) base_ref else rel_ptr.none);
+            return;
+        }
+        const version_ref = try fill(context, write, decision, base_ref);
+        const number = slot.intent_count.load(.monotonic);
+        (try intentsOf(segment, slot).at(number)).* = .{
+            .version = version_ref,
+            .slot = found.ref,
+            .base = base_ref,
+            .flags = write.table.id,
+        };
+        slot.intent_count.store(number + 1, .release); // named before it is reachable (P3)
+        fault.point("install.named");
+        if (found.slot.head.cas(head.raw(), head.next(version_ref).raw(), .seq_cst)) {
+            slot.held_version.store(0, .release);
+            fault.point("install.linked");
+            write.version = version_ref;
+            write.slot = found.ref;
+            write.base = base_ref;
+            write.base_present = present != null;
+            return;
+        }
+        slot.intent_count.store(number, .release);
+        write_.unbind(write);
+    }
+}
+
+/// Installs into a new slot. False: the key appeared meanwhile.
+fn installNew(context: *Context, write: *Write) Error!bool {
+    const session = &context.session;
+    const segment = session.segment;
+    const slot = session.slot;
+    if (write.expected == .version) return context.lose(.row, write);
+    const decision = try write_.bind(write, null, context.scratch);
+    if (decision == .nothing) {
+        if (write.expected == .any) try context.observe(write, rel_ptr.none, rel_ptr.none);
+        return true;
+    }
+    const version_ref = try fill(context, write, decision, rel_ptr.none);
+    const slot_ref = if (slot.held_slot.load(.monotonic) != 0)
+        layout.Held.of(slot.held_slot.load(.monotonic)).ref
+    else
+        try arena.take(segment, session.index, classes.slot_class, &slot.held_slot);
+    const row = try segment.at(layout.RowSlot, slot_ref);
+    const head = Link.of(row.head.load(.monotonic)); // private; the tag survives reuse (P1)
+    row.head.store(head.next(version_ref).raw(), .release);
+    const number = slot.intent_count.load(.monotonic);
+    (try intentsOf(segment, slot).at(number)).* = .{
+        .version = version_ref,
+        .slot = slot_ref,
+        .base = rel_ptr.none,
+        .flags = write.table.id,
+    };
+    slot.intent_count.store(number + 1, .release);
+    fault.point("insert.named");
+    if (try write.table.map().insert(session, slot_ref, write.key)) |_| {
+        slot.intent_count.store(number, .release);
+        write_.unbind(write);
+        return false;
+    }
+    slot.held_version.store(0, .release);
+    slot.held_slot.store(0, .release);
+    fault.point("insert.linked");
+    write.version = version_ref;
+    write.slot = slot_ref;
+    write.base = rel_ptr.none;
+    write.base_present = false;
+    return true;
+}
+
+/// Fills a free record with the row that the write leaves; it is named in `held_version`.
+fn fill(context: *Context, write: *Write, decision: write_.Decision, base: Ref) Error!Ref {
+    const session = &context.session;
+    const slot = session.slot;
+    const class = write.table.version_class;
+    const held = layout.Held.of(slot.held_version.load(.monotonic));
+    const ref = if (held.ref != rel_ptr.none and held.class == class) held.ref else blk: {
+        if (held.ref != rel_ptr.none) {
+            try arena.give(session.segment, session.index, held.class, held.ref);
+            slot.held_version.store(0, .release);
+        }
+        break :blk try arena.take(session.segment, session.index, class, &slot.held_version);
+    };
+    const version = try session.segment.at(Version, ref);
+    version.older.store(base, .monotonic); // published by the head
+    version.flags = write.table.id | if (decision == .remove) Version.tombstone_flag else 0;
+    const size = write.table.schema.image_size;
+    @memcpy(version.image()[0..size], context.scratch[0..size]);
+    const pending = layout.Mark.pendingWord(session.index, session.state().sequence);
+    version.mark.store(pending, .release);
+    return ref;
+}
+
+/// P22: entries of the keys that the new version has and its base has not.
+fn linkEntries(session: *Session, write: *Write) Error!void {
+    const segment = session.segment;
+    const version = try segment.at(Version, write.version);
+    if (version.isTombstone()) return;
+    const base: ?*Version = if (write.base_present) try segment.at(Version, write.base) else null;
+    for (write.table.indexes[0..write.table.index_count]) |*index| {
+        if (base) |b| {
+            if (sameColumn(index.column, b.image(), version.image())) continue;
+        }
+        var words: [limits.index_key_words_max]u64 = undefined;
+        const key = words[0..index.key_words];
+        key_.encodeKey(index.column, version.image(), key);
+        try index.list.insert(session, .{ .words = key, .slot = write.slot });
+    }
+}
+
+fn sameColumn(column: anytype, a: [*]align(8) const u8, b: [*]align(8) const u8) bool {
+    return column.isNull(a) == column.isNull(b) and
+        std.mem.eql(u8, column.bytesIn(a), column.bytesIn(b));
+}
+
+/// Unique indexes: after linking, every other row with the key must be gone; two that insert one key at a time
+/// both see the other, because both link before they look.
+fn checkUnique(context: *Context, write: *Write) Error!void {
+    const session = &context.session;
+    const segment = session.segment;
+    const version = try segment.at(Version, write.version);
+    if (version.isTombstone()) return;
+    for (write.table.indexes[0..write.table.index_count]) |*index| {
+        if (!index.unique or index.column.isNull(version.image())) continue;
+        var words: [limits.index_key_words_max]u64 = undefined;
+        const key = words[0..index.key_words];
+        key_.encodeKey(index.column, version.image(), key);
+        var next = try index.list.seek(.{ .words = key, .slot = 0 });
+        while (next) |found| : (next = try index.list.after(found.entry)) {
+            if (!std.mem.eql(u64, index.list.keyOf(found.entry), key)) break;
+            const other = found.entry.slot.load(.monotonic); // never changes while linked
+            if (other == write.slot) continue;
+            if (try holds(context, write, index, other, key)) {
+                context.conflict.column = index.column.position;
+                return context.duplicate(write);
+            }
+        }
+    }
+}
+
+/// True when the newest decided version of a row has the key; waits for undecided ones.
+fn holds(context: *Context, write: *Write, index: *const view_.IndexView, other: Ref, key: []const u64) Error!bool {
+    const session = &context.session;
+    const segment = session.segment;
+    const row = try segment.at(layout.RowSlot, other);
+    while (true) { // each turn means that another session took a step, or was made to
+        if (session.state().phase != .open) return context.lose(.wounded, write);
+        var ref = Link.of(row.head.load(.seq_cst)).ref;
+        const version = while (ref != rel_ptr.none and !layout.isClosed(ref)) {
+            const candidate = try segment.at(Version, ref);
+            switch (try fate.of(segment, candidate)) {
+                .committed => break candidate,
+                .aborted => ref = candidate.older.load(.acquire),
+                .free => return false,
+                .undecided => |met| {
+                    // My own transaction's rows are decided with me: they count.
+                    if (met.session == session.index) break candidate;
+                    if (try hasKey(candidate, write, index, key)) {
+                        fate.settle(session, met, context.age);
+                        break null;
+                    }
+                    ref = candidate.older.load(.acquire);
+                    const older = if (ref == rel_ptr.none) null else try segment.at(Version, ref);
+                    if (older) |o| if (try hasKey(o, write, index, key)) {
+                        fate.settle(session, met, context.age);
+                        break null;
+                    };
+                    return false;
+                },
+            }
+        } else return false;
+        if (version) |v| return hasKey(v, write, index, key);
+    }
+}
+
+fn hasKey(version: *Version, write: *Write, index: *const view_.IndexView, key: []const u64) Error!bool {
+    if (version.isTombstone() or version.table() != write.table.id) return false;
+    var words: [limits.index_key_words_max]u64 = undefined;
+    key_.encodeKey(index.column, version.image(), words[0..index.key_words]);
+    return std.mem.eql(u64, words[0..index.key_words], key);
+}
+
+fn writeLog(context: *Context, writes: []Write, extra_payload: []const u8) Error!u64 {
+    const session = &context.session;
+    const segment = session.segment;
+    context.payload.clearRetainingCapacity();
+    context.written.clearRetainingCapacity();
+    const logs = segment.header.log_enabled.load(.monotonic) != 0; // set before the segment is published
+    try context.appendPayload(extra_payload);
+    for (writes) |*write| {
+        if (write.version == rel_ptr.none) continue;
+        context.written.append(context.allocator, .{ .slot = write.slot, .version = write.version }) catch
+            return error.SegmentFull;
+        if (!logs) continue;
+        const version = try segment.at(Version, write.version);
+        const image = write.table.imageSlice(version);
+        const base: ?*Version = if (write.base_present) try segment.at(Version, write.base) else null;
+        try context.encodeOperation(write.table, if (base) |b| write.table.imageSlice(b) else null, if (version.isTombstone()) null else image);
+    }
+    word.bump(&session.slot.counters.log_bytes, context.payload.items.len);
+    return log_buffer.append(session, context.written.items, context.payload.items);
+}
+
+/// P19. Also run by the repairer of a dead owner.
+pub fn finishCommitted(session: *Session, slot: *SessionSlot, csn: u64) segment_.Corrupt!void {
+    const segment = session.segment;
+    const state = layout.State.of(slot.state.load(.seq_cst));
+    var sequence = retire.Resumable.begin(segment, slot);
+    const intents = intentsOf(segment, slot);
+    const count = slot.intent_count.load(.monotonic);
+    const index: u32 = @intCast((@intFromPtr(slot) - @intFromPtr(segment.sessions)) / @sizeOf(SessionSlot));
+    const pending = layout.Mark.pendingWord(index, state.sequence);
+    var i: u32 = 0;
+    while (i < count) : (i += 1) {
+        const intent = (try intents.at(i)).*;
+        const version = try segment.at(Version, intent.version);
+        _ = version.mark.cas(pending, csn, .seq_cst);
+        fault.point("finish.stamped");
+        if (intent.base != rel_ptr.none) {
+            try sequence.add(Retired.init(.version, csn, intent.base, intent.slot));
+        }
+        if (version.isTombstone()) {
+            try sequence.add(Retired.init(.slot_candidate, csn, intent.slot, version.table()));
+        }
+        fault.point("finish.retired");
+    }
+    close(slot, state);
+}
+
+/// P18. Also run by the repairer of a dead owner. Does nothing when no commit was begun.
+pub fn finishAborted(session: *Session, slot: *SessionSlot) segment_.Corrupt!void {
+    const segment = session.segment;
+    const state = layout.State.of(slot.state.load(.seq_cst));
+    const index: u32 = @intCast((@intFromPtr(slot) - @intFromPtr(segment.sessions)) / @sizeOf(SessionSlot));
+    const count = slot.intent_count.load(.monotonic);
+    if (state.phase == .open and count != 0) {
+        // Whoever resolves a version of mine from here on finds it aborted.
+        _ = slot.state.cas(state.raw(), state.with(.aborted).raw(), .seq_cst);
+    }
+    var sequence = retire.Resumable.begin(segment, slot);
+    const tail = segment.header.tail.load(.seq_cst);
+    const intents = intentsOf(segment, slot);
+    var i: u32 = 0;
+    while (i < count) : (i += 1) {
+        const intent = (try intents.at(i)).*;
+        const row = try segment.at(layout.RowSlot, intent.slot);
+        const base = if (intent.base == rel_ptr.none) layout.closedRef(index) else intent.base;
+        while (true) { // each failure means that another replaced the head
+            const head = Link.of(row.head.load(.seq_cst));
+            if (head.ref != intent.version) break;
+            if (row.head.cas(head.raw(), head.next(base).raw(), .seq_cst)) break;
+        }
+        fault.point("abort.unlinked");
+        try sequence.add(Retired.init(.version, tail, intent.version, intent.slot));
+        if (Link.of(row.head.load(.seq_cst)).ref == layout.closedRef(index)) {
+            try unlinkSlot(session, intent);
+            try sequence.add(Retired.init(.slot, tail, intent.slot, intent.flags));
+        }
+        fault.point("abort.retired");
+    }
+    close(slot, state);
+}
+
+fn unlinkSlot(session: *Session, intent: layout.Intent) segment_.Corrupt!void {
+    const segment = session.segment;
+    if (intent.flags >= limits.table_count_max) return error.SegmentCorrupt;
+    const table = try segment.at(layout.Table, segment.catalog[intent.flags].table.load(.acquire));
+    const map: @import("../table/primary_map.zig").Map = .{ .segment = segment, .table = table };
+    try map.unlink(intent.slot);
+}
+
+/// Intents first, the sequence last: while it stands, everybody can resolve what is not stamped yet (P19).
+fn close(slot: *SessionSlot, state: layout.State) void {
+    slot.intent_count.store(0, .release);
+    slot.finish_start.store(0, .release);
+    slot.token.store(0, .release);
+    fault.point("finish.closing");
+    const next: layout.State = .{ .phase = .open, .sequence = state.sequence +% 1 };
+    slot.state.store(next.raw(), .seq_cst);
+}

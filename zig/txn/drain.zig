@@ -1,0 +1,93 @@
+//! Taking cells from the ring in order (P25): the WAL writer's half of a commit.
+//!
+//! **Invariants**: everything below `drained` is decided, final, and with its sink; `drained` moves only by
+//! compare-and-swap from the word with the drainer's own epoch.
+//!
+//! **Concurrency**: one session holds the writer's epoch; a late one stops at its next compare-and-swap.
+//!
+//! **Who may die where**: anywhere before the compare-and-swap: the next writer takes the same cells again.
+const std = @import("std");
+const layout = @import("../segment/layout.zig");
+const segment_ = @import("../segment/segment.zig");
+const fault = @import("../testing/fault.zig");
+const log_buffer = @import("log_buffer.zig");
+const ring = @import("ring.zig");
+const Segment = segment_.Segment;
+const Session = @import("../segment/session.zig").Session;
+const State = layout.State;
+
+/// Where drained transactions go.
+pub const Sink = struct {
+    context: *anyopaque,
+    /// Takes one committed transaction; false when the batch is full and must be written first.
+    add: *const fn (context: *anyopaque, csn: u64, payload: []const u8) bool,
+    /// Makes the file have what was added. After an error nothing is drained.
+    flush: *const fn (context: *anyopaque, first_csn: u64, end_csn: u64) error{SinkFailed}!void,
+};
+
+pub const Error = error{ SinkFailed, SegmentCorrupt, LostEpoch };
+
+pub const batch_cells_max = 4096;
+
+/// Drains up to one batch; returns how many cells. With `sink == null` the log is kept nowhere.
+pub fn run(session: *Session, epoch: u16, sink: ?Sink) Error!u64 {
+    const segment = session.segment;
+    const header = segment.header;
+    const word = header.drained.load(.seq_cst);
+    if (ring.epochOf(word) != epoch) return error.LostEpoch;
+    const first = ring.drainedOf(word);
+    const tail = header.tail.load(.seq_cst);
+    const limit = @min(tail, first + batch_cells_max);
+    var csn = first;
+    var full = false;
+    while (csn < limit and !full) {
+        const raw = ring.load(segment, csn);
+        switch (ring.classify(segment, csn, raw)) {
+            .empty => {
+                // Not yet decided: what is before it goes first, then it gets its wait (P17).
+                if (csn > first) break;
+                ring.waitCell(segment, csn, raw);
+                _ = ring.abort(segment, csn);
+                continue;
+            },
+            .aborted => {},
+            .committed => {
+                const cell = ring.Cell.of(raw);
+                if (sink) |s| {
+                    const record = (try log_buffer.read(segment, csn, cell)) orelse return error.LostEpoch;
+                    if (!s.add(s.context, csn, record.payload)) {
+                        full = true;
+                        continue;
+                    }
+                }
+            },
+            .drained => return error.LostEpoch,
+        }
+        csn += 1;
+    }
+    if (csn == first) return 0;
+    fault.point("drain.collected");
+    if (sink) |s| try s.flush(s.context, first, csn);
+    fault.point("drain.written");
+    try finalize(segment, first, csn);
+    fault.point("drain.final");
+    const next = @as(u64, epoch) << 48 | csn;
+    if (!header.drained.cas(word, next, .seq_cst)) return error.LostEpoch;
+    return csn - first;
+}
+
+/// Before a cell may be reused its owner's state says what became of it (P11, P25).
+fn finalize(segment: *const Segment, first: u64, end: u64) segment_.Corrupt!void {
+    var csn = first;
+    while (csn < end) : (csn += 1) {
+        const raw = ring.load(segment, csn);
+        if (ring.classify(segment, csn, raw) != .committed) continue;
+        const cell = ring.Cell.of(raw);
+        if (cell.session >= segment.session_count) return error.SegmentCorrupt;
+        const slot = &segment.sessions[cell.session];
+        const state_raw = slot.state.load(.seq_cst);
+        const state = State.of(state_raw);
+        if (state.phase != .numbered or slot.csn.load(.seq_cst) != csn) continue;
+        _ = slot.state.cas(state_raw, state.with(.final).raw(), .seq_cst);
+    }
+}

@@ -1,0 +1,396 @@
+//! One attached session as the boundary sees it: single statements, each its own transaction, and batches.
+//!
+//! **Concurrency**: one thread at a time per `Engine`; any number of engines on one segment.
+//!
+//! **Memory**: an `Engine` owns its context and its transactions; `detach` gives everything back.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const os = @import("../os.zig");
+const options = @import("build_options");
+const layout = @import("../segment/layout.zig");
+const segment_ = @import("../segment/segment.zig");
+const word = @import("../segment/word.zig");
+const view_ = @import("../table/view.zig");
+const catalog = @import("../table/catalog.zig");
+const Key = @import("../table/primary_map.zig").Key;
+const commit = @import("commit.zig");
+const context_ = @import("context.zig");
+const drain = @import("drain.zig");
+const fate = @import("fate.zig");
+const records = @import("../wal/record.zig");
+const repair = @import("repair.zig");
+const ring = @import("ring.zig");
+const vacuum = @import("vacuum.zig");
+const write_ = @import("write.zig");
+const Context = context_.Context;
+const Pins = @import("pins.zig").Pins;
+const ReadSet = @import("read_set.zig").ReadSet;
+const Segment = segment_.Segment;
+const Session = @import("../segment/session.zig").Session;
+const Link = @import("../segment/rel_ptr.zig").Link;
+const Version = layout.Version;
+
+pub const Error = commit.Error || error{ UnknownTable, TooManySessions, OutOfMemory };
+
+/// Attempts of a single statement before the conflict is reported.
+const attempts_max = 64;
+/// Old versions that one commit takes back; more than it makes, so that none pile up.
+const vacuum_budget = 4;
+
+pub const Counts = struct {
+    inserted: u64 = 0,
+    updated: u64 = 0,
+    unchanged: u64 = 0,
+    stale: u64 = 0,
+    absent: u64 = 0,
+    deleted: u64 = 0,
+
+    fn add(counts: *Counts, result: write_.Result) void {
+        switch (result) {
+            .none => {},
+            .inserted => counts.inserted += 1,
+            .updated => counts.updated += 1,
+            .unchanged => counts.unchanged += 1,
+            .stale => counts.stale += 1,
+            .absent => counts.absent += 1,
+            .deleted => counts.deleted += 1,
+        }
+    }
+};
+
+pub const Record = struct { named: u64, missing: u64, image: [*]align(8) const u8 };
+
+pub const Engine = struct {
+    context: Context,
+    pins: Pins = .{},
+    random_waits: u32 = 0,
+
+    /// Claims a slot of the process array, repairing its dead owner if need be.
+    pub fn attach(
+        engine: *Engine,
+        allocator: std.mem.Allocator,
+        segment: *const Segment,
+        liveness: segment_.Liveness,
+    ) Error!void {
+        const index = try claimSlot(allocator, segment, liveness);
+        const slot = &segment.sessions[index];
+        engine.* = .{ .context = try Context.init(allocator, Session.init(segment, index, liveness)) };
+        _ = slot.generation.add(1, .seq_cst);
+        slot.pid = os.processId();
+        slot.opened_ms = os.realtimeMs();
+        slot.counters = .{};
+        slot.pin.store(layout.pin_none, .seq_cst);
+    }
+
+    /// Leaves the process array. The slot keeps its memory for the next owner.
+    pub fn detach(engine: *Engine) void {
+        const slot = engine.context.session.slot;
+        slot.pin.store(layout.pin_none, .release);
+        slot.attached.store(0, .release); // pairs with the acquire of whoever claims the slot
+        engine.pins.deinit(engine.context.allocator);
+        engine.context.deinit();
+    }
+
+    pub fn createTable(engine: *Engine, schema_bytes: []const u8) (Error || catalog.Error)!catalog.Created {
+        const context = &engine.context;
+        engine.pins.enterCommit(&context.session);
+        defer engine.pins.leave(&context.session);
+
+        const created = try catalog.create(&context.session, schema_bytes, null, context.session.floor);
+        if (!created.is_new) return created;
+        const bytes = try context.allocator.alloc(u8, records.createTableSizeMax(schema_bytes.len));
+        defer context.allocator.free(bytes);
+
+        const size = records.encodeCreateTable(created.id, schema_bytes, bytes);
+        while (true) { // LogFull ends when the writer, or this session in its place, has drained
+            _ = commit.run(context, &.{}, null, bytes[0..size]) catch |err| switch (err) {
+                error.LogFull => {
+                    try engine.waitForLog();
+                    continue;
+                },
+                error.Conflict => continue,
+                else => return err,
+            };
+            return created;
+        }
+    }
+
+    /// One write, its own transaction.
+    pub fn write(
+        engine: *Engine,
+        table_id: u32,
+        op: write_.Op,
+        record: Record,
+        newest_column: u32,
+    ) Error!write_.Result {
+        const table = try engine.context.table(table_id);
+        var writes = [1]write_.Write{.{
+            .table = table,
+            .key = Key.init(table.keyBytes(record.image)),
+            .op = op,
+            .named = record.named,
+            .missing = record.missing,
+            .newest_column = newest_column,
+            .image = record.image,
+        }};
+        try engine.commitWrites(&writes, null);
+        return writes[0].result;
+    }
+
+    /// Deletes by key; the bytes lie as in an image.
+    pub fn delete(engine: *Engine, table_id: u32, key: []const u8) Error!bool {
+        const table = try engine.context.table(table_id);
+        var writes = [1]write_.Write{.{
+            .table = table,
+            .key = Key.init(key),
+            .op = .delete,
+            .image = engine.context.scratch,
+        }};
+        try engine.commitWrites(&writes, null);
+        return writes[0].result == .deleted;
+    }
+
+    /// Many records in one transaction, in their order where they share a key.
+    pub fn writeMany(
+        engine: *Engine,
+        table_id: u32,
+        bytes: []align(8) const u8,
+        count: usize,
+        newest_column: u32,
+    ) Error!Counts {
+        const context = &engine.context;
+        const table = try context.table(table_id);
+        const stride = 16 + @as(usize, table.schema.image_size);
+        const writes = try context.allocator.alloc(write_.Write, count);
+        defer context.allocator.free(writes);
+
+        for (writes, 0..) |*each, i| {
+            const record: [*]align(8) const u8 = @alignCast(bytes[i * stride ..].ptr);
+            const head: [*]align(8) const u64 = @ptrCast(record);
+            each.* = .{
+                .table = table,
+                .key = Key.init(table.keyBytes(record + 16)),
+                .op = .upsert,
+                .named = head[0],
+                .missing = head[1],
+                .newest_column = newest_column,
+                .image = @alignCast(record + 16),
+            };
+        }
+        const rest = try context.allocator.alloc(write_.Write, count);
+        defer context.allocator.free(rest);
+
+        const distinct = chain(writes, rest);
+        var arena = std.heap.ArenaAllocator.init(context.allocator);
+        defer arena.deinit();
+
+        var reads = ReadSet.init(arena.allocator(), context.session.floor);
+        try engine.commitWrites(writes[0..distinct], &reads);
+        var counts: Counts = .{};
+        for (writes[0..distinct]) |*first| {
+            var each: ?*write_.Write = first;
+            while (each) |w| : (each = w.next) counts.add(w.result);
+        }
+        return counts;
+    }
+
+    /// Commits with retries: conflicts of writes that carry no expectation are nobody's business.
+    fn commitWrites(engine: *Engine, writes: []write_.Write, reads: ?*ReadSet) Error!void {
+        const context = &engine.context;
+        const session = &context.session;
+        var attempt: u32 = 0;
+        while (true) : (attempt += 1) {
+            engine.pins.enterCommit(session);
+            defer engine.pins.leave(session);
+
+            if (reads) |set| {
+                set.rows.clearRetainingCapacity();
+                set.absent.clearRetainingCapacity();
+                set.snapshot = ring.firstUndecided(session.segment, session.floor);
+            }
+            for (writes) |*each| {
+                write_.unbind(each);
+                each.version = 0;
+            }
+            _ = commit.run(context, writes, reads, &.{}) catch |err| switch (err) {
+                error.Conflict => {
+                    word.bump(&session.slot.counters.retries, 1);
+                    if (attempt >= attempts_max) return err;
+                    engine.backOff(attempt);
+                    continue;
+                },
+                error.LogFull => {
+                    try engine.waitForLog();
+                    continue;
+                },
+                error.SegmentFull => {
+                    // What the horizon lets go may be enough.
+                    if (attempt >= 2 or try engine.reclaim(1 << 16) == 0) return err;
+                    continue;
+                },
+                else => return err,
+            };
+            if (session.slot.retire_taken.load(.monotonic) != session.slot.retire_added.load(.monotonic)) {
+                const budget: u32 = @intCast(@min(vacuum_budget + 2 * writes.len, 1 << 16));
+                _ = try vacuum.run(session, session.slot, context.tables(), budget);
+            }
+            return;
+        }
+    }
+
+    /// Takes back what the horizon allows, own and left over by others. **Precondition**: pinned for committing.
+    pub fn reclaim(engine: *Engine, budget: u32) Error!u32 {
+        const context = &engine.context;
+        const session = &context.session;
+        _ = session.refreshHorizon();
+        var count: u32 = 0;
+        const limit = @min(session.segment.header.session_limit.load(.acquire), session.segment.session_count);
+        for (0..limit) |index| {
+            count += try vacuum.run(session, &session.segment.sessions[index], context.tables(), budget);
+        }
+        return count;
+    }
+
+    /// Truncated exponential backoff with jitter, 1 ms to 16 ms, after a few attempts at once.
+    fn backOff(engine: *Engine, attempt: u32) void {
+        if (options.scheduler or attempt < 3) return;
+        const ceiling_ns = @as(u64, 1_000_000) << @intCast(@min(attempt - 3, 4));
+        os.sleepNs(engine.context.session.nextRandom() % ceiling_ns);
+    }
+
+    /// The ring or the log buffer is full. Without a WAL writer the session drains in its place.
+    fn waitForLog(engine: *Engine) Error!void {
+        const session = &engine.context.session;
+        const header = session.segment.header;
+        word.bump(&session.slot.counters.log_waits, 1);
+        if (header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
+        if (header.log_enabled.load(.acquire) == 0) {
+            const epoch = ring.epochOf(header.drained.load(.acquire));
+            _ = drain.run(session, epoch, null) catch |err| switch (err) {
+                error.LostEpoch => {},
+                error.SegmentCorrupt => return error.SegmentCorrupt,
+                error.SinkFailed => unreachable, // there is no sink
+            };
+            return;
+        }
+        _ = header.writer_signal.add(1, .release);
+        os.futexWake(&header.writer_signal.raw, 1);
+        os.sleepNs(100_000);
+    }
+
+    /// A single read (P20): the newest decided version, copied to `out`. False: no such row.
+    pub fn get(engine: *Engine, table_id: u32, key_bytes: []const u8, out: [*]align(8) u8) Error!bool {
+        const table = try engine.context.table(table_id);
+        const session = &engine.context.session;
+        engine.pins.enterRead(session);
+        defer engine.pins.leave(session);
+
+        word.bump(&session.slot.counters.reads, 1);
+        const key = Key.init(key_bytes);
+        const found = (try table.map().find(key)) orelse return false;
+        const segment = session.segment;
+        const size = table.schema.image_size;
+        while (true) { // each turn means that another changed the row meanwhile
+            const head = Link.of(found.slot.head.load(.seq_cst));
+            if (head.ref == 0 or layout.isClosed(head.ref)) return false;
+            var version = try segment.at(Version, head.ref);
+            var mark = version.mark.load(.seq_cst);
+            var csn = mark;
+            if (layout.Mark.of(mark) != .csn) {
+                const older_ref = version.older.load(.acquire);
+                const older: ?*Version = if (older_ref == 0) null else try segment.at(Version, older_ref);
+                const older_mark = if (older) |o| o.mark.load(.seq_cst) else 0;
+                if (found.slot.head.load(.seq_cst) != head.raw()) continue;
+                switch (try fate.ofMark(segment, version, mark)) {
+                    .committed => |c| csn = c,
+                    .aborted, .undecided => {
+                        version = older orelse return false;
+                        mark = older_mark;
+                        csn = mark;
+                        if (layout.Mark.of(mark) != .csn) continue;
+                    },
+                    .free => continue,
+                }
+            } else if (found.slot.head.load(.seq_cst) != head.raw()) continue;
+            const tombstone = version.isTombstone();
+            if (!tombstone) @memcpy(out[0..size], version.image()[0..size]);
+            const again = version.mark.load(.seq_cst);
+            if (again != mark and again != csn) continue;
+            if (tombstone) return false;
+            if (!std.mem.eql(u8, table.keyBytes(out), key_bytes)) return false;
+            return true;
+        }
+    }
+};
+
+/// Sorts by table and hash and chains writes of one key behind the first; returns how many keys there are.
+fn chain(writes: []write_.Write, rest: []write_.Write) usize {
+    const order = struct {
+        fn before(_: void, a: write_.Write, b: write_.Write) bool {
+            if (a.table.id != b.table.id) return a.table.id < b.table.id;
+            if (a.key.hash != b.key.hash) return a.key.hash < b.key.hash;
+            return std.mem.order(u8, a.key.bytes, b.key.bytes) == .lt;
+        }
+    };
+    std.sort.block(write_.Write, writes, {}, order.before); // stable: records of one key keep their order
+    // The firsts come to the front; the others move to `rest`, whose places the chains run through.
+    var distinct: usize = 0;
+    var start: usize = 0;
+    while (start < writes.len) {
+        var end = start + 1;
+        while (end < writes.len and sameKey(&writes[start], &writes[end])) end += 1;
+        for (rest[start + 1 .. end], writes[start + 1 .. end]) |*to, *from| to.* = from.*;
+        var i = end - 1;
+        while (i > start) : (i -= 1) {
+            if (i - 1 == start) writes[start].next = &rest[i] else rest[i - 1].next = &rest[i];
+        }
+        writes[distinct] = writes[start];
+        distinct += 1;
+        start = end;
+    }
+    return distinct;
+}
+
+fn sameKey(a: *const write_.Write, b: *const write_.Write) bool {
+    return a.table.id == b.table.id and a.key.hash == b.key.hash and
+        std.mem.eql(u8, a.key.bytes, b.key.bytes);
+}
+
+fn claimSlot(allocator: std.mem.Allocator, segment: *const Segment, liveness: segment_.Liveness) Error!u32 {
+    // Free slots first; then those of the dead.
+    for ([_]bool{ false, true }) |take_dead| {
+        var index: u32 = 0;
+        while (index < segment.session_count) : (index += 1) {
+            const slot = &segment.sessions[index];
+            const attached = slot.attached.load(.acquire) != 0; // pairs with the releases of detach and repair
+            if (attached and !take_dead) continue;
+            if (!lockOwn(liveness, index)) continue;
+            if (slot.attached.load(.acquire) != 0) {
+                var context = try Context.init(allocator, Session.init(segment, index, liveness));
+                defer context.deinit();
+
+                repair.repairSession(&context, index) catch |err| switch (err) {
+                    error.UnknownTable => return error.SegmentCorrupt,
+                    else => |e| return e,
+                };
+            }
+            slot.attached.store(1, .seq_cst);
+            var limit = segment.header.session_limit.load(.monotonic);
+            while (limit < index + 1) : (limit = segment.header.session_limit.load(.monotonic)) {
+                _ = segment.header.session_limit.cas(limit, index + 1, .seq_cst);
+            }
+            return index;
+        }
+    }
+    return error.TooManySessions;
+}
+
+fn lockOwn(liveness: segment_.Liveness, index: u32) bool {
+    return switch (liveness) {
+        .locks => |fd| os.lockByte(fd, segment_.lock_byte_sessions + index) catch false,
+        .simulated => |state| simulated: {
+            // Slots are alive from their claim on; `dead` only says who was stopped for ever.
+            break :simulated state[index] or true;
+        },
+    };
+}

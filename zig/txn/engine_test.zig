@@ -1,0 +1,76 @@
+//! Tests of single statements and batches on one engine, against a model.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const layout = @import("../segment/layout.zig");
+const schema_ = @import("../table/schema.zig");
+const harness = @import("../testing/harness.zig");
+const write_ = @import("write.zig");
+
+test "engine: a row is inserted, read, updated, deleted and inserted again" {
+    var world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+
+    const engine = try world.attach();
+    const table = try world.createTable(engine);
+    var row: harness.Row = .init(7, 100, 5);
+    try std.testing.expectEqual(write_.Result.inserted, try row.write(engine, table, .upsert));
+    row = .init(7, 200, 5);
+    try std.testing.expectEqual(write_.Result.updated, try row.write(engine, table, .upsert));
+    try std.testing.expectEqual(write_.Result.unchanged, try row.write(engine, table, .upsert));
+    try std.testing.expectError(error.DuplicateKey, row.write(engine, table, .insert));
+    try std.testing.expectEqual(@as(?i64, 200), try harness.altitudeOf(engine, table, 7));
+    try std.testing.expect(try engine.delete(table, row.key()));
+    try std.testing.expect(!try engine.delete(table, row.key()));
+    try std.testing.expectEqual(@as(?i64, null), try harness.altitudeOf(engine, table, 7));
+    try std.testing.expectEqual(write_.Result.absent, try row.write(engine, table, .update));
+    try std.testing.expectEqual(write_.Result.inserted, try row.write(engine, table, .insert));
+    try std.testing.expectEqual(@as(?i64, 200), try harness.altitudeOf(engine, table, 7));
+    try world.verify(engine, table);
+}
+
+test "engine: random statements agree with a map, and memory stays flat" {
+    var world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+
+    const engine = try world.attach();
+    const table = try world.createTable(engine);
+    var model = std.AutoHashMap(u64, i64).init(std.testing.allocator);
+    defer model.deinit();
+
+    var prng = std.Random.DefaultPrng.init(1);
+    const random = prng.random();
+    for (0..200_000) |i| {
+        const key = random.uintLessThan(u64, 200);
+        const altitude = random.intRangeAtMost(i64, -5, 5);
+        var row: harness.Row = .init(key, altitude, @intCast(i));
+        switch (random.uintLessThan(u8, 10)) {
+            0 => try std.testing.expectEqual(model.remove(key), try engine.delete(table, row.key())),
+            1...3 => try std.testing.expectEqual(model.get(key), try harness.altitudeOf(engine, table, key)),
+            else => {
+                const result = try row.write(engine, table, .upsert);
+                try std.testing.expectEqual(model.contains(key), result != .inserted);
+                try model.put(key, altitude);
+            },
+        }
+    }
+    try world.verify(engine, table);
+    try std.testing.expectEqual(model.count(), try harness.countRows(engine, table));
+    try std.testing.expect(world.pagesUsed() < 64);
+}
+
+test "engine: a batch is one transaction, with records of one key in their order" {
+    var world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+
+    const engine = try world.attach();
+    const table = try world.createTable(engine);
+    var batch: harness.Batch = .init(std.testing.allocator, engine, table);
+    defer batch.deinit();
+
+    for (0..3000) |i| try batch.add(i % 1000, @intCast(i), i);
+    const counts = try batch.write(write_.newest_none);
+    try std.testing.expectEqual(@as(u64, 1000), counts.inserted);
+    try std.testing.expectEqual(@as(u64, 2000), counts.updated);
+    try std.testing.expectEqual(@as(?i64, 2005), try harness.altitudeOf(engine, table, 5));
+    try world.verify(engine, table);
+}

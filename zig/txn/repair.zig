@@ -1,0 +1,351 @@
+//! Repair of a session whose owner is gone (P26): everything it held goes back, and its commit in progress ends the
+//! way it was decided.
+//!
+//! **Concurrency**: the repairer holds the dead session's liveness byte, so it is the only one; it is pinned with a
+//! pin that cannot be revoked. It may die itself anywhere: the next one finds the same words and goes on.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const layout = @import("../segment/layout.zig");
+const rel_ptr = @import("../segment/rel_ptr.zig");
+const classes = @import("../segment/classes.zig");
+const arena = @import("../segment/arena.zig");
+const segment_ = @import("../segment/segment.zig");
+const word = @import("../segment/word.zig");
+const Word = word.Word;
+const view_ = @import("../table/view.zig");
+const commit = @import("commit.zig");
+const fate = @import("fate.zig");
+const paged = @import("../segment/paged.zig");
+const retire = @import("retire.zig");
+const ring = @import("ring.zig");
+const vacuum = @import("vacuum.zig");
+const Context = @import("context.zig").Context;
+const Session = @import("../segment/session.zig").Session;
+const SessionSlot = layout.SessionSlot;
+const State = layout.State;
+const Held = layout.Held;
+const Link = rel_ptr.Link;
+const Ref = rel_ptr.Ref;
+
+pub const Error = error{ SegmentFull, SegmentCorrupt, UnknownTable };
+
+/// Repairs every session whose owner is gone. Returns how many.
+pub fn sweep(context: *Context) Error!u32 {
+    const segment = context.session.segment;
+    const limit = @min(segment.header.session_limit.load(.acquire), segment.session_count);
+    var repaired: u32 = 0;
+    var index: u32 = 0;
+    while (index < limit) : (index += 1) {
+        if (index == context.session.index) continue;
+        const slot = &segment.sessions[index];
+        if (slot.attached.load(.acquire) == 0) continue; // pairs with the release at the end of a repair
+        if (context.session.isAlive(index)) continue;
+        if (!context.session.lockOther(index)) continue;
+        defer context.session.unlockOther(index);
+
+        if (slot.attached.load(.acquire) == 0) continue;
+        try repairSession(context, index);
+        repaired += 1;
+    }
+    return repaired;
+}
+
+/// **Precondition**: the caller holds the liveness byte of `index`.
+pub fn repairSession(context: *Context, index: u32) Error!void {
+    const session = &context.session;
+    const segment = session.segment;
+    const slot = &segment.sessions[index];
+    const pin_before = session.slot.pin.load(.monotonic); // the caller's own
+    if (pin_before == layout.pin_none) _ = session.pinFloor(true);
+    defer if (pin_before == layout.pin_none) session.setPin(layout.pin_none);
+
+    try repairCommit(session, slot);
+    try repairHeld(context, slot, index);
+    try repairVacuum(context, slot, index);
+    try repairReclaim(context, slot, index);
+    repairPages(segment, index);
+    repairLatches(segment, index);
+    repairOutcomes(segment, index);
+    if (segment.header.writer_session.load(.acquire) == index + 1) {
+        _ = segment.header.writer_session.cas(index + 1, 0, .acq_rel);
+    }
+    word.bump(&session.slot.counters.repairs, 1);
+    slot.pin.store(layout.pin_none, .release);
+    slot.attached.store(0, .release); // pairs with the acquire in `sweep`: the slot may be handed out
+}
+
+fn repairCommit(session: *Session, slot: *SessionSlot) Error!void {
+    const segment = session.segment;
+    const state = State.of(slot.state.load(.seq_cst));
+    const started = slot.intent_count.load(.monotonic) != 0 or slot.finish_start.load(.monotonic) != 0;
+    switch (state.phase) {
+        .open => if (started) try commit.finishAborted(session, slot),
+        .aborted => try commit.finishAborted(session, slot),
+        .final => try commit.finishCommitted(session, slot, slot.csn.load(.seq_cst)),
+        .numbered => {
+            const csn = slot.csn.load(.seq_cst);
+            _ = ring.abort(segment, csn);
+            // P11: a committed cell that was drained had its state made final first, so it may be now.
+            const again = State.of(slot.state.load(.seq_cst));
+            const committed = again.phase == .final or
+                ring.classify(segment, csn, ring.load(segment, csn)) == .committed;
+            if (committed) {
+                try commit.finishCommitted(session, slot, csn);
+            } else {
+                try commit.finishAborted(session, slot);
+            }
+        },
+    }
+}
+
+/// Records that had left a free list and were not reachable yet.
+fn repairHeld(context: *Context, slot: *SessionSlot, index: u32) Error!void {
+    const segment = context.session.segment;
+    try repairSimple(segment, slot, index, &slot.held_version);
+    try repairSimple(segment, slot, index, &slot.held_slot);
+    const bucket = Held.of(slot.held_bucket.load(.acquire));
+    if (bucket.ref != rel_ptr.none) {
+        if (try leftList(segment, slot, bucket) and !try isLinkedBucket(context, bucket.ref)) {
+            try arena.give(segment, index, bucket.class, bucket.ref);
+        }
+        slot.held_bucket.store(0, .release);
+    }
+    const entry = Held.of(slot.held_entry.load(.acquire));
+    if (entry.ref != rel_ptr.none) {
+        if (try leftList(segment, slot, entry) and !try isLinkedEntry(context, entry.ref)) {
+            try arena.give(segment, index, entry.class, entry.ref);
+        }
+        slot.held_entry.store(0, .release);
+    }
+}
+
+/// A version or slot in hand: the intents, which are finished by now, took the reachable ones.
+fn repairSimple(segment: *const segment_.Segment, slot: *SessionSlot, index: u32, word_held: *Word(u64)) Error!void {
+    const held = Held.of(word_held.load(.acquire));
+    if (held.ref == rel_ptr.none) return;
+    if (try leftList(segment, slot, held) and !try wasRetired(segment, slot, held.ref)) {
+        try arena.give(segment, index, held.class, held.ref);
+    }
+    word_held.store(0, .release);
+}
+
+/// True when the record is no longer what the free list would hand out next.
+fn leftList(segment: *const segment_.Segment, slot: *SessionSlot, held: Held) Error!bool {
+    if (held.class >= classes.count) return error.SegmentCorrupt;
+    _ = try segment.at(u8, held.ref);
+    const list = &slot.free[held.class];
+    return list.head.load(.acquire) != held.ref and list.bump.load(.acquire) != held.ref;
+}
+
+/// True when the finished commit, its last intents in the retire queue, has retired the record already or made it
+/// a row's.
+fn wasRetired(segment: *const segment_.Segment, slot: *SessionSlot, ref: Ref) Error!bool {
+    const added = slot.retire_added.load(.acquire);
+    const taken = slot.retire_taken.load(.acquire);
+    var back: u64 = 1;
+    while (back <= 4 and back <= added - taken) : (back += 1) {
+        const entry = (try retire.queueOf(segment, slot).at(added - back)).*;
+        if (entry.a == ref) return true;
+    }
+    return false;
+}
+
+fn isLinkedBucket(context: *Context, ref: Ref) Error!bool {
+    const segment = context.session.segment;
+    const slot = try segment.at(layout.RowSlot, ref);
+    const order = slot.order.load(.acquire);
+    if (order & 1 == 1) return false;
+    for (0..limits.table_count_max) |id| {
+        const table_ref = segment.catalog[id].table.load(.acquire);
+        if (table_ref == rel_ptr.none) continue;
+        const view = try context.table(@intCast(id));
+        if (try view.map().hasBucket(order, ref)) return true;
+    }
+    return false;
+}
+
+fn isLinkedEntry(context: *Context, ref: Ref) Error!bool {
+    const segment = context.session.segment;
+    const entry = try segment.at(layout.Entry, ref);
+    const state = layout.EntryState.of(entry.state.load(.acquire));
+    if (state.closed) return true; // it was linked once, and whoever closed it retires it
+    for (0..limits.table_count_max) |id| {
+        if (segment.catalog[id].table.load(.acquire) == rel_ptr.none) continue;
+        const view = try context.table(@intCast(id));
+        for (view.indexes[0..view.index_count]) |*index| {
+            if (index.list.index.head == ref) return true;
+            var words: [limits.index_key_words_max]u64 = undefined;
+            const key = index.list.keyOf(entry);
+            @memcpy(words[0..key.len], key);
+            const found = try index.list.findEntry(.{ .words = words[0..key.len], .slot = entry.slot.load(.acquire) });
+            if (found) |f| if (f.ref == ref) return true;
+        }
+    }
+    return false;
+}
+
+/// An entry or slot that was about to be closed, or was closed and not retired yet.
+fn repairVacuum(context: *Context, slot: *SessionSlot, index: u32) Error!void {
+    const session = &context.session;
+    const segment = session.segment;
+    const held = Held.of(slot.vacuum_entry.load(.acquire));
+    if (held.ref != rel_ptr.none) {
+        const entry = try segment.at(layout.Entry, held.ref);
+        const state = layout.EntryState.of(entry.state.load(.acquire));
+        if (state.closed and state.tag == index and !try lastRetired(segment, slot, .entry, held.ref)) {
+            try sweepEntry(context, held.ref);
+            try retire.reserve(session, slot, 1);
+            const tail = segment.header.tail.load(.seq_cst);
+            try retire.add(segment, slot, layout.Retired.init(.entry, tail, held.ref, held.class));
+        }
+        slot.vacuum_entry.store(0, .release);
+    }
+    const row = Held.of(slot.vacuum_slot.load(.acquire));
+    if (row.ref != rel_ptr.none) {
+        const row_slot = try segment.at(layout.RowSlot, row.ref);
+        const tombstone = try segment.at(layout.Version, row.class);
+        const head = Link.of(row_slot.head.load(.seq_cst));
+        if (head.ref == layout.closedRef(index) and !try lastRetired(segment, slot, .slot, row.ref)) {
+            const view = try context.table(tombstone.table());
+            try retire.reserve(session, slot, 2);
+            if (try lastRetired(segment, slot, .version, row.class)) {
+                const tail = segment.header.tail.load(.seq_cst);
+                try retire.add(segment, slot, layout.Retired.init(.slot, tail, row.ref, view.id));
+            } else {
+                try vacuum.finishSlot(session, slot, view, row.ref, row.class);
+            }
+        }
+        slot.vacuum_slot.store(0, .release);
+    }
+}
+
+fn lastRetired(segment: *const segment_.Segment, slot: *SessionSlot, kind: layout.Retired.Kind, ref: Ref) Error!bool {
+    const added = slot.retire_added.load(.acquire);
+    if (added == 0 or added == slot.retire_taken.load(.acquire)) return false;
+    const entry = (try retire.queueOf(segment, slot).at(added - 1)).*;
+    return entry.kind() == kind and entry.a == ref;
+}
+
+/// Unlinks a closed entry from whatever index it is in.
+fn sweepEntry(context: *Context, ref: Ref) Error!void {
+    const segment = context.session.segment;
+    for (0..limits.table_count_max) |id| {
+        if (segment.catalog[id].table.load(.acquire) == rel_ptr.none) continue;
+        const view = try context.table(@intCast(id));
+        for (view.indexes[0..view.index_count]) |*index| try index.list.sweep(ref);
+    }
+}
+
+/// A retired record on its way to a free list; the queue may have been another session's.
+fn repairReclaim(context: *Context, slot: *SessionSlot, index: u32) Error!void {
+    const segment = context.session.segment;
+    const held = Held.of(slot.reclaim_held.load(.acquire));
+    const limit = @min(segment.header.session_limit.load(.acquire), segment.session_count);
+    var owner_index: u32 = 0;
+    var advanced = true;
+    while (owner_index < limit) : (owner_index += 1) {
+        const owner = &segment.sessions[owner_index];
+        if (owner.retire_latch.load(.acquire) != index + 1) continue;
+        const taken = owner.retire_taken.load(.acquire);
+        if (held.ref != rel_ptr.none and taken != owner.retire_added.load(.acquire)) {
+            const entry = (try retire.queueOf(segment, owner).at(taken)).*;
+            if (entry.a == held.ref and entry.kind() != .slot_candidate) advanced = false;
+        }
+        if (held.ref == rel_ptr.none or advanced) {
+            if (taken % paged.per_page == 0 and taken > 0) {
+                try retire.queueOf(segment, owner).drop(context.session.index, taken / paged.per_page - 1);
+            }
+        }
+        owner.retire_latch.store(0, .release);
+    }
+    if (held.ref != rel_ptr.none and advanced) {
+        if (held.class >= classes.count) return error.SegmentCorrupt;
+        if (slot.free[held.class].head.load(.acquire) != held.ref) {
+            try arena.give(segment, index, held.class, held.ref);
+        }
+    }
+    slot.reclaim_held.store(0, .release);
+}
+
+/// Pages that the session was setting up: kept where something names them, freed otherwise.
+fn repairPages(segment: *const segment_.Segment, index: u32) void {
+    const first = segment_.Segment.pageOf(segment.arena_ref);
+    const end = segment_.Segment.pageOf(segment.limit_ref);
+    var page = first;
+    while (page < end) : (page += 1) {
+        const state = layout.PageState.of(segment.pages[page].load(.acquire));
+        if (state.state != .claimed or state.session != index) continue;
+        const run = runLength(segment, page, end, index);
+        const ref = segment_.Segment.pageRef(page);
+        if (kindNaming(segment, index, ref)) |kind| {
+            arena.markUsed(segment, index, page, kind, run);
+        } else {
+            arena.freePages(segment, page, run);
+        }
+        page += run - 1;
+    }
+}
+
+fn runLength(segment: *const segment_.Segment, page: u32, end: u32, index: u32) u32 {
+    var run: u32 = 1;
+    while (page + run < end) : (run += 1) {
+        const state = layout.PageState.of(segment.pages[page + run].load(.acquire));
+        if (state.state != .claimed or state.session != index) break;
+    }
+    return run;
+}
+
+fn kindNaming(segment: *const segment_.Segment, index: u32, ref: Ref) ?classes.PageKind {
+    const slot = &segment.sessions[index];
+    for (0..classes.count) |class| {
+        const list = &slot.free[class];
+        const bump = list.bump.load(.acquire);
+        if (bump != 0 and bump >= ref and list.bump_end.load(.acquire) > ref and
+            bump < list.bump_end.load(.acquire) and
+            list.bump_end.load(.acquire) - ref <= 8 * limits.page_size / limits.offset_unit)
+        {
+            return classes.kindOf(@intCast(class));
+        }
+    }
+    if ((paged.Intents{ .segment = segment, .directory = &slot.intents }).names(ref)) return .intent;
+    for (0..segment.session_count) |i| {
+        const owner = &segment.sessions[i];
+        if (owner.retired.raw == 0) continue;
+        if (retire.queueOf(segment, owner).names(ref)) return .retired;
+    }
+    if (slot.log_buffer.load(.acquire) == ref) return .log;
+    for (0..limits.table_count_max) |id| {
+        const table_ref = segment.catalog[id].table.load(.acquire);
+        if (table_ref == 0) continue;
+        if (table_ref == ref) return .table;
+        const table = segment.at(layout.Table, table_ref) catch continue;
+        for (&table.buckets) |*bucket| if (bucket.load(.acquire) == ref) return .bucket;
+    }
+    return null;
+}
+
+fn repairLatches(segment: *const segment_.Segment, index: u32) void {
+    var i: u32 = 0;
+    while (i < segment.header.geometry.latch_count) : (i += 1) {
+        const raw = segment.latches[i].load(.acquire);
+        // Words: `{ owner's index + 1: 16, count: 48 }`.
+        if (raw >> 48 == index + 1) _ = segment.latches[i].cas(raw, 0, .acq_rel);
+    }
+}
+
+/// Tokens that the dead session had given out and not decided are aborted: nobody can commit them any more.
+fn repairOutcomes(segment: *const segment_.Segment, index: u32) void {
+    const next = segment.header.outcome_next.load(.acquire);
+    const count = segment.header.geometry.outcome_count;
+    const first = next -| count;
+    const slot = &segment.sessions[index];
+    const owner = @as(u64, index) << 52 | slot.generation.load(.acquire);
+    var number = first;
+    while (number < next) : (number += 1) {
+        const outcome = &segment.outcomes[number & (count - 1)];
+        if (outcome.owner.load(.acquire) != owner) continue;
+        const raw = outcome.word.load(.acquire);
+        if (raw & 3 != @intFromEnum(layout.OutcomeState.pending)) continue;
+        _ = outcome.word.cas(raw, raw & ~@as(u64, 3) | @intFromEnum(layout.OutcomeState.aborted), .acq_rel);
+    }
+}

@@ -1,0 +1,56 @@
+//! A session's retire queue: records that nobody new can reach, waiting for the horizon (P27).
+//!
+//! **Invariants**: entries `[retire_taken, retire_added)` are valid; pages up to what was reserved exist.
+//!
+//! **Concurrency**: the owner adds; whoever holds `retire_latch` takes. The latch is only ever tried.
+//!
+//! **Who may die where**: an addition counts from the store of `retire_added` on.
+const layout = @import("../segment/layout.zig");
+const paged = @import("../segment/paged.zig");
+const segment_ = @import("../segment/segment.zig");
+const Segment = segment_.Segment;
+const Session = @import("../segment/session.zig").Session;
+const SessionSlot = layout.SessionSlot;
+const Retired = layout.Retired;
+
+pub fn queueOf(segment: *const Segment, owner: *SessionSlot) paged.RetireQueue {
+    return .{ .segment = segment, .directory = &owner.retired };
+}
+
+/// Makes room for `count` more additions, so that adding them cannot fail.
+pub fn reserve(session: *Session, owner: *SessionSlot, count: u64) paged.Error!void {
+    const added = owner.retire_added.load(.monotonic); // the owner's own
+    if (added - owner.retire_taken.load(.acquire) + count > paged.count_max) return error.SegmentFull;
+    try queueOf(session.segment, owner).ensure(session.index, added, count);
+}
+
+/// Adds one entry; room was reserved.
+pub fn add(segment: *const Segment, owner: *SessionSlot, entry: Retired) segment_.Corrupt!void {
+    const added = owner.retire_added.load(.monotonic); // the owner's own
+    (try queueOf(segment, owner).at(added)).* = entry;
+    owner.retire_added.store(added + 1, .release); // pairs with the acquire of whoever takes
+}
+
+/// Adds the entries of one commit or abort, skipping those that an owner who died had added already.
+pub const Resumable = struct {
+    segment: *const Segment,
+    owner: *SessionSlot,
+    /// Position that the next entry of the sequence has.
+    position: u64,
+
+    /// **Precondition**: the sequence is the same each time it is begun for one sequence number.
+    pub fn begin(segment: *const Segment, owner: *SessionSlot) Resumable {
+        const marked = owner.finish_start.load(.monotonic); // written by the owner, or its repairer
+        if (marked != 0) return .{ .segment = segment, .owner = owner, .position = marked - 1 };
+        const added = owner.retire_added.load(.monotonic);
+        owner.finish_start.store(added + 1, .release);
+        return .{ .segment = segment, .owner = owner, .position = added };
+    }
+
+    pub fn add(sequence: *Resumable, entry: Retired) segment_.Corrupt!void {
+        if (sequence.position >= sequence.owner.retire_added.load(.monotonic)) {
+            try @import("retire.zig").add(sequence.segment, sequence.owner, entry);
+        }
+        sequence.position += 1;
+    }
+};

@@ -1,0 +1,144 @@
+//! The ring of commit sequence numbers: where every numbered commit is decided (P4, P5, P7, P15, P17).
+//!
+//! **Invariants**: the cell of CSN *c* is the word at *c* modulo the cell count; a word of an earlier lap is empty for
+//! *c*, one of a later lap says that *c* was decided and drained. A decided cell never changes before its lap ends.
+//!
+//! **Concurrency**: every change is a compare-and-swap on the whole word. A participant that dies after taking a
+//! CSN leaves an empty cell, which whoever needs it decides aborted.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const os = @import("../os.zig");
+const options = @import("build_options");
+const word = @import("../segment/word.zig");
+const Segment = @import("../segment/segment.zig").Segment;
+
+pub const CellStatus = enum(u2) { empty = 0, committed = 1, aborted = 2, _ };
+
+/// P4. `position` counts units of eight bytes in the session's log buffer.
+pub const Cell = packed struct(u64) {
+    status: CellStatus,
+    session: u12,
+    position: u22,
+    lap: u28,
+
+    pub fn of(raw: u64) Cell {
+        return @bitCast(raw);
+    }
+};
+
+pub const View = enum { empty, committed, aborted, drained };
+
+/// What the word of `csn` says for it.
+pub fn classify(segment: *const Segment, csn: u64, raw: u64) View {
+    const cell = Cell.of(raw);
+    const lap: u28 = @truncate(csn / segment.cell_count);
+    if (cell.lap == lap) return switch (cell.status) {
+        .committed => .committed,
+        .aborted => .aborted,
+        .empty, _ => .empty,
+    };
+    // Laps are compared modulo 2^28: half of that is years of commits away.
+    return if (cell.lap -% lap < 1 << 27) .drained else .empty;
+}
+
+pub inline fn load(segment: *const Segment, csn: u64) u64 {
+    // Sequentially consistent: P8 and P14 need one order over pins, tail and cells (P30).
+    return segment.cells[csn & (segment.cell_count - 1)].load(.seq_cst);
+}
+
+/// Takes the next CSN, or null when the ring is full (P5).
+pub fn takeCsn(segment: *const Segment) ?u64 {
+    const header = segment.header;
+    // Acquire: pairs with the release compare-and-swap of the WAL writer.
+    const drained = drainedOf(header.drained.load(.acquire));
+    // Monotonic: the slack of one cell per session covers everybody who checked before adding.
+    const tail = header.tail.load(.monotonic);
+    if (tail - drained > segment.cell_count - segment.session_count) return null;
+    return header.tail.add(1, .seq_cst);
+}
+
+pub fn drainedOf(drained: u64) u64 {
+    return drained & ((1 << 48) - 1);
+}
+
+pub fn epochOf(drained: u64) u16 {
+    return @truncate(drained >> 48);
+}
+
+/// Decides `csn` for its owner (P16). False: somebody aborted it.
+pub fn commit(segment: *const Segment, csn: u64, session: u32, position: u64) bool {
+    return decide(segment, csn, .{
+        .status = .committed,
+        .session = @intCast(session),
+        .position = @intCast(position & ((1 << 22) - 1)),
+        .lap = @truncate(csn / segment.cell_count),
+    });
+}
+
+/// Decides `csn` aborted unless it is decided already. True when this call did it.
+pub fn abort(segment: *const Segment, csn: u64) bool {
+    return decide(segment, csn, .{
+        .status = .aborted,
+        .session = 0,
+        .position = 0,
+        .lap = @truncate(csn / segment.cell_count),
+    });
+}
+
+fn decide(segment: *const Segment, csn: u64, cell: Cell) bool {
+    const slot = &segment.cells[csn & (segment.cell_count - 1)];
+    const raw = slot.load(.seq_cst);
+    if (classify(segment, csn, raw) != .empty) return false;
+    return slot.cas(raw, @bitCast(cell), .seq_cst);
+}
+
+/// The lowest undecided CSN (P7); everything below `floor` is known to be decided.
+pub fn firstUndecided(segment: *const Segment, floor: u64) u64 {
+    var lowest = segment.header.tail.load(.seq_cst);
+    var csn = lowest;
+    while (csn > floor) {
+        csn -= 1;
+        switch (classify(segment, csn, load(segment, csn))) {
+            .committed, .drained => break,
+            .aborted => {},
+            .empty => lowest = csn,
+        }
+    }
+    return lowest;
+}
+
+/// P15: decides everything below `csn`; an empty cell gets `limits.numbered_wait_ns`. Returns how many were
+/// aborted.
+pub fn decideEarlier(segment: *const Segment, csn: u64, floor: u64) u64 {
+    var aborted: u64 = 0;
+    var earlier = csn;
+    while (earlier > floor) {
+        earlier -= 1;
+        const raw = load(segment, earlier);
+        switch (classify(segment, earlier, raw)) {
+            .committed, .drained => break,
+            .aborted => {},
+            .empty => {
+                waitCell(segment, earlier, raw);
+                if (abort(segment, earlier)) aborted += 1;
+                // Decided now, by whomever; if committed, all below is decided.
+                if (classify(segment, earlier, load(segment, earlier)) != .aborted) break;
+            },
+        }
+    }
+    return aborted;
+}
+
+/// Spins while the cell stands as it was, some 10 microseconds (P17).
+pub fn waitCell(segment: *const Segment, csn: u64, seen: u64) void {
+    if (options.scheduler) return;
+    const deadline = os.monotonicNs() + limits.numbered_wait_ns;
+    while (true) {
+        var spins: u32 = 0;
+        while (spins < 64) : (spins += 1) {
+            if (load(segment, csn) != seen) return;
+            std.atomic.spinLoopHint();
+        }
+        if (os.monotonicNs() >= deadline) return;
+    }
+}

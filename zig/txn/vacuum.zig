@@ -1,0 +1,194 @@
+//! Vacuum: takes retired records whose CSN the horizon has passed back into free lists, and with each old
+//! version the index entries that only it needed (P21, P23, P27).
+//!
+//! **Concurrency**: the caller holds a pin that cannot be revoked and the queue's `retire_latch`.
+//!
+//! **Who may die where**: the record on its way is named in `reclaim_held`, the entry being closed in
+//! `vacuum_entry`, both of the session that vacuums; `repair.zig` goes on from there.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const layout = @import("../segment/layout.zig");
+const rel_ptr = @import("../segment/rel_ptr.zig");
+const classes = @import("../segment/classes.zig");
+const arena = @import("../segment/arena.zig");
+const paged = @import("../segment/paged.zig");
+const segment_ = @import("../segment/segment.zig");
+const word = @import("../segment/word.zig");
+const fault = @import("../testing/fault.zig");
+const key_ = @import("../index/key.zig");
+const view_ = @import("../table/view.zig");
+const fate = @import("fate.zig");
+const retire = @import("retire.zig");
+const Session = @import("../segment/session.zig").Session;
+const SessionSlot = layout.SessionSlot;
+const Version = layout.Version;
+const Retired = layout.Retired;
+const Ref = rel_ptr.Ref;
+const Link = rel_ptr.Link;
+
+pub const Error = error{ SegmentFull, SegmentCorrupt };
+
+/// Gives the table of an id; null when it is gone.
+pub const Tables = struct {
+    context: *anyopaque,
+    get: *const fn (context: *anyopaque, id: u32) ?*const view_.TableView,
+};
+
+/// Takes up to `budget` records of `owner`'s queue. Returns how many.
+pub fn run(session: *Session, owner: *SessionSlot, tables: Tables, budget: u32) Error!u32 {
+    if (owner.retire_taken.load(.monotonic) == owner.retire_added.load(.acquire)) return 0;
+    if (!owner.retire_latch.cas(0, session.index + 1, .acq_rel)) return 0;
+    defer owner.retire_latch.store(0, .release); // pairs with the compare-and-swap above
+
+    var count: u32 = 0;
+    while (count < budget) : (count += 1) {
+        const taken = owner.retire_taken.load(.monotonic); // only the holder of the latch moves it
+        if (taken == owner.retire_added.load(.acquire)) break; // pairs with the release in `retire.add`
+        const entry = (try retire.queueOf(session.segment, owner).at(taken)).*;
+        if (entry.csnOf() >= session.horizon) {
+            if (entry.csnOf() >= session.refreshHorizon()) break;
+        }
+        try takeOne(session, owner, tables, entry, taken);
+    }
+    return count;
+}
+
+fn takeOne(
+    session: *Session,
+    owner: *SessionSlot,
+    tables: Tables,
+    entry: Retired,
+    taken: u64,
+) Error!void {
+    switch (entry.kind()) {
+        .version => {
+            const version = try session.segment.at(Version, entry.a);
+            const table = tables.get(tables.context, version.table()) orelse return error.SegmentCorrupt;
+            if (!version.isTombstone()) try closeEntries(session, table, version, entry.b);
+            version.mark.store(0, .release); // free: whoever still meets it was not pinned (P10)
+            word.bump(&session.slot.counters.versions_reclaimed, 1);
+            try reclaim(session, owner, .{ .ref = entry.a, .class = table.version_class }, taken);
+        },
+        .slot_candidate => {
+            if (tables.get(tables.context, entry.b)) |table| try closeSlot(session, table, entry.a);
+            try advance(session, owner, taken);
+        },
+        .slot => try reclaim(session, owner, .{ .ref = entry.a, .class = classes.slot_class }, taken),
+        .entry => {
+            if (entry.b < classes.entry_classes_start or entry.b >= classes.version_classes_start) {
+                return error.SegmentCorrupt;
+            }
+            word.bump(&session.slot.counters.entries_reclaimed, 1);
+            try reclaim(session, owner, .{ .ref = entry.a, .class = entry.b }, taken);
+        },
+        _ => return error.SegmentCorrupt,
+    }
+}
+
+fn reclaim(session: *Session, owner: *SessionSlot, held: layout.Held, taken: u64) Error!void {
+    session.slot.reclaim_held.store(held.raw(), .release);
+    try advance(session, owner, taken);
+    fault.point("vacuum.taken");
+    try arena.give(session.segment, session.index, held.class, held.ref);
+    session.slot.reclaim_held.store(0, .release);
+}
+
+fn advance(session: *Session, owner: *SessionSlot, taken: u64) Error!void {
+    owner.retire_taken.store(taken + 1, .release); // pairs with the acquire in `retire.reserve`
+    if ((taken + 1) % paged.per_page == 0) {
+        try retire.queueOf(session.segment, owner).drop(session.index, taken / paged.per_page);
+    }
+}
+
+/// P23 for every index of the table: the entries that only `version` needed are closed and retired.
+fn closeEntries(session: *Session, table: *const view_.TableView, version: *Version, slot: Ref) Error!void {
+    const image = version.image();
+    for (table.indexes[0..table.index_count]) |*index| {
+        var words: [limits.index_key_words_max]u64 = undefined;
+        const key = words[0..index.key_words];
+        key_.encodeKey(index.column, image, key);
+        if (try isNeeded(session, table, index, slot, key)) continue;
+        // Only now the entry is looked up: most updates leave most keys as they are.
+        const found = (try index.list.findEntry(.{ .words = key, .slot = slot })) orelse continue;
+        if (try isNeeded(session, table, index, slot, key)) continue;
+        try retire.reserve(session, session.slot, 1);
+        const class = try index.list.classOf(found.ref);
+        session.slot.vacuum_entry.store((layout.Held{ .ref = found.ref, .class = class }).raw(), .release);
+        fault.point("vacuum.named");
+        if (try index.list.close(session, found.ref, found.state)) {
+            fault.point("vacuum.unlinked");
+            const tail = session.segment.header.tail.load(.seq_cst);
+            try retire.add(session.segment, session.slot, Retired.init(.entry, tail, found.ref, class));
+        }
+        session.slot.vacuum_entry.store(0, .release);
+    }
+}
+
+/// True when a version of the row that is undecided, at or above the horizon, or the newest below it has the key.
+fn isNeeded(
+    session: *Session,
+    table: *const view_.TableView,
+    index: *const view_.IndexView,
+    slot: Ref,
+    key: []const u64,
+) Error!bool {
+    const row = try session.segment.at(layout.RowSlot, slot);
+    var ref = Link.of(row.head.load(.seq_cst)).ref;
+    var steps: u64 = 0;
+    while (ref != rel_ptr.none and !layout.isClosed(ref)) : (steps += 1) {
+        if (steps > limits.version_steps_max) return error.SegmentCorrupt;
+        const version = try session.segment.at(Version, ref);
+        const what = try fate.of(session.segment, version);
+        if (what == .free) return error.SegmentCorrupt;
+        if (what != .aborted) {
+            if (!version.isTombstone() and version.table() == table.id) {
+                var words: [limits.index_key_words_max]u64 = undefined;
+                key_.encodeKey(index.column, version.image(), words[0..index.key_words]);
+                if (std.mem.eql(u64, words[0..index.key_words], key)) return true;
+            }
+            if (what == .committed and what.committed < session.horizon) return false;
+        }
+        ref = version.older.load(.acquire); // pairs with the release that installed
+    }
+    return false;
+}
+
+/// P21: takes a slot whose newest version is a tombstone below the horizon out of the map.
+fn closeSlot(session: *Session, table: *const view_.TableView, ref: Ref) Error!void {
+    const segment = session.segment;
+    const slot = try segment.at(layout.RowSlot, ref);
+    const head = Link.of(slot.head.load(.seq_cst));
+    if (head.ref == rel_ptr.none or layout.isClosed(head.ref)) return;
+    const version = try segment.at(Version, head.ref);
+    if (!version.isTombstone() or version.table() != table.id) return;
+    const csn = switch (layout.Mark.of(version.mark.load(.seq_cst))) {
+        .csn => |csn| csn,
+        else => return, // a later write of the row; its own retirement comes back here
+    };
+    if (csn >= session.horizon) return;
+    try retire.reserve(session, session.slot, 2);
+    session.slot.vacuum_slot.store((layout.Held{ .ref = ref, .class = head.ref }).raw(), .release);
+    fault.point("vacuum.slot.named");
+    if (slot.head.cas(head.raw(), head.next(layout.closedRef(session.index)).raw(), .seq_cst)) {
+        fault.point("vacuum.slot.closed");
+        try finishSlot(session, session.slot, table, ref, head.ref);
+    }
+    session.slot.vacuum_slot.store(0, .release);
+}
+
+/// Unlinks and retires a slot that `owner` closed, and its tombstone. Used by the repair, too.
+pub fn finishSlot(
+    session: *Session,
+    owner: *SessionSlot,
+    table: *const view_.TableView,
+    ref: Ref,
+    tombstone: Ref,
+) Error!void {
+    const segment = session.segment;
+    try table.map().unlink(ref);
+    _ = table.shared.row_count.add(-1, .monotonic); // a statistic
+    const tail = segment.header.tail.load(.seq_cst);
+    try retire.add(segment, owner, Retired.init(.version, tail, tombstone, ref));
+    fault.point("vacuum.slot.half");
+    try retire.add(segment, owner, Retired.init(.slot, tail, ref, table.id));
+}
