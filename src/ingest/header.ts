@@ -1,6 +1,7 @@
 /** The first line of a delimited file, when it names the columns. */
 import { AerostoreError } from "../errors.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
+import { nearestName } from "../schema/nearest.ts";
 import type { AnyTable } from "../schema/table.ts";
 
 /**
@@ -45,10 +46,12 @@ export function parseHeader(
 export function findColumn(table: AnyTable, name: string, where: string): ColumnDefinition {
   const column = table.find(name);
   if (column !== undefined) return column;
+  const nearest = nearestName(name, table.names());
   const known = table.columns.map((each) => each.name).join(", ");
+  const hint = nearest === undefined ? `; it has ${known}` : `; did you mean "${nearest}"?`;
   throw new AerostoreError(
     "UNKNOWN_FIELD",
-    `${where} names ${JSON.stringify(name)}, which is no column of ${table.name} (${known})`,
+    `${where} names ${JSON.stringify(name)}, which is no column of ${table.name}${hint}`,
     { table: table.name, column: name },
   );
 }

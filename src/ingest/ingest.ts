@@ -10,6 +10,7 @@ import { findColumn, parseHeader } from "./header.ts";
 import { encodePlan, type LineFormat, lineSizeMax } from "./plan.ts";
 import { mapReadsb, openReadsb, originOf } from "./readsb.ts";
 import {
+  excerpt,
   formatReject,
   type IngestReject,
   type RawReject,
@@ -293,13 +294,14 @@ class Run {
     const { code } = raw;
     if (this.#format === "readsb") {
       const origin = originOf(text);
-      const reason = reasonText(code, raw.definition);
+      const reason = reasonText(code, raw.definition, undefined);
       return { line: origin.line, column: origin.aircraft, field, code, reason, text: origin.text };
     }
     const whole = code === "line_too_long" || code === "missing_key";
-    const definition = code === "missing_key" ? this.#engine.table.key : raw.definition;
     const column = whole ? undefined : raw.column;
-    return { line: raw.line, column, field, code, reason: reasonText(code, definition), text };
+    const given = whole ? undefined : excerpt(this.#format, raw.bytes, raw.column);
+    const reason = reasonText(code, raw.definition, given);
+    return { line: raw.line, column, field, code, reason, text };
   }
 
   /** For readsb the line is the row's number: the snapshot is no longer at hand. */

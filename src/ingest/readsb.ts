@@ -10,6 +10,7 @@
 import { AerostoreError } from "../errors.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
 import type { AnyTable } from "../schema/table.ts";
+import { escapeTsv } from "./line-writer.ts";
 import type { IngestReject } from "./rejects.ts";
 import type { ChunkReader } from "./source.ts";
 
@@ -228,17 +229,6 @@ function fitNumber(value: number, column: ColumnDefinition): string {
   if (column.kind === "f32" || column.kind === "f64") return String(value);
   return value.toFixed(column.scale);
 }
-
-function escapeTsv(text: string): string {
-  return text.replace(/[\\\t\n\r]/g, (byte) => escapes[byte] ?? byte);
-}
-
-const escapes: Readonly<Record<string, string>> = {
-  "\\": "\\\\",
-  "\t": "\\t",
-  "\n": "\\n",
-  "\r": "\\r",
-};
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

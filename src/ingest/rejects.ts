@@ -2,7 +2,8 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import type { ColumnDefinition } from "../schema/column.ts";
 import type { AnyTable } from "../schema/table.ts";
-import { typeName } from "../schema/value.ts";
+import { describeValue, typeName } from "../schema/value.ts";
+import type { IngestFormat } from "./formats.ts";
 import { rejectSize } from "./session.ts";
 import { fileError } from "./source.ts";
 
@@ -81,10 +82,17 @@ export function readReject(
   };
 }
 
-/** What a reason says about a column. */
-export function reasonText(code: RejectCode, column: ColumnDefinition | undefined): string {
+/**
+ * What a reason says about a column, and of the text that was given for it, when that is known.
+ */
+export function reasonText(
+  code: RejectCode,
+  column: ColumnDefinition | undefined,
+  given: string | undefined,
+): string {
   const name = column === undefined ? "a column" : `"${column.name}"`;
   const type = column === undefined ? "its type" : typeName(column);
+  const value = given === undefined ? "the value" : describeValue(given);
   switch (code) {
     case "missing_column":
       return `missing column ${name}`;
@@ -95,37 +103,37 @@ export function reasonText(code: RejectCode, column: ColumnDefinition | undefine
     case "not_nullable":
       return `${name} cannot be null`;
     case "not_a_number":
-      return `${name}: not a number (${type})`;
+      return `${name} (${type}): ${value} is not a number`;
     case "out_of_range":
-      return `${name}: out of range for ${type}`;
+      return `${name} (${type}): ${value} is out of range`;
     case "too_precise":
-      return `${name}: more decimals than ${type} holds`;
+      return `${name} (${type}): ${value} has too many decimals`;
     case "too_long":
-      return `${name}: too long for ${type}`;
+      return `${name} (${type}): ${value} is too long`;
     case "invalid_utf8":
-      return `${name}: invalid UTF-8`;
+      return `${name} (${type}): invalid UTF-8`;
     case "not_a_bool":
-      return `${name}: not a bool (true, false, t, f, 1 or 0)`;
+      return `${name} (${type}): ${value} is not one of true, false, t, f, 1, 0`;
     case "unknown_label":
-      return `${name}: not one of the labels of the enum`;
+      return `${name} (${type}): ${value} is not one of its labels`;
     case "not_hex":
-      return `${name}: not an even number of hexadecimal digits`;
+      return `${name} (${type}): ${value} is not an even number of hexadecimal digits`;
     case "wrong_kind":
-      return `${name}: a JSON value of the wrong kind for ${type}`;
+      return `${name} (${type}): a JSON value of the wrong kind, ${value}`;
     case "malformed":
       return "malformed line";
     case "line_too_long":
       return "line longer than 1 MiB";
     case "missing_key":
-      return `no value for the primary key ${name}`;
+      return `no value for ${name}, the primary key`;
     case "empty_key":
-      return `the primary key ${name} is empty`;
+      return `${name}, the primary key, is empty`;
     case "duplicate_field":
       return `${name} is given twice`;
     case "unknown_field":
-      return "no such column";
+      return `no column has the name ${value}`;
     case "is_nan":
-      return `${name}: NaN cannot be stored`;
+      return `${name} (${type}): NaN cannot be stored`;
     case "refused":
       return "the table refused the row";
     case "none":
@@ -133,7 +141,20 @@ export function reasonText(code: RejectCode, column: ColumnDefinition | undefine
   }
 }
 
-/** A reject as one line: `line 3, column 2: "lat": not a number (decimal(6))`. */
+/** What stands at a reject's column, as far as a message wants it; `undefined` when unclear. */
+export function excerpt(
+  format: IngestFormat,
+  line: Uint8Array,
+  column: number,
+): string | undefined {
+  const text = Buffer.from(line.subarray(0, 4096)).toString("utf8");
+  if (format === "tsv") return text.split("\t")[column - 1];
+  if (format === "csv") return text.includes('"') ? undefined : text.split(",")[column - 1];
+  const rest = Buffer.from(line.subarray(column - 1, column + 99)).toString("utf8");
+  return /^(?:"(?:[^"\\]|\\.)*"|[^,}\]\s]*)/.exec(rest)?.[0];
+}
+
+/** A reject as one line: `line 3, column 2: "lat" (decimal(6)): "x" is not a number`. */
 export function formatReject(reject: IngestReject): string {
   const column = reject.column === undefined ? "" : `, column ${reject.column}`;
   return `line ${reject.line}${column}: ${reject.reason}`;

@@ -62,7 +62,7 @@ const text: fc.Arbitrary<string> = fc.oneof(
     ",",
     "a\\",
     "\u0000",
-    "\ufeff",
+    "a\ufeff",
   ),
 );
 
@@ -103,11 +103,15 @@ function notNull(spec: ColumnSpec): fc.Arbitrary<ColumnValue> {
     case "bytes":
       return fc.uint8Array({ minLength: spec.primaryKey ? 1 : 0, maxLength: spec.limit });
     case "enum":
-      return fc.constantFrom(...labels);
+      // A line of nothing but an empty key would be an empty line.
+      return fc.constantFrom(...labels).filter((label) => !spec.primaryKey || label !== "");
     default:
-      return text
-        .map((value) => clip(value, spec.limit))
-        .filter((value) => !spec.primaryKey || value !== "");
+      return (
+        text
+          .map((value) => clip(value, spec.limit))
+          // Not with a byte order mark in front: at the start of a stream that is passed over.
+          .filter((value) => !value.startsWith("\ufeff") && (!spec.primaryKey || value !== ""))
+      );
   }
 }
 

@@ -82,8 +82,10 @@ pub fn setNull(field: *const Field, target: *Target) ?Reason {
     return null;
 }
 
-/// Sets a column, not of text, from an empty field: null, else the default of an insert.
+/// Sets a column, neither string nor bytes, from an empty field: the label that is empty, else
+/// null, else the default of an insert.
 pub fn setEmpty(field: *const Field, target: *Target) ?Reason {
+    if (Word.find(field.labels, "") != null) return setEnum(field, target, "");
     if (field.nullable) return setNull(field, target);
     return if (field.has_default) null else .empty_value;
 }

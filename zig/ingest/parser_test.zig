@@ -373,7 +373,8 @@ test "ingest: a broken plan is refused" {
         defer parser.destroy();
         var records: [1024]u8 = undefined;
         var rejects: [8]reject.Reject = undefined;
-        _ = parser.parse("{\"flight\":\"A\",\"gs\":1}\nA\t1\t2\t3\n", true, &records, &.{}, &rejects);
+        const input = "{\"flight\":\"A\",\"gs\":1}\nA\t1\t2\t3\n";
+        _ = parser.parse(input, true, &records, &.{}, &rejects);
     }
 }
 

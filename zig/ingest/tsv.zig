@@ -2,8 +2,8 @@
 //!
 //! TSV: `\N` is null; with the escapes of a plan, `\t \n \r \\` in text stand for one byte each
 //! and any other backslash for itself. CSV: a field that starts with a quote ends at the next
-//! single one and may hold delimiters and line ends; an unquoted empty text is null where the
-//! column allows it. An empty field of any other kind is null, else the default, else a fault.
+//! single one and may hold delimiters and line ends; an unquoted empty one is null where the column
+//! allows it. Any other empty field is text, else an empty label, null, the default or a fault.
 //!
 //! **Invariants.** Nothing is read behind the line's end but for the blocks of a search, and those
 //! stay inside the input.
@@ -63,6 +63,9 @@ inline fn setTsv(
     }
     switch (field.kind) {
         .string, .@"enum" => {
+            if (text.len == 0 and field.kind == .@"enum") {
+                return field_module.setEmpty(field, target);
+            }
             if (!escapes or text_module.findAny("\\", text, 0, text.len) == text.len) {
                 return field_module.set(field, target, text, .text);
             }
@@ -143,10 +146,9 @@ pub fn parseCsv(
 }
 
 inline fn setCsv(field: *const Field, target: *Target, text: []const u8, quoted: bool) ?Reason {
-    if (text.len == 0) {
-        if (!field.kind.isText()) return field_module.setEmpty(field, target);
-        if (!quoted and field.nullable) return field_module.setNull(field, target);
-    }
+    if (text.len > 0) return field_module.set(field, target, text, .text);
+    if (!quoted and field.nullable) return field_module.setNull(field, target);
+    if (!field.kind.isText()) return field_module.setEmpty(field, target);
     return field_module.set(field, target, text, .text);
 }
 
