@@ -5,9 +5,9 @@
  * Only numbers and JSON-quoted names are put into the code; a column name is an identifier. Images
  * come from shared memory, so sizes and enum positions are bounded again here.
  */
-import type { ColumnDefinition } from "./column.ts";
+import type { ColumnDefinition, ColumnValue } from "./column.ts";
 import type { Memory } from "./memory.ts";
-import type { TableDefinition, TableShape } from "./table.ts";
+import type { AnyTable, TableDefinition, TableShape } from "./table.ts";
 import { readValue } from "./value.ts";
 
 /** Text up to this limit is tested for ASCII byte by byte, for the faster conversion. */
@@ -26,9 +26,6 @@ export function generateDecoder<S extends TableShape>(
   table: TableDefinition<S>,
   fields: readonly ColumnDefinition[] = table.columns,
 ): RowDecoder<S["row"]> {
-  const slow = (memory: Memory, at: number, position: number): unknown =>
-    readValue(memory, at, table.columns[position] ?? table.key);
-  const labels = table.columns.map((column) => column.labels);
   const read = [
     readNulls(fields),
     ...fields.map((column, index) => readColumn(column, `v${index}`)),
@@ -48,8 +45,95 @@ ${read}
     ${assign}
   },
 };`;
-  const decoder: RowDecoder<S["row"]> = new Function("slow", "labels", code)(slow, labels);
+  const decoder: RowDecoder<S["row"]> = new Function("slow", "labels", code)(...helpersOf(table));
   return decoder;
+}
+
+/** Reads one column of many images. */
+export type ColumnReader = (
+  /** Where values go, from `index` on. */
+  out: ColumnArray,
+  index: number,
+  memory: Memory,
+  at: number,
+  /** Images lie `stride` bytes apart. */
+  stride: number,
+  rowCount: number,
+) => void;
+
+/** The values of a column of a result, by its kind. */
+export type ColumnArray =
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array
+  | ColumnValue[];
+
+/**
+ * An array for `count` values of `column`: typed for numbers and bools (0 and 1), 64-bit integers
+ * as bigints; plain for text and enums, and, because a typed array has no null, where nullable.
+ */
+export function makeColumnArray(column: ColumnDefinition, count: number): ColumnArray {
+  if (column.nullable) return new Array<ColumnValue>(count).fill(null);
+  switch (column.kind) {
+    case "bool":
+    case "u8":
+      return new Uint8Array(count);
+    case "i8":
+      return new Int8Array(count);
+    case "u16":
+      return new Uint16Array(count);
+    case "i16":
+      return new Int16Array(count);
+    case "u32":
+      return new Uint32Array(count);
+    case "i32":
+      return new Int32Array(count);
+    case "f32":
+      return new Float32Array(count);
+    case "f64":
+    case "decimal":
+    case "timestamp":
+      return new Float64Array(count);
+    case "i64":
+      return new BigInt64Array(count);
+    case "u64":
+      return new BigUint64Array(count);
+    case "string":
+    case "bytes":
+    case "enum":
+      return new Array<ColumnValue>(count).fill(null);
+  }
+}
+
+/** Generates the reader of `column` into what `makeColumnArray` makes. */
+export function generateColumnReader(table: AnyTable, column: ColumnDefinition): ColumnReader {
+  const exact = !column.nullable && (column.kind === "i64" || column.kind === "u64");
+  const read = exact
+    ? `    const v = memory.${column.kind}[(at + ${column.offset}) >> 3];`
+    : `${readNulls([column])}\n${readColumn(column, "v")}`;
+  const code = `"use strict";
+return (out, index, memory, at, stride, rowCount) => {
+  for (let row = 0; row < rowCount; row++, at += stride) {
+${read}
+    out[index + row] = v;
+  }
+};`;
+  const reader: ColumnReader = new Function("slow", "labels", code)(...helpersOf(table));
+  return reader;
+}
+
+/** What generated code calls and looks up. */
+function helpersOf(table: AnyTable): readonly [slow: unknown, labels: unknown] {
+  const slow = (memory: Memory, at: number, position: number): ColumnValue =>
+    readValue(memory, at, table.columns[position] ?? table.key);
+  return [slow, table.columns.map((column) => column.labels)];
 }
 
 function readNulls(fields: readonly ColumnDefinition[]): string {
