@@ -20,7 +20,7 @@ type Thing = typeof table.$row;
 
 function rowOf(id: number): Thing {
   const phase = id % 2 === 0 ? "up" : "down";
-  const maybe = id % 3 === 0 ? null : -id;
+  const maybe = id % 3 === 0 ? null : -(id % 1000);
   return { id, name: `n${id}`, big: id * 3, price: id / 4, maybe, live: id % 2 === 0, phase };
 }
 
