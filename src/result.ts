@@ -7,7 +7,7 @@
  */
 import { AerostoreError } from "./errors.ts";
 import type { ColumnDefinition } from "./schema/column.ts";
-import { generateColumnReader, makeColumnArray } from "./schema/decode.ts";
+import { columnReaderFor, makeColumnArray } from "./schema/decode.ts";
 import type { RowDecoder } from "./schema/decode.ts";
 import { Memory } from "./schema/memory.ts";
 import type { AnyTable } from "./schema/table.ts";
@@ -143,7 +143,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
     }
     this.#readAll();
     const values = makeColumnArray(column, this.#rowCount);
-    const read = generateColumnReader(this.#table, column);
+    const read = columnReaderFor(this.#table, column);
     let index = 0;
     for (const { memory, at, rowCount } of this.#chunks) {
       read(values, index, memory, at, this.#stride, rowCount);

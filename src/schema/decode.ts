@@ -112,8 +112,18 @@ export function makeColumnArray(column: ColumnDefinition, count: number): Column
   }
 }
 
-/** Generates the reader of `column` into what `makeColumnArray` makes. */
-export function generateColumnReader(table: AnyTable, column: ColumnDefinition): ColumnReader {
+const columnReaders = new WeakMap<ColumnDefinition, ColumnReader>();
+
+/** The reader of `column` into what `makeColumnArray` makes; generated once. */
+export function columnReaderFor(table: AnyTable, column: ColumnDefinition): ColumnReader {
+  const known = columnReaders.get(column);
+  if (known !== undefined) return known;
+  const reader = generateColumnReader(table, column);
+  columnReaders.set(column, reader);
+  return reader;
+}
+
+function generateColumnReader(table: AnyTable, column: ColumnDefinition): ColumnReader {
   const exact = !column.nullable && (column.kind === "i64" || column.kind === "u64");
   const read = exact
     ? `    const v = memory.${column.kind}[(at + ${column.offset}) >> 3];`

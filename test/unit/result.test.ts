@@ -21,7 +21,7 @@ type Thing = typeof table.$row;
 function rowOf(id: number): Thing {
   const phase = id % 2 === 0 ? "up" : "down";
   const maybe = id % 3 === 0 ? null : -(id % 1000);
-  return { id, name: `n${id}`, big: id * 3, price: id / 4, maybe, live: id % 2 === 0, phase };
+  return { id, name: `n${id % 10_000}`, big: id * 3, price: id / 4, maybe, live: id % 2 === 0, phase };
 }
 
 /** Images of the rows `first` to `first + count - 1`, as the engine returns them. */
