@@ -419,3 +419,50 @@ test "ingest: records and rejects do not depend on the chunks, and no bytes are 
         }
     }
 }
+
+test "ingest ndjson: malformed is what is no JSON" {
+    const seed = 23;
+    errdefer std.debug.print("seed {d}\n", .{seed});
+    var state = std.Random.DefaultPrng.init(seed);
+    const random = state.random();
+    const fixture = try Fixture.init(&flight_columns, withFormat(.ndjson));
+    defer fixture.deinit();
+    const whole =
+        "{\"flight\":\"A\\n\\u00e9\",\"x\":[1,-2.5e3,{\"y\":[]},true,null]," ++
+        "\"gs\":4,\"lat\":1.5}";
+    const alphabet = "{}[]:,\"\\0123456789.-+eEtrufalsn x";
+    var line: [whole.len + 8]u8 = undefined;
+    var malformed_count: u32 = 0;
+    var arena: std.heap.ArenaAllocator = .init(testing.allocator);
+    defer arena.deinit();
+    for (0..20_000) |_| {
+        var size: usize = whole.len;
+        @memcpy(line[0..size], whole);
+        for (0..random.uintLessThan(u32, 3)) |_| {
+            const at = random.uintLessThan(usize, size);
+            const byte = alphabet[random.uintLessThan(usize, alphabet.len)];
+            switch (random.uintLessThan(u32, 3)) {
+                0 => line[at] = byte,
+                1 => {
+                    @memmove(line[at .. size - 1], line[at + 1 .. size]);
+                    size -= 1;
+                },
+                else => {
+                    @memmove(line[at + 1 .. size + 1], line[at..size]);
+                    line[at] = byte;
+                    size += 1;
+                },
+            }
+        }
+        _ = arena.reset(.retain_capacity);
+        const valid = try std.json.validate(arena.allocator(), line[0..size]);
+        try fixture.read(line[0..size], 1000, 1);
+        errdefer std.debug.print("line {s}\n", .{line[0..size]});
+        if (fixture.count() == 1) try testing.expect(valid);
+        if (fixture.rejects.items.len == 0) continue;
+        if (fixture.rejects.items[0].reason != @intFromEnum(Reason.malformed)) continue;
+        malformed_count += 1;
+        try testing.expect(!valid);
+    }
+    try testing.expect(malformed_count > 1_000);
+}
