@@ -95,7 +95,7 @@ export function reasonText(
   const value = given === undefined ? "the value" : describeValue(given);
   switch (code) {
     case "missing_column":
-      return `missing column ${name}`;
+      return column === undefined ? "missing columns" : `missing column ${name}`;
     case "extra_column":
       return "unexpected extra columns";
     case "empty_value":
