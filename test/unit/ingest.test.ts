@@ -145,6 +145,20 @@ describe("ingest: sources", () => {
     }
   });
 
+  test("ingest: more than the window holds", async () => {
+    const { engine, rows } = await load(Buffer.from(quotes(200_000)));
+    expect(rows).toBe(200_000);
+    expect(engine.rows.size).toBe(200_000);
+  });
+
+  test("ingest: text is not cut within a character", async () => {
+    for (const shift of ["", "x"]) {
+      const symbol = shift + "\u{1f600}".repeat(150_000);
+      const { engine } = await load(`${symbol}\t1\t2\n`);
+      expect(engine.rows.has(symbol)).toBe(true);
+    }
+  });
+
   test("ingest: a byte order mark is passed over", async () => {
     const { engine } = await load(`\ufeff${quotes(1)}`);
     expect([...engine.rows.keys()]).toEqual(["S0"]);
