@@ -21,6 +21,7 @@ const key_ = @import("../index/key.zig");
 const view_ = @import("../table/view.zig");
 const fate = @import("fate.zig");
 const log_buffer = @import("log_buffer.zig");
+const outcome = @import("outcome.zig");
 const retire = @import("retire.zig");
 const ring = @import("ring.zig");
 const write_ = @import("write.zig");
@@ -418,7 +419,14 @@ pub fn finishCommitted(session: *Session, slot: *SessionSlot, csn: u64) segment_
         }
         fault.point("finish.retired");
     }
+    settleOutcome(segment, slot, .committed);
     close(slot, state);
+}
+
+/// The token's answer is known before the sequence moves on (P26).
+fn settleOutcome(segment: *const segment_.Segment, slot: *SessionSlot, state: layout.OutcomeState) void {
+    const token = slot.token.load(.monotonic); // the owner's, or its repairer's
+    if (token != 0) outcome.settle(segment, token, state);
 }
 
 /// P18. Also run by the repairer of a dead owner. Does nothing when no commit was begun.

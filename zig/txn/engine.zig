@@ -230,12 +230,17 @@ pub const Engine = struct {
                 },
                 else => return err,
             };
-            if (session.slot.retire_taken.load(.monotonic) != session.slot.retire_added.load(.monotonic)) {
-                const budget: u32 = @intCast(@min(vacuum_budget + 2 * writes.len, 1 << 16));
-                _ = try vacuum.run(session, session.slot, context.tables(), budget);
-            }
-            return;
+            return engine.vacuumSome(writes.len);
         }
+    }
+
+    /// Takes back a little more than a commit of that many writes has left behind.
+    pub fn vacuumSome(engine: *Engine, writes_count: usize) Error!void {
+        const context = &engine.context;
+        const slot = context.session.slot;
+        if (slot.retire_taken.load(.monotonic) == slot.retire_added.load(.monotonic)) return; // both are the owner's
+        const budget: u32 = @intCast(@min(vacuum_budget + 2 * writes_count, 1 << 16));
+        _ = try vacuum.run(&context.session, slot, context.tables(), budget);
     }
 
     /// Takes back what the horizon allows, own and left over by others. **Precondition**: pinned for committing.
@@ -259,7 +264,7 @@ pub const Engine = struct {
     }
 
     /// The ring or the log buffer is full. Without a WAL writer the session drains in its place.
-    fn waitForLog(engine: *Engine) Error!void {
+    pub fn waitForLog(engine: *Engine) Error!void {
         const session = &engine.context.session;
         const header = session.segment.header;
         word.bump(&session.slot.counters.log_waits, 1);
@@ -325,14 +330,7 @@ pub const Engine = struct {
 
 /// Sorts by table and hash and chains writes of one key behind the first; returns how many keys there are.
 fn chain(writes: []write_.Write, rest: []write_.Write) usize {
-    const order = struct {
-        fn before(_: void, a: write_.Write, b: write_.Write) bool {
-            if (a.table.id != b.table.id) return a.table.id < b.table.id;
-            if (a.key.hash != b.key.hash) return a.key.hash < b.key.hash;
-            return std.mem.order(u8, a.key.bytes, b.key.bytes) == .lt;
-        }
-    };
-    std.sort.block(write_.Write, writes, {}, order.before); // stable: records of one key keep their order
+    std.sort.block(write_.Write, writes, {}, inKeyOrder); // stable: records of one key keep their order
     // The firsts come to the front; the others move to `rest`, whose places the chains run through.
     var distinct: usize = 0;
     var start: usize = 0;
@@ -349,6 +347,13 @@ fn chain(writes: []write_.Write, rest: []write_.Write) usize {
         start = end;
     }
     return distinct;
+}
+
+/// The one order in which all transactions install (P13).
+pub fn inKeyOrder(_: void, a: write_.Write, b: write_.Write) bool {
+    if (a.table.id != b.table.id) return a.table.id < b.table.id;
+    if (a.key.hash != b.key.hash) return a.key.hash < b.key.hash;
+    return std.mem.order(u8, a.key.bytes, b.key.bytes) == .lt;
 }
 
 fn sameKey(a: *const write_.Write, b: *const write_.Write) bool {

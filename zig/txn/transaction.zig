@@ -1,0 +1,368 @@
+//! An explicit transaction: reads at one snapshot, writes kept in private memory until the commit, savepoints.
+//!
+//! **Invariants**: shared memory has nothing of a transaction before its commit, so abandoning one costs nothing;
+//! `writes` has one entry per key; every image in it lies in `memory` and is never changed, only replaced.
+//!
+//! **Concurrency**: belongs to its engine's thread.
+//!
+//! **Memory**: owns its images, its read set and its undo log; a rollback gives the images back to `memory`.
+const std = @import("std");
+const os = @import("../os.zig");
+const layout = @import("../segment/layout.zig");
+const rel_ptr = @import("../segment/rel_ptr.zig");
+const word = @import("../segment/word.zig");
+const view_ = @import("../table/view.zig");
+const Key = @import("../table/primary_map.zig").Key;
+const commit_ = @import("commit.zig");
+const engine_ = @import("engine.zig");
+const fate = @import("fate.zig");
+const outcome = @import("outcome.zig");
+const latch = @import("latch.zig");
+const vacuum = @import("vacuum.zig");
+const write_ = @import("write.zig");
+const Engine = engine_.Engine;
+const ReadSet = @import("read_set.zig").ReadSet;
+const Stack = @import("stack.zig").Stack;
+const Link = rel_ptr.Link;
+const Ref = rel_ptr.Ref;
+
+pub const Error = engine_.Error;
+
+/// A row as the transaction leaves it.
+pub const Own = struct {
+    table: *const view_.TableView,
+    key: Key,
+    /// Null: deleted, or never there.
+    image: ?[*]align(8) const u8,
+    /// What the transaction found at its snapshot.
+    expected: write_.Expected,
+    /// The next entry with the same hash of table and key, plus one.
+    next: u32,
+};
+
+const Undo = struct {
+    index: u32,
+    image: ?[*]align(8) const u8,
+    is_new: bool,
+};
+
+const Savepoint = struct { id: u32, undo_count: usize, mark: Stack.Mark };
+
+pub const Transaction = struct {
+    engine: *Engine,
+    id: u32,
+    read_only: bool,
+    snapshot: u64,
+    /// Keys and reads live until the end; images can be rolled back.
+    arena: std.heap.ArenaAllocator,
+    memory: Stack,
+    reads: ReadSet,
+    writes: std.ArrayList(Own) = .empty,
+    by_hash: std.AutoHashMapUnmanaged(u64, u32) = .empty,
+    undo: std.ArrayList(Undo) = .empty,
+    savepoints: std.ArrayList(Savepoint) = .empty,
+    savepoint_next: u32 = 1,
+    /// Number of the outcome entry, plus one; 0 when nobody asked.
+    token: u64 = 0,
+    latches: std.ArrayList(u32) = .empty,
+
+    pub fn begin(engine: *Engine, id: u32, read_only: bool) error{OutOfMemory}!*Transaction {
+        const allocator = engine.context.allocator;
+        const transaction = try allocator.create(Transaction);
+        errdefer allocator.destroy(transaction);
+        const snapshot = try engine.pins.open(allocator, &engine.context.session);
+        transaction.* = .{
+            .engine = engine,
+            .id = id,
+            .read_only = read_only,
+            .snapshot = snapshot,
+            .arena = .init(allocator),
+            .memory = .init(allocator),
+            .reads = undefined,
+        };
+        transaction.reads = .init(transaction.arena.allocator(), snapshot);
+        return transaction;
+    }
+
+    /// Ends the transaction without effect, if it has not ended, and frees it.
+    pub fn destroy(transaction: *Transaction) void {
+        const engine = transaction.engine;
+        engine.pins.close(&engine.context.session, transaction.snapshot);
+        for (transaction.latches.items) |number| latch.release(engine, transaction.id, number);
+        if (transaction.token != 0) outcome.settle(engine.context.session.segment, transaction.token, .aborted);
+        transaction.memory.deinit();
+        transaction.arena.deinit();
+        engine.context.allocator.destroy(transaction);
+    }
+
+    pub fn isRevoked(transaction: *Transaction) bool {
+        return transaction.engine.pins.isRevoked(&transaction.engine.context.session, transaction.snapshot);
+    }
+
+    fn hashOf(table_id: u32, key: Key) u64 {
+        return @as(u64, table_id) << 32 | key.hash;
+    }
+
+    fn indexOf(transaction: *const Transaction, table_id: u32, key: Key) ?u32 {
+        if (transaction.writes.items.len == 0) return null;
+        var next = transaction.by_hash.get(hashOf(table_id, key)) orelse return null;
+        while (next != 0) {
+            const own = &transaction.writes.items[next - 1];
+            if (std.mem.eql(u8, own.key.bytes, key.bytes)) return next - 1;
+            next = own.next;
+        }
+        return null;
+    }
+
+    pub fn ownWrite(transaction: *const Transaction, table_id: u32, key: Key) ?*const Own {
+        const index = transaction.indexOf(table_id, key) orelse return null;
+        return &transaction.writes.items[index];
+    }
+
+    const Found = struct { ref: Ref, slot: Ref, image: ?[*]align(8) const u8 };
+
+    fn read(transaction: *Transaction, table: *const view_.TableView, key: Key) Error!Found {
+        const segment = transaction.engine.context.session.segment;
+        const found = (try table.map().find(key)) orelse return .{ .ref = 0, .slot = 0, .image = null };
+        const head = Link.of(found.slot.head.load(.seq_cst)).ref;
+        const version = (try fate.visible(segment, head, transaction.snapshot)) orelse
+            return .{ .ref = 0, .slot = 0, .image = null };
+        return .{ .ref = segment.refOf(version), .slot = found.ref, .image = version.image() };
+    }
+
+    fn noteRead(transaction: *Transaction, table: *const view_.TableView, key: Key, found: Found) Error!void {
+        if (transaction.read_only) return;
+        if (found.ref != 0) {
+            try transaction.reads.addRow(found.slot, found.ref);
+        } else {
+            try transaction.reads.addAbsent(table, key);
+        }
+    }
+
+    /// The row as the transaction sees it. False: absent.
+    pub fn get(transaction: *Transaction, table_id: u32, key_bytes: []const u8, out: [*]align(8) u8) Error!bool {
+        const table = try transaction.engine.context.table(table_id);
+        const key = Key.init(key_bytes);
+        const size = table.schema.image_size;
+        if (transaction.ownWrite(table_id, key)) |own| {
+            const image = own.image orelse return false;
+            @memcpy(out[0..size], image[0..size]);
+            return true;
+        }
+        const found = try transaction.read(table, key);
+        if (found.image) |image| @memcpy(out[0..size], image[0..size]);
+        if (transaction.isRevoked()) return error.SnapshotTooOld;
+        try transaction.noteRead(table, key, found);
+        return found.image != null;
+    }
+
+    /// A write of any kind; nothing leaves the transaction before its commit.
+    pub fn write(
+        transaction: *Transaction,
+        table_id: u32,
+        op: write_.Op,
+        record: engine_.Record,
+        key_bytes: []const u8,
+        newest_column: u32,
+    ) Error!write_.Result {
+        const context = &transaction.engine.context;
+        const table = try context.table(table_id);
+        const key = Key.init(key_bytes);
+        const size = table.schema.image_size;
+        const known = transaction.indexOf(table_id, key);
+        const found: Found = if (known) |i|
+            .{ .ref = 0, .slot = 0, .image = transaction.writes.items[i].image }
+        else
+            try transaction.read(table, key);
+        var request: write_.Write = .{
+            .table = table,
+            .key = key,
+            .op = op,
+            .named = record.named,
+            .missing = record.missing,
+            .newest_column = newest_column,
+            .image = record.image,
+        };
+        const decision = write_.bind(&request, found.image, context.scratch) catch |err| {
+            // A failed statement has seen the row all the same.
+            if (known == null) try transaction.noteRead(table, key, found);
+            return err;
+        };
+        if (transaction.isRevoked()) return error.SnapshotTooOld;
+        if (decision == .nothing) {
+            if (known == null) try transaction.noteRead(table, key, found);
+            return request.result;
+        }
+        const image: ?[*]align(8) const u8 = if (decision == .remove) null else blk: {
+            const copy = try transaction.memory.alloc(size);
+            @memcpy(copy[0..size], context.scratch[0..size]);
+            break :blk copy;
+        };
+        const allocator = transaction.arena.allocator();
+        if (known) |i| {
+            const own = &transaction.writes.items[i];
+            try transaction.undo.append(allocator, .{ .index = i, .image = own.image, .is_new = false });
+            own.image = image;
+        } else {
+            try transaction.addOwn(table, key, found, image);
+        }
+        return request.result;
+    }
+
+    fn addOwn(
+        transaction: *Transaction,
+        table: *const view_.TableView,
+        key: Key,
+        found: Found,
+        image: ?[*]align(8) const u8,
+    ) Error!void {
+        const allocator = transaction.arena.allocator();
+        const index: u32 = @intCast(transaction.writes.items.len);
+        try transaction.writes.ensureUnusedCapacity(allocator, 1);
+        try transaction.undo.ensureUnusedCapacity(allocator, 1);
+        const bytes = try allocator.dupe(u8, key.bytes);
+        const entry = try transaction.by_hash.getOrPut(allocator, hashOf(table.id, key));
+        const next = if (entry.found_existing) entry.value_ptr.* else 0;
+        entry.value_ptr.* = index + 1;
+        transaction.writes.appendAssumeCapacity(.{
+            .table = table,
+            .key = .{ .bytes = bytes, .hash = key.hash },
+            .image = image,
+            .expected = if (found.ref == 0) .absent else .{ .version = found.ref },
+            .next = next,
+        });
+        transaction.undo.appendAssumeCapacity(.{ .index = index, .image = found.image, .is_new = true });
+        // A rollback forgets the write, not what it has read.
+        if (transaction.savepoints.items.len > 0) try transaction.noteRead(table, key, found);
+    }
+
+    pub fn savepoint(transaction: *Transaction) Error!u32 {
+        const id = transaction.savepoint_next;
+        try transaction.savepoints.append(transaction.arena.allocator(), .{
+            .id = id,
+            .undo_count = transaction.undo.items.len,
+            .mark = transaction.memory.mark(),
+        });
+        transaction.savepoint_next += 1;
+        return id;
+    }
+
+    fn findSavepoint(transaction: *Transaction, id: u32) ?usize {
+        for (transaction.savepoints.items, 0..) |each, i| if (each.id == id) return i;
+        return null;
+    }
+
+    /// Back to the savepoint, which stays. False: there is none of that number.
+    pub fn rollback(transaction: *Transaction, id: u32) bool {
+        const position = transaction.findSavepoint(id) orelse return false;
+        const target = transaction.savepoints.items[position];
+        while (transaction.undo.items.len > target.undo_count) {
+            const step = transaction.undo.pop().?;
+            if (step.is_new) {
+                const own = transaction.writes.items[step.index];
+                const hash = hashOf(own.table.id, own.key);
+                if (own.next == 0) {
+                    _ = transaction.by_hash.remove(hash);
+                } else {
+                    transaction.by_hash.getPtr(hash).?.* = own.next;
+                }
+                transaction.writes.items.len = step.index; // the newest entry: undo goes backwards
+            } else {
+                transaction.writes.items[step.index].image = step.image;
+            }
+        }
+        transaction.savepoints.items.len = position + 1;
+        transaction.memory.release(target.mark);
+        return true;
+    }
+
+    /// Forgets the savepoint and later ones; the writes stay.
+    pub fn release(transaction: *Transaction, id: u32) bool {
+        const position = transaction.findSavepoint(id) orelse return false;
+        transaction.savepoints.items.len = position;
+        return true;
+    }
+
+    /// Commits; the caller destroys the transaction afterwards, whatever came of it.
+    pub fn commit(transaction: *Transaction) Error!u64 {
+        const engine = transaction.engine;
+        const context = &engine.context;
+        const session = &context.session;
+        if (transaction.isRevoked()) return error.SnapshotTooOld;
+        if (transaction.read_only or transaction.writes.items.len == 0) {
+            transaction.settle(.committed);
+            return 0; // its snapshot was one instant
+        }
+        const allocator = transaction.arena.allocator();
+        const writes = try allocator.alloc(write_.Write, transaction.writes.items.len);
+        var count: usize = 0;
+        for (transaction.writes.items) |*own| {
+            if (own.image == null and own.expected == .absent) {
+                try transaction.reads.addAbsent(own.table, own.key);
+                continue;
+            }
+            writes[count] = .{
+                .table = own.table,
+                .key = own.key,
+                .op = if (own.image == null) .delete else .replace,
+                .image = own.image orelse context.scratch,
+                .expected = own.expected,
+            };
+            count += 1;
+        }
+        std.sort.block(write_.Write, writes[0..count], {}, engine_.inKeyOrder);
+        engine.pins.enterCommit(session);
+        defer engine.pins.leave(session);
+
+        if (transaction.isRevoked()) return error.SnapshotTooOld;
+        while (true) {
+            if (transaction.token != 0) session.slot.token.store(transaction.token, .release);
+            transaction.reads.snapshot = @max(transaction.reads.snapshot, transaction.snapshot);
+            const csn = commit_.run(context, writes[0..count], &transaction.reads, &.{}) catch |err| switch (err) {
+                error.LogFull => {
+                    for (writes[0..count]) |*each| {
+                        write_.unbind(each);
+                        each.version = 0;
+                    }
+                    try engine.waitForLog();
+                    continue;
+                },
+                else => return err,
+            };
+            transaction.settle(.committed);
+            try engine.vacuumSome(count);
+            return csn;
+        }
+    }
+
+    fn settle(transaction: *Transaction, state: layout.OutcomeState) void {
+        if (transaction.token == 0) return;
+        outcome.settle(transaction.engine.context.session.segment, transaction.token, state);
+        transaction.token = 0;
+    }
+
+    /// A name for this transaction that outlives it.
+    pub fn takeToken(transaction: *Transaction) u64 {
+        if (transaction.token == 0) transaction.token = outcome.open(&transaction.engine.context.session);
+        return transaction.token;
+    }
+
+    /// Takes the advisory latch of a key. False: somebody has it. A transaction that has read nothing yet sees
+    /// the world from after the latch.
+    pub fn lock(transaction: *Transaction, table_id: u32, key_bytes: []const u8) Error!bool {
+        const engine = transaction.engine;
+        _ = try engine.context.table(table_id);
+        const number = latch.numberOf(engine, table_id, Key.init(key_bytes));
+        try transaction.latches.ensureUnusedCapacity(transaction.arena.allocator(), 1);
+        if (!latch.tryAcquire(engine, transaction.id, number)) return false;
+        transaction.latches.appendAssumeCapacity(number);
+        if (transaction.reads.isEmpty() and transaction.writes.items.len == 0 and !transaction.isRevoked()) {
+            const session = &engine.context.session;
+            const fresh = try engine.pins.open(engine.context.allocator, session);
+            engine.pins.close(session, transaction.snapshot);
+            transaction.snapshot = fresh;
+            transaction.reads.snapshot = fresh;
+        }
+        return true;
+    }
+};
