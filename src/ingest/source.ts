@@ -80,10 +80,9 @@ class TextReader implements ChunkReader {
   }
 
   read(target: Uint8Array): number {
-    // A character takes at least one byte, so no more of them can fit. A pair of surrogates is not
-    // cut in two.
-    let end = Math.min(this.#text.length, this.#at + target.length);
-    if (end < this.#text.length && (this.#text.codePointAt(end - 1) ?? 0) > 0xffff) end -= 1;
+    // A unit of text takes at least one byte, half a pair of surrogates three: so no more of them
+    // can fit, and a pair that the slice cuts in two never does.
+    const end = this.#at + target.length;
     const { read, written } = this.#encoder.encodeInto(this.#text.slice(this.#at, end), target);
     this.#at += read;
     return written;
