@@ -58,6 +58,15 @@ export interface ColumnDefinition extends ColumnSpec {
   readonly size: number;
 }
 
+/** What codecs need to know of a table. A `TableDefinition` is one. */
+export interface ImageTable {
+  readonly name: string;
+  /** The key first. */
+  readonly columns: readonly ColumnDefinition[];
+  readonly key: ColumnDefinition;
+  readonly imageSize: number;
+}
+
 /**
  * A column being declared. `Read` is what rows give, `Write` what they take, `Role` whether an
  * insert must name it.

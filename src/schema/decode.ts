@@ -5,27 +5,26 @@
  * Only numbers and JSON-quoted names are put into the code; a column name is an identifier. Images
  * come from shared memory, so sizes and enum positions are bounded again here.
  */
-import type { ColumnDefinition, ColumnValue } from "./column.ts";
+import type { ColumnDefinition, ColumnValue, ImageTable } from "./column.ts";
 import type { Memory } from "./memory.ts";
-import type { AnyTable, TableDefinition, TableShape } from "./table.ts";
 import { readValue } from "./value.ts";
 
 /** Text up to this limit is tested for ASCII byte by byte, for the faster conversion. */
 const loopLimitMax = 40;
 
 /** Reads images of one table from any memory. Offsets are multiples of 8. */
-export interface RowDecoder<Row> {
+export interface RowDecoder<out Row> {
   /** The row whose image begins at byte `at`. Copies everything. */
   readonly row: (memory: Memory, at: number) => Row;
   /** Overwrites the columns of `row`, which `row()` made. */
-  readonly fill: (row: Row, memory: Memory, at: number) => void;
+  readonly fill: (row: unknown, memory: Memory, at: number) => void;
 }
 
 /** Generates the decoder of `table` for its columns `fields`, in that order. */
-export function generateDecoder<S extends TableShape>(
-  table: TableDefinition<S>,
+export function generateDecoder<Row>(
+  table: ImageTable,
   fields: readonly ColumnDefinition[] = table.columns,
-): RowDecoder<S["row"]> {
+): RowDecoder<Row> {
   const read = [
     readNulls(fields),
     ...fields.map((column, index) => readColumn(column, `v${index}`)),
@@ -45,7 +44,7 @@ ${read}
     ${assign}
   },
 };`;
-  const decoder: RowDecoder<S["row"]> = new Function("slow", "labels", code)(...helpersOf(table));
+  const decoder: RowDecoder<Row> = new Function("slow", "labels", code)(...helpersOf(table));
   return decoder;
 }
 
@@ -115,7 +114,7 @@ export function makeColumnArray(column: ColumnDefinition, count: number): Column
 const columnReaders = new WeakMap<ColumnDefinition, ColumnReader>();
 
 /** The reader of `column` into what `makeColumnArray` makes; generated once. */
-export function columnReaderFor(table: AnyTable, column: ColumnDefinition): ColumnReader {
+export function columnReaderFor(table: ImageTable, column: ColumnDefinition): ColumnReader {
   const known = columnReaders.get(column);
   if (known !== undefined) return known;
   const reader = generateColumnReader(table, column);
@@ -123,7 +122,7 @@ export function columnReaderFor(table: AnyTable, column: ColumnDefinition): Colu
   return reader;
 }
 
-function generateColumnReader(table: AnyTable, column: ColumnDefinition): ColumnReader {
+function generateColumnReader(table: ImageTable, column: ColumnDefinition): ColumnReader {
   const exact = !column.nullable && (column.kind === "i64" || column.kind === "u64");
   const read = exact
     ? `    const v = memory.${column.kind}[(at + ${column.offset}) >> 3];`
@@ -140,7 +139,7 @@ ${read}
 }
 
 /** What generated code calls and looks up. */
-function helpersOf(table: AnyTable): readonly [slow: unknown, labels: unknown] {
+function helpersOf(table: ImageTable): readonly [slow: unknown, labels: unknown] {
   const slow = (memory: Memory, at: number, position: number): ColumnValue =>
     readValue(memory, at, table.columns[position] ?? table.key);
   return [slow, table.columns.map((column) => column.labels)];

@@ -10,11 +10,10 @@
  * Only numbers and JSON-quoted names are put into the code; a column name is an identifier.
  */
 import { AerostoreError } from "../errors.ts";
-import type { ColumnDefinition } from "./column.ts";
+import type { ColumnDefinition, ImageTable } from "./column.ts";
 import { recordHeadSize } from "./layout.ts";
 import { Memory } from "./memory.ts";
 import { nearestName } from "./nearest.ts";
-import type { AnyTable } from "./table.ts";
 import { writeValue } from "./value.ts";
 
 /** Text up to this many characters is copied by a loop; `Buffer.write` is faster beyond. */
@@ -44,7 +43,7 @@ export interface RowEncoder {
 }
 
 /** Generates the encoder of `table` into `memory`. Takes about 0.1 ms. */
-export function generateEncoder(table: AnyTable, memory: Memory): RowEncoder {
+export function generateEncoder(table: ImageTable, memory: Memory): RowEncoder {
   const slow = (position: number, value: unknown, at: number): void => {
     const column = table.columns[position] ?? table.key;
     writeValue(memory, at, table.name, column, value);
@@ -102,7 +101,7 @@ function clear(base: string, from: number, to: number): string {
   return `  ${stores.join(" ")}`;
 }
 
-function encodeColumn(table: AnyTable, column: ColumnDefinition): string {
+function encodeColumn(table: ImageTable, column: ColumnDefinition): string {
   const bit = column.position - 1;
   const half = bit >> 5;
   const mask = (1 << (bit & 31)) | 0;
@@ -124,7 +123,7 @@ function encodeColumn(table: AnyTable, column: ColumnDefinition): string {
 }
 
 /** Code that stores the bytes of a default. */
-function storeDefault(table: AnyTable, column: ColumnDefinition): string {
+function storeDefault(table: ImageTable, column: ColumnDefinition): string {
   const memory = Memory.allocate(column.size);
   writeValue(memory, 0, table.name, column, column.default);
   const stores: string[] = [];
@@ -205,9 +204,9 @@ function writeColumn(column: ColumnDefinition, base: string): string {
 }
 
 /** **Throws** `UNKNOWN_FIELD` for what is no column, `INVALID_VALUE` for a key in a patch. */
-function refuseNames(table: AnyTable, row: object, isPatch: boolean): void {
+function refuseNames(table: ImageTable, row: object, isPatch: boolean): void {
   for (const name in row) {
-    const column = table.find(name);
+    const column = table.columns.find((each) => each.name === name || each.aliases.includes(name));
     if (isPatch && column?.position === 0) {
       throw new AerostoreError(
         "INVALID_VALUE",

@@ -11,6 +11,8 @@ import {
   type ColumnSpec,
   type ColumnValue,
 } from "./column.ts";
+import { generateDecoder } from "./decode.ts";
+import type { RowDecoder } from "./decode.ts";
 import { columnSize, imageSizeMax, layoutImage } from "./layout.ts";
 import { canonicalDefault } from "./default.ts";
 
@@ -92,6 +94,7 @@ export class TableDefinition<out S extends TableShape = DynamicShape> {
   /** Bytes of an image: a multiple of 8. */
   readonly imageSize: number;
   readonly #byName: ReadonlyMap<string, ColumnDefinition>;
+  #decoder: RowDecoder<S["row"]> | undefined;
 
   /** For `defineTable` and the catalog: takes checked columns, the key first. */
   constructor(name: string, columns: readonly ColumnDefinition[], imageSize: number) {
@@ -111,6 +114,12 @@ export class TableDefinition<out S extends TableShape = DynamicShape> {
   /** The column of this name or alias. */
   find(name: string): ColumnDefinition | undefined {
     return this.#byName.get(name);
+  }
+
+  /** Decodes whole rows; generated when first asked for. */
+  get decoder(): RowDecoder<S["row"]> {
+    this.#decoder ??= generateDecoder<S["row"]>(this);
+    return this.#decoder;
   }
 
   /** Every name and alias, for "did you mean". */

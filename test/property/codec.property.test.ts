@@ -118,7 +118,7 @@ function generated(table: AnyTable, values: readonly unknown[]): Outcome {
       ? error.message
       : `not an AerostoreError: ${String(error)}`;
   }
-  const decoded = Object.values(generateDecoder(table).row(memory, 16));
+  const decoded = Object.values(generateDecoder<object>(table).row(memory, 16));
   return { image: memory.u8.subarray(16).toString("hex"), values: decoded };
 }
 

@@ -2,7 +2,6 @@ import { describe, expect, test } from "bun:test";
 import { Result } from "../../src/result.ts";
 import type { RowSource } from "../../src/result.ts";
 import { t } from "../../src/schema/column.ts";
-import { generateDecoder } from "../../src/schema/decode.ts";
 import { generateEncoder } from "../../src/schema/encode.ts";
 import { Memory } from "../../src/schema/memory.ts";
 import { defineTable } from "../../src/schema/table.ts";
@@ -21,7 +20,15 @@ type Thing = typeof table.$row;
 function rowOf(id: number): Thing {
   const phase = id % 2 === 0 ? "up" : "down";
   const maybe = id % 3 === 0 ? null : -(id % 1000);
-  return { id, name: `n${id % 10_000}`, big: id * 3, price: id / 4, maybe, live: id % 2 === 0, phase };
+  return {
+    id,
+    name: `n${id % 10_000}`,
+    big: id * 3,
+    price: id / 4,
+    maybe,
+    live: id % 2 === 0,
+    phase,
+  };
 }
 
 /** Images of the rows `first` to `first + count - 1`, as the engine returns them. */
@@ -60,7 +67,7 @@ function resultOf(
   const result = new Result<Thing>({
     table,
     fields: table.columns,
-    decoder: generateDecoder(table),
+    decoder: table.decoder,
     first: { memory, at: 0, rowCount: first },
     source: first === total ? undefined : source,
   });
@@ -177,7 +184,7 @@ describe("long results", () => {
     const result = new Result<Thing>({
       table,
       fields: table.columns,
-      decoder: generateDecoder(table),
+      decoder: table.decoder,
       first: { memory: Memory.allocate(8), at: 0, rowCount: 0 },
       source: {
         next: () => {
