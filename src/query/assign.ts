@@ -1,0 +1,89 @@
+/**
+ * What `-update` sets: the assignments of a query as values that the row codec takes. Whether a value
+ * fits its column is the codec's to say; here text only becomes the column's JavaScript type.
+ */
+import type { ColumnValue } from "../schema/column.ts";
+import { invalidValue } from "./place.ts";
+import type { PlannerColumn, PlannerTable } from "./planner-table.ts";
+import type { Assignment, Operand, RawValue } from "./query.ts";
+import { findColumn } from "./term.ts";
+import { parseError } from "./words.ts";
+
+/** A column with the value to set, or the parameter that will give it. */
+export type ResolvedAssignment =
+  | { readonly kind: "value"; readonly column: PlannerColumn; readonly value: ColumnValue }
+  | { readonly kind: "parameter"; readonly column: PlannerColumn; readonly name: string };
+
+/**
+ * Finds the columns and converts the values; a column named twice takes the last value.
+ *
+ * **Throws** `UNKNOWN_FIELD`, `INVALID_VALUE`; `PARSE_ERROR` when there is nothing to set.
+ */
+export function resolveAssignments(
+  table: PlannerTable,
+  assignments: readonly Assignment[],
+): readonly ResolvedAssignment[] {
+  if (assignments.length === 0) {
+    throw parseError("-update sets nothing", undefined, "columns and values");
+  }
+  const resolved = new Map<PlannerColumn, ResolvedAssignment>();
+  for (const { column: name, value } of assignments) {
+    const column = findColumn(table, name);
+    if (column.position === 0) {
+      throw invalidAssignment(table, column, value);
+    }
+    resolved.set(column, resolveAssignment(table, column, value));
+  }
+  return [...resolved.values()];
+}
+
+function resolveAssignment(
+  table: PlannerTable,
+  column: PlannerColumn,
+  operand: Operand | null,
+): ResolvedAssignment {
+  if (operand === null) return { kind: "value", column, value: null };
+  if (operand.kind === "parameter") return { kind: "parameter", column, name: operand.name };
+  return { kind: "value", column, value: assignedValue(table, column, operand.value) };
+}
+
+/** The value that `column` takes for `value`, which may be text of any kind. */
+export function assignedValue(
+  table: PlannerTable,
+  column: PlannerColumn,
+  value: RawValue,
+): ColumnValue {
+  if (typeof value !== "string") return value;
+  switch (column.kind) {
+    case "string":
+    case "enum":
+    case "decimal":
+      return value === "" && column.kind !== "string" && column.nullable ? null : value;
+    case "bytes":
+      return new TextEncoder().encode(value);
+    default:
+      break;
+  }
+  // Empty text is no number, and so says "no value" without being mistaken for one.
+  if (value === "" && column.nullable) return null;
+  if (column.kind === "bool") {
+    if (/^(?:true|1|yes|on)$/i.test(value)) return true;
+    if (/^(?:false|0|no|off)$/i.test(value)) return false;
+    throw invalidValue(table, column, value, "true or false");
+  }
+  if ((column.kind === "i64" || column.kind === "u64") && /^-?\d{16,20}$/.test(value)) {
+    return BigInt(value);
+  }
+  const number = value.trim() === "" ? Number.NaN : Number(value);
+  if (Number.isNaN(number)) throw invalidValue(table, column, value, "a number");
+  return number;
+}
+
+function invalidAssignment(
+  table: PlannerTable,
+  column: PlannerColumn,
+  value: Operand | null,
+): Error {
+  const given = value === null ? null : value.kind === "value" ? value.value : `$${value.name}`;
+  return invalidValue(table, column, given, "no assignment: the primary key of a row is fixed");
+}

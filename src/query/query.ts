@@ -1,0 +1,89 @@
+/**
+ * What a search asks for, before it meets a table: names are as written, values unconverted. The
+ * three forms of STAPI (text, words, object) all become this.
+ */
+
+/** A value as written. Text in a text query is not yet a number. */
+export type RawValue = string | number | bigint | boolean | Uint8Array;
+
+/** What stands where a value may stand. */
+export type Operand =
+  | { readonly kind: "value"; readonly value: RawValue }
+  | { readonly kind: "parameter"; readonly name: string };
+
+/** A name as written, and where. */
+export interface Name {
+  readonly text: string;
+  /** In a text query, characters from its start; in words, the index of the word. */
+  readonly position: number | undefined;
+}
+
+/** Operators that compare with one value. */
+export type Comparison = "=" | "!=" | "<" | "<=" | ">" | ">=";
+
+/** Operators on patterns. */
+export type MatchOperator = "match" | "notmatch" | "match_case" | "notmatch_case";
+
+/** One condition on one column. */
+export type Clause =
+  | {
+      readonly kind: "compare";
+      readonly operator: Comparison;
+      readonly column: Name;
+      readonly value: Operand;
+    }
+  | {
+      readonly kind: "range";
+      readonly column: Name;
+      readonly low: Operand;
+      readonly high: Operand;
+    }
+  | { readonly kind: "in"; readonly column: Name; readonly values: readonly Operand[] }
+  | { readonly kind: "null"; readonly column: Name; readonly expected: boolean }
+  | { readonly kind: "truth"; readonly column: Name; readonly expected: boolean }
+  | {
+      readonly kind: "match";
+      readonly operator: MatchOperator;
+      readonly column: Name;
+      readonly pattern: Operand;
+    };
+
+export interface SortKey {
+  readonly column: Name;
+  readonly descending: boolean;
+}
+
+/** A limit or an offset. */
+export type Count =
+  | { readonly kind: "count"; readonly count: number }
+  | { readonly kind: "parameter"; readonly name: string };
+
+/** A column to set, and to what. */
+export interface Assignment {
+  readonly column: Name;
+  /** `null` clears the column; so does `{}` in a text query, where the column is not text. */
+  readonly value: Operand | null;
+}
+
+/** What is done with the rows found. */
+export type Action =
+  | { readonly kind: "read" }
+  | { readonly kind: "delete" }
+  | { readonly kind: "update"; readonly assignments: readonly Assignment[] };
+
+export interface Query {
+  /** All must hold. */
+  readonly compare: readonly Clause[];
+  /** If there, all clauses of at least one group must hold, too. */
+  readonly or: readonly (readonly Clause[])[] | undefined;
+  readonly sort: readonly SortKey[];
+  /** The whole order is reversed, ties included. */
+  readonly reverse: boolean;
+  /** 0 is no limit. */
+  readonly limit: Count;
+  readonly offset: Count;
+  /** Columns to read; `undefined` is all. */
+  readonly fields: readonly Name[] | undefined;
+  readonly countOnly: boolean;
+  readonly action: Action;
+}
