@@ -1,9 +1,10 @@
 /**
- * What `-update` sets: the assignments of a query as values that the row codec takes. Whether a value
- * fits its column is the codec's to say; here text only becomes the column's JavaScript type.
+ * What `-update` sets: the assignments of a query as values that the row codec takes. Whether a
+ * value fits its column is the codec's to say; here text only becomes the column's JavaScript type.
  */
+import { AerostoreError } from "../errors.ts";
 import type { ColumnValue } from "../schema/column.ts";
-import { invalidValue } from "./place.ts";
+import { describeValue, typeName } from "../schema/value.ts";
 import type { PlannerColumn, PlannerTable } from "./planner-table.ts";
 import type { Assignment, Operand, RawValue } from "./query.ts";
 import { findColumn } from "./term.ts";
@@ -30,7 +31,11 @@ export function resolveAssignments(
   for (const { column: name, value } of assignments) {
     const column = findColumn(table, name);
     if (column.position === 0) {
-      throw invalidAssignment(table, column, value);
+      throw new AerostoreError(
+        "INVALID_VALUE",
+        `${table.name}.${column.name} is the primary key: -update cannot change it`,
+        { table: table.name, column: column.name },
+      );
     }
     resolved.set(column, resolveAssignment(table, column, value));
   }
@@ -69,21 +74,26 @@ export function assignedValue(
   if (column.kind === "bool") {
     if (/^(?:true|1|yes|on)$/i.test(value)) return true;
     if (/^(?:false|0|no|off)$/i.test(value)) return false;
-    throw invalidValue(table, column, value, "true or false");
+    throw refuse(table, column, value, "true or false");
   }
   if ((column.kind === "i64" || column.kind === "u64") && /^-?\d{16,20}$/.test(value)) {
     return BigInt(value);
   }
   const number = value.trim() === "" ? Number.NaN : Number(value);
-  if (Number.isNaN(number)) throw invalidValue(table, column, value, "a number");
+  if (Number.isNaN(number)) throw refuse(table, column, value, "a number");
   return number;
 }
 
-function invalidAssignment(
+function refuse(
   table: PlannerTable,
   column: PlannerColumn,
-  value: Operand | null,
-): Error {
-  const given = value === null ? null : value.kind === "value" ? value.value : `$${value.name}`;
-  return invalidValue(table, column, given, "no assignment: the primary key of a row is fixed");
+  value: RawValue,
+  expected: string,
+): AerostoreError {
+  return new AerostoreError(
+    "INVALID_VALUE",
+    `${table.name}.${column.name} (${typeName(column)}) cannot be set to ` +
+      `${describeValue(value)}; expected ${expected}`,
+    { table: table.name, column: column.name, value },
+  );
 }

@@ -35,8 +35,8 @@ export function literalOf(pattern: Uint8Array): Literal {
 }
 
 /**
- * Every spelling of `literal` in upper and lower case, or of its first bytes as far as their letters
- * give at most `variantsMax` spellings. Bytes behind those are cut: `whole` is false then.
+ * Every spelling of `literal` in upper and lower case, or of its first bytes as far as their
+ * letters give at most `variantsMax` spellings. Bytes behind those are cut: `whole` is false then.
  */
 export function spellings(
   literal: Uint8Array,

@@ -1,7 +1,7 @@
 /**
  * One way to look at the parts of a query, whether they were words of a text or JavaScript values.
- * Text inside an array of words is read like text where a list is expected, and taken as it is where
- * a value is.
+ * Text inside an array of words is read like text where a list is expected, and taken as it is
+ * where a value is.
  */
 import type { Operand } from "./query.ts";
 import { parseError, splitWords, type Word } from "./words.ts";

@@ -3,8 +3,8 @@
  * `zig/index/key.zig`, whose twin this is). The planner needs them only to ask how many rows lie
  * between two keys.
  *
- * A key is an array of 64-bit words, the most significant first; here each word is two elements, the
- * low half first, which is how the engine reads it on a little-endian machine.
+ * A key is an array of 64-bit words, the most significant first; here each word is two elements,
+ * the low half first, which is how the engine reads it on a little-endian machine.
  */
 import type { PlannerColumn } from "./planner-table.ts";
 import type { Stored } from "./place.ts";
@@ -81,8 +81,8 @@ function stepKey(words: KeyWords, step: 1 | -1, turning: number): KeyWords {
 }
 
 /**
- * The bits of a value of fixed size as a plan's operand has them (docs/internals/query.md), low half
- * first: i64, u64 or f64.
+ * The bits of a value of fixed size as a plan's operand has them (docs/internals/query.md), low
+ * half first: i64, u64 or f64.
  */
 export function halvesOf(
   column: PlannerColumn,

@@ -1,7 +1,7 @@
 /**
- * Values of a query as places in a column's order. A place is *at* a value that the column can hold,
- * or *above* one, between it and the next: 1.5 is above 1 on an integer column, 300 above 255 on a
- * u8, `ABCD` above `ABC` on a string(3). Or it is *below all*. So every comparison is exact by
+ * Values of a query as places in a column's order. A place is *at* a value that the column can
+ * hold, or *above* one, between it and the next: 1.5 is above 1 on an integer column, 300 above 255
+ * on a u8, `ABCD` above `ABC` on a string(3). Or it is *below all*. So every comparison is exact by
  * mathematical value, and nothing is rounded or cut (law 3 of docs/internals/query.md).
  *
  * Floats are the exception that converts: a value is the nearest float of the column's width, as if

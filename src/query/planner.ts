@@ -1,7 +1,7 @@
 /**
  * The planner: which way the rows of a search are reached, and what is left to test, to sort and to
- * cut. Pure: the same query, table and cardinality give the same plan, whatever the order of clauses.
- * A plan can be slow, never wrong: what a plan means does not depend on its route.
+ * cut. Pure: the same query, table and cardinality give the same plan, whatever the order of
+ * clauses. A plan can be slow, never wrong: what a plan means does not depend on its route.
  *
  * The rules, in this order. Each says why it keeps the rows.
  *
@@ -11,20 +11,20 @@
  *    nothing and is dropped; columns behind the primary key or behind a unique column that is never
  *    null decide nothing and are dropped. When a sort was given, ties are broken by primary key.
  * 3. *Routes of the AND list.* Each term may give one (`access.ts`): primary key for `=` and `in`;
- *    index for `=`, `in`, ranges, null tests and patterns with a literal beginning. Every row of the
- *    result satisfies every term, so any one of them reaches all rows of the result. The route's own
- *    term is dropped from the residual when every delivered row satisfies it.
+ *    index for `=`, `in`, ranges, null tests and patterns with a literal beginning. Every row of
+ *    the result satisfies every term, so any one of them reaches all rows of the result. The
+ *    route's own term is dropped from the residual when every delivered row satisfies it.
  * 4. *Routes of `-or`.* When every group has a route, their union reaches all rows of the result.
  *    Groups on one index become one arm. The groups are dropped from the residual when each is
  *    nothing but its implied term. At most 16 arms.
  * 5. *Walks.* An index on the first sort column delivers rows in order, both ways: a route on that
  *    column is walked, and the whole index is a route too. The walk stops with the window.
  * 6. *Scan* reaches every row.
- * 7. *Choice.* The least cost by estimated rows; at a tie the first of: primary key, index by column
- *    position, walk of a whole index, union, scan. One row by primary key or unique index is taken
- *    at once.
- * 8. *Residual.* What is left of the AND list, the cheapest and most selective first; all terms must
- *    hold, so their order is free.
+ * 7. *Choice.* The least cost by estimated rows; at a tie the first of: primary key, index by
+ *    column position, walk of a whole index, union, scan. One row by primary key or unique index is
+ *    taken at once.
+ * 8. *Residual.* What is left of the AND list, the cheapest and most selective first; all terms
+ *    must hold, so their order is free.
  */
 import { type Access, accessAll, accessOf } from "./access.ts";
 import { type Cardinality, estimateTerm } from "./cardinality.ts";

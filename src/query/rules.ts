@@ -4,8 +4,8 @@
  * 1. Terms of one column in one AND list are merged: bounds to the tightest, values of `=` and `in`
  *    to their intersection within the bounds. What contradicts itself is never; `notNull` beside
  *    another term is dropped, for nulls satisfy none; `null` beside another term is never.
- * 2. A parameter is a value that is not known: it takes an end that no constant has, and stays a term
- *    of its own otherwise.
+ * 2. A parameter is a value that is not known: it takes an end that no constant has, and stays a
+ *    term of its own otherwise.
  * 3. A group that is never is dropped, equal groups are one. No group left is never; a group that
  *    always holds makes `-or` hold; a single group belongs to the AND list.
  * 4. Groups of one `=` or `in` each, all on one column, are one `in`.

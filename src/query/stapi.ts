@@ -1,6 +1,7 @@
 /**
  * STAPI, the query language, in its three forms: one text, an array of words, or an object. All
- * become a `Query`; the table is not looked at yet. `docs/stapi.md` lists every option and operator.
+ * become a `Query`; the table is not looked at yet. `docs/stapi.md` lists every option and
+ * operator.
  *
  * Linear in the size of the input; depth costs no stack.
  */

@@ -1,6 +1,6 @@
 /**
- * Terms: clauses after they met the table. Columns are found, values are stored values of the column,
- * and what only looks different is the same: `= a 1.5` on an integer is never, `> a 1.5` is
+ * Terms: clauses after they met the table. Columns are found, values are stored values of the
+ * column, and what only looks different is the same: `= a 1.5` on an integer is never, `> a 1.5` is
  * `> a 1`, `match_case a X` is `= a X`, `true a` is `!= a 0`.
  */
 import { AerostoreError } from "../errors.ts";
