@@ -22,7 +22,6 @@ import {
   type IngestEngine,
   type IngestMemory,
   type IngestSession,
-  type Refusal,
   rejectSize,
   resultSize,
   stopInput,
@@ -42,7 +41,10 @@ export interface IngestOptions {
   readonly batch?: number | undefined;
   /** A row whose value in this column is below the stored one's is dropped and counted `stale`. */
   readonly newestBy?: string | undefined;
-  /** Stop at the first bad line; the batch that it falls into is not committed. */
+  /**
+   * Stop at the first bad line, or at a batch with a row that the table refuses; that batch is not
+   * committed.
+   */
   readonly strict?: boolean | undefined;
   /** The first line names the columns, in any order. For `tsv` and `csv`. */
   readonly header?: boolean | undefined;
@@ -275,16 +277,33 @@ class Run {
   }
 
   #commit(session: IngestSession): void {
-    const outcome = session.commit(this.#recordCount);
+    const recordCount = this.#recordCount;
     this.#recordCount = 0;
-    this.#batches += 1;
-    this.#inserted += outcome.inserted;
-    this.#updated += outcome.updated;
-    this.#unchanged += outcome.unchanged;
-    this.#stale += outcome.stale;
-    for (const refusal of outcome.refused) {
-      this.#rows -= 1; // counted when it was parsed
-      this.#refuse(this.#describeRefusal(refusal), new Uint8Array(0));
+    this.#commitRange(session, 0, recordCount);
+  }
+
+  /**
+   * One transaction, unless the table refuses a record: then halves, until that record stands
+   * alone and is a reject. The order of records is kept.
+   */
+  #commitRange(session: IngestSession, first: number, count: number): void {
+    try {
+      const counts = session.commit(first, count);
+      this.#batches += 1;
+      this.#inserted += counts.inserted;
+      this.#updated += counts.updated;
+      this.#unchanged += counts.unchanged;
+      this.#stale += counts.stale;
+    } catch (error) {
+      if (!isRefusal(error) || this.#options.strict === true) throw error;
+      if (count === 1) {
+        this.#rows -= 1; // counted when it was parsed
+        this.#refuse(this.#describeRefusal(first, error), new Uint8Array(0));
+        return;
+      }
+      const half = count >> 1;
+      this.#commitRange(session, first, half);
+      this.#commitRange(session, first + half, count - half);
     }
   }
 
@@ -305,13 +324,13 @@ class Run {
   }
 
   /** For readsb the line is the row's number: the snapshot is no longer at hand. */
-  #describeRefusal(refusal: Refusal): IngestReject {
+  #describeRefusal(record: number, error: AerostoreError): IngestReject {
     return {
-      line: Number(this.#lines[refusal.index] ?? 0n),
+      line: Number(this.#lines[record] ?? 0n),
       column: undefined,
-      field: refusal.error.column,
+      field: error.column,
       code: "refused",
-      reason: refusal.error.message,
+      reason: error.message,
       text: "",
     };
   }
@@ -350,6 +369,12 @@ class Run {
     await new Promise<void>((resolve) => setImmediate(resolve));
     this.#turnAt = performance.now();
   }
+}
+
+/** Whether an error of a commit is the fault of a record in it. */
+function isRefusal(error: unknown): error is AerostoreError {
+  if (!(error instanceof AerostoreError)) return false;
+  return error.code === "INVALID_VALUE" || error.code === "DUPLICATE_KEY";
 }
 
 function nameOf(source: IngestSource): string | undefined {

@@ -2,7 +2,6 @@
  * What ingest needs of the engine: a native parser over shared buffers, and a commit of what it
  * parsed. The runtime implements it over the library; tests implement it in a few lines.
  */
-import type { AerostoreError } from "../errors.ts";
 import type { AnyTable } from "../schema/table.ts";
 
 /** Bytes of a `Reject` (zig/ingest/reject.zig) and of a `Result` (zig/ingest/parser.zig). */
@@ -31,21 +30,13 @@ export interface IngestMemory {
   readonly result: ArrayBuffer;
 }
 
-/** A record that the table would not take; the others of its batch are in. */
-export interface Refusal {
-  /** Position in the batch, from 0. */
-  readonly index: number;
-  readonly error: AerostoreError;
-}
-
-/** What one batch did; the counts and the refusals add up to its records. */
-export interface BatchOutcome {
+/** What one batch did; the counts add up to its records. */
+export interface BatchCounts {
   readonly inserted: number;
   readonly updated: number;
   readonly unchanged: number;
   /** Older than the stored row by the `newestBy` column, and dropped. */
   readonly stale: number;
-  readonly refused: readonly Refusal[];
 }
 
 /** One stream being read into one table. */
@@ -56,8 +47,12 @@ export interface IngestSession extends Disposable {
    * from `start`.
    */
   parse(start: number, size: number, final: boolean, recordCount: number): void;
-  /** Upserts the first `recordCount` records as one transaction, retrying conflicts. */
-  commit(recordCount: number): BatchOutcome;
+  /**
+   * Upserts `count` records from record `first` on as one transaction, retrying conflicts.
+   * **Throws**, and has done nothing then: `INVALID_VALUE` when a new row lacks a value that it
+   * needs, `DUPLICATE_KEY` for a unique column. Ingest finds the record that is to blame.
+   */
+  commit(first: number, count: number): BatchCounts;
 }
 
 export interface IngestEngine {

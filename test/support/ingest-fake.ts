@@ -6,7 +6,7 @@
  */
 import { AerostoreError } from "../../src/errors.ts";
 import {
-  type BatchOutcome,
+  type BatchCounts,
   type IngestEngine,
   type IngestMemory,
   type IngestSession,
@@ -147,23 +147,21 @@ class FakeSession implements IngestSession {
     this.#result.setUint32(32, stop, true);
   }
 
-  commit(recordCount: number): BatchOutcome {
+  commit(first: number, count: number): BatchCounts {
     const engine = this.#engine;
-    const outcome = { inserted: 0, updated: 0, unchanged: 0, stale: 0 };
-    const refused: { index: number; error: AerostoreError }[] = [];
-    engine.batches.push(recordCount);
-    for (const [index, row] of this.#pending.slice(0, recordCount).entries()) {
-      const key = row[engine.table.key.name] ?? "";
-      if (engine.refused.has(key)) {
-        refused.push({ index, error: new AerostoreError("DUPLICATE_KEY", `refused ${key}`) });
-        continue;
-      }
-      if (engine.rows.has(key)) outcome.updated += 1;
-      else outcome.inserted += 1;
+    const rows = this.#pending.slice(first, first + count);
+    const keyOf = (row: FakeRow): string => row[engine.table.key.name] ?? "";
+    const bad = rows.map(keyOf).find((key) => engine.refused.has(key));
+    if (bad !== undefined) throw new AerostoreError("DUPLICATE_KEY", `refused ${bad}`);
+    const counts = { inserted: 0, updated: 0, unchanged: 0, stale: 0 };
+    engine.batches.push(count);
+    for (const row of rows) {
+      const key = keyOf(row);
+      if (engine.rows.has(key)) counts.updated += 1;
+      else counts.inserted += 1;
       engine.rows.set(key, { ...engine.rows.get(key), ...row });
     }
-    this.#pending.length = 0;
-    return { ...outcome, refused };
+    return counts;
   }
 
   [Symbol.dispose](): void {

@@ -275,16 +275,24 @@ describe("ingest: rejects", () => {
     expect(engine.closed).toBe(1);
   });
 
-  test("ingest: a row that the table refuses is a reject with its line", async () => {
+  test("ingest: a row that the table refuses is a reject with its line, the others go in", async () => {
     const engine = new FakeEngine(table);
-    engine.refused.add("S1");
+    for (const key of ["S3", "S4", "S11"]) engine.refused.add(key);
     const rejects: IngestReject[] = [];
-    const report = await ingest(engine, `bad\n${quotes(3)}`, {
-      batch: 2,
+    const report = await ingest(engine, `bad\n${quotes(12)}`, {
+      batch: 8,
       onReject: (reject) => rejects.push(reject),
     });
-    expect(report).toMatchObject({ rows: 4, inserted: 2, rejected: 2, batches: 2 });
-    expect(rejects[1]).toMatchObject({ line: 3, code: "refused", reason: "refused S1" });
+    expect(report).toMatchObject({ rows: 13, inserted: 9, rejected: 4 });
+    expect(report.batches).toBe(engine.batches.length);
+    expect(engine.batches.reduce((sum, count) => sum + count, 0)).toBe(9);
+    expect(rejects.map(({ line, code, reason }) => [line, code, reason]).slice(1)).toEqual([
+      [5, "refused", "refused S3"],
+      [6, "refused", "refused S4"],
+      [13, "refused", "refused S11"],
+    ]);
+    const strict = ingest(engine, quotes(4), { strict: true });
+    expect(await codeOf(() => strict)).toBe("DUPLICATE_KEY");
   });
 
   test("ingest: reasons are numbered as the engine numbers them", async () => {
