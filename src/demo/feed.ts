@@ -64,7 +64,8 @@ export class FlightFeed {
   /** How many flights each aircraft has finished. */
   readonly #flights: Uint32Array;
   readonly #destinations: Uint16Array;
-  // The great circle: unit vectors to the origin, and at right angles to it towards the destination.
+  // The great circle: unit vectors to the origin, and at right angles to it towards the
+  // destination.
   readonly #origins: Float64Array;
   readonly #headings: Float64Array;
   /** Departure, and seconds of climb, cruise and descent. */
@@ -242,7 +243,7 @@ export class FlightFeed {
     const place = slot + this.#total * (flight % turns);
     // A prime larger than every factor of the space: a permutation of it.
     const mixed = Number((BigInt(place) * 7_368_787n + BigInt(this.#seed >>> 0)) % BigInt(space));
-    const airline = airlines[mixed % airlines.length] ?? "XXX";
+    const airline = airlines[mixed % airlines.length] ?? "";
     const text = `${airline}${1 + Math.floor(mixed / airlines.length)}`;
     this.#callsigns.set(Buffer.from(text), each * callsignSize);
     this.#callsignSizes[each] = text.length;

@@ -43,8 +43,8 @@ export interface BatchCounts {
 export interface IngestSession extends Disposable {
   /**
    * Runs the native parser over `size` bytes of `input` from `start`; `recordCount` records are in
-   * `records` already, new ones go behind them. The outcome is in `result`; offsets of rejects count
-   * from `start`.
+   * `records` already, new ones go behind them. The outcome is in `result`; offsets of rejects
+   * count from `start`.
    */
   parse(start: number, size: number, final: boolean, recordCount: number): void;
   /**

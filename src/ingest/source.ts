@@ -1,6 +1,6 @@
 /**
- * Where bytes come from. Everything that can be ingested becomes a `ChunkReader`, which fills memory
- * that the caller owns, so a source of any length needs no more than the caller's buffer.
+ * Where bytes come from. Everything that can be ingested becomes a `ChunkReader`, which fills
+ * memory that the caller owns, so a source of any length needs no more than the caller's buffer.
  */
 import { type FileHandle, open } from "node:fs/promises";
 import { AerostoreError } from "../errors.ts";

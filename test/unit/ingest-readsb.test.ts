@@ -104,7 +104,7 @@ describe("readsb", () => {
     ]);
   });
 
-  test("readsb: snapshots one after the other, in pieces of any size, with junk between", async () => {
+  test("readsb: snapshots one after the other, in any pieces, with junk between", async () => {
     const tricky = { now: 2, aircraft: [{ ...parked, hex: 'a"}{\\', flight: "\t\\" }] };
     const text = [
       JSON.stringify(snapshot),

@@ -275,7 +275,7 @@ describe("ingest: rejects", () => {
     expect(engine.closed).toBe(1);
   });
 
-  test("ingest: a row that the table refuses is a reject with its line, the others go in", async () => {
+  test("ingest: a row that the table refuses is a reject, the others go in", async () => {
     const engine = new FakeEngine(table);
     for (const key of ["S3", "S4", "S11"]) engine.refused.add(key);
     const rejects: IngestReject[] = [];
