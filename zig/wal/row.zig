@@ -374,7 +374,7 @@ pub const RowCodec = struct {
             if (!codec.hasKey(image.ptr, row.key)) return error.Malformed;
             return;
         }
-        @memset(image, 0);
+        clearImage(image);
         codec.setKey(row.key, image.ptr);
         var cursor: Cursor = .{ .bytes = row.body };
         const nulls = try cursor.mask();
@@ -422,6 +422,19 @@ pub inline fn writeText(out: []u8, bytes: []const u8) usize {
     const used = vints.write(out, bytes.len);
     @memcpy(out[used..][0..bytes.len], bytes);
     return used + bytes.len;
+}
+
+/// Zeroes a whole image: two words at a time, where the runtime's `memset` goes by less.
+inline fn clearImage(image: []align(8) u8) void {
+    assert(image.len % 8 == 0);
+    const Pair = @Vector(2, u64);
+    var at: usize = 0;
+    // Volatile, or the compiler would make a call of `memset` of it again.
+    while (at + 16 <= image.len) : (at += 16) {
+        const pair: *align(8) volatile Pair = @ptrCast(@alignCast(image[at..][0..16]));
+        pair.* = @splat(0);
+    }
+    if (at < image.len) @memset(image[at..][0..8], 0);
 }
 
 pub fn allZero(bytes: []const u8) bool {
