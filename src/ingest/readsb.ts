@@ -1,7 +1,7 @@
 /**
  * Snapshots of a receiver: the `aircraft.json` of readsb, dump1090 and their kin, one document or
- * one after the other. Each aircraft becomes one tab-separated line for the native parser, so that what
- * a column takes is decided in one place.
+ * one after the other. Each aircraft becomes one tab-separated line for the native parser, so that
+ * what a column takes is decided in one place.
  *
  * What is measured is fitted to the column: speeds come in tenths, and a whole-number column gets
  * the nearest whole one. On the ground the altitude is 0. The identity is the callsign, or the

@@ -2,9 +2,12 @@
  * What must hold of ingest over any engine with the native parser: what is written as lines is read
  * back to the very same records, however the bytes arrive.
  */
+import { expect } from "bun:test";
 import fc from "fast-check";
+import { ingest } from "../../src/ingest/ingest.ts";
 import { createLineWriter } from "../../src/ingest/line-writer.ts";
 import type { LineFormat } from "../../src/ingest/plan.ts";
+import type { IngestEngine, IngestMemory, IngestSession } from "../../src/ingest/session.ts";
 import type { ColumnSpec, ColumnValue, Kind } from "../../src/schema/column.ts";
 import { generateEncoder } from "../../src/schema/encode.ts";
 import { Memory } from "../../src/schema/memory.ts";
@@ -189,4 +192,52 @@ export function encodeRecords(table: AnyTable, rows: readonly Row[]): string[] {
 /** Pieces as a stream gives them. */
 export async function* streamOf(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   for (const piece of pieces) yield piece;
+}
+
+/** Makes the native parser of a session, without a table behind it. */
+export type OpenParser = (
+  table: AnyTable,
+  plan: Uint8Array<ArrayBuffer>,
+  memory: IngestMemory,
+) => Pick<IngestSession, "parse"> & Disposable;
+
+/** An engine that keeps the records it is given, as hexadecimal. */
+class RecordingEngine implements IngestEngine {
+  readonly table: AnyTable;
+  readonly records: string[] = [];
+  readonly #open: OpenParser;
+
+  constructor(table: AnyTable, open: OpenParser) {
+    this.table = table;
+    this.#open = open;
+  }
+
+  begin(plan: Uint8Array<ArrayBuffer>, memory: IngestMemory): IngestSession {
+    const parser = this.#open(this.table, plan, memory);
+    const bytes = Buffer.from(memory.records);
+    const size = 16 + this.table.imageSize;
+    return {
+      parse: (start, count, final, recordCount) => parser.parse(start, count, final, recordCount),
+      commit: (first, count) => {
+        for (let index = first; index < first + count; index += 1) {
+          this.records.push(bytes.toString("hex", index * size, (index + 1) * size));
+        }
+        return { inserted: count, updated: 0, unchanged: 0, stale: 0 };
+      },
+      [Symbol.dispose]: () => parser[Symbol.dispose](),
+    };
+  }
+}
+
+/** **Throws** unless the stream is read to exactly the records of its rows, nothing refused. */
+export async function checkRoundTrip(open: OpenParser, stream: RandomStream): Promise<void> {
+  const engine = new RecordingEngine(stream.table, open);
+  const report = await ingest(engine, streamOf(stream.pieces), {
+    format: stream.format,
+    header: stream.header,
+    batch: 7,
+    strict: true,
+  });
+  expect(engine.records).toEqual(encodeRecords(stream.table, stream.rows));
+  expect(report.rows).toBe(stream.rows.length);
 }
