@@ -33,7 +33,7 @@ export interface EncodedPlan {
   readonly view: DataView<ArrayBuffer>;
   readonly table: PlannerTable;
   readonly slots: readonly ParameterSlot[];
-  /** Names of the parameters, each once. */
+  /** Names of the query's parameters, also of those that have no place in the plan. */
   readonly names: ReadonlySet<string>;
 }
 
@@ -100,7 +100,7 @@ export function encodePlan(plan: Plan): EncodedPlan {
   view.setUint16(18, arms.length, true);
   writeHeader(view, plan);
   const bytes = new Uint8Array(view.buffer);
-  return { bytes, view, table: plan.table, slots, names: new Set(slots.map(({ name }) => name)) };
+  return { bytes, view, table: plan.table, slots, names: plan.parameters };
 }
 
 /** All of the header but the counts of arms and clauses. */

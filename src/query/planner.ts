@@ -29,7 +29,7 @@
 import { type Access, accessAll, accessOf } from "./access.ts";
 import { type Cardinality, estimateTerm } from "./cardinality.ts";
 import type { PlannerColumn, PlannerTable } from "./planner-table.ts";
-import type { Count, Query } from "./query.ts";
+import { type Count, parameterNames, type Query } from "./query.ts";
 import { type Condition, canonicalCondition } from "./rules.ts";
 import { findColumn, resolveClause, type Term } from "./term.ts";
 
@@ -68,6 +68,8 @@ export interface Plan extends Candidate {
   readonly limit: Count;
   readonly fields: readonly PlannerColumn[];
   readonly countOnly: boolean;
+  /** Names of the query's parameters, also of those that the plan does not need. */
+  readonly parameters: ReadonlySet<string>;
   /** Rows of the table, and of the result before its window, estimated. */
   readonly tableRows: number;
   readonly resultRows: number;
@@ -93,13 +95,14 @@ export function plan(query: Query, table: PlannerTable, cardinality: Cardinality
     limit: query.limit,
     fields: fieldsOf(query, table),
     countOnly: query.countOnly,
+    parameters: parameterNames(query),
   };
   if (condition === "never") {
     const nothing = nothingCandidate();
     const rows = { order: [], tableRows: cardinality.rowCount(), resultRows: 0 };
     return { ...base, ...rows, ...nothing, candidates: [nothing] };
   }
-  const order = query.countOnly ? [] : orderOf(sort, condition.terms, table);
+  const order = query.countOnly ? [] : orderOf(sort, condition.terms, table, query.reverse);
   const weigher = new Weigher(condition, order, windowRows(query), cardinality);
   const candidates = weigher.candidates();
   const [best = nothingCandidate()] = candidates;
@@ -139,6 +142,7 @@ function orderOf(
   sort: readonly SortColumn[],
   terms: readonly Term[],
   table: PlannerTable,
+  keyDescending: boolean,
 ): readonly SortColumn[] {
   if (sort.length === 0) return [];
   const order: SortColumn[] = [];
@@ -149,7 +153,7 @@ function orderOf(
     if (isTotal(each.column)) return order;
   }
   const [key] = table.columns;
-  return order.length > 0 || key === undefined ? order : [{ column: key, descending: false }];
+  return order.length > 0 || key === undefined ? order : [{ column: key, descending: keyDescending }];
 }
 
 function isFixed(term: Term): boolean {

@@ -87,3 +87,36 @@ export interface Query {
   readonly countOnly: boolean;
   readonly action: Action;
 }
+
+/** Names of all parameters, each once. */
+export function parameterNames(query: Query): ReadonlySet<string> {
+  const names = new Set<string>();
+  const note = (operand: Operand | Count | null): void => {
+    if (operand?.kind === "parameter") names.add(operand.name);
+  };
+  for (const clause of query.compare) noteOperands(clause, note);
+  for (const group of query.or ?? []) for (const clause of group) noteOperands(clause, note);
+  note(query.limit);
+  note(query.offset);
+  if (query.action.kind === "update") {
+    for (const { value } of query.action.assignments) note(value);
+  }
+  return names;
+}
+
+function noteOperands(clause: Clause, note: (operand: Operand) => void): void {
+  switch (clause.kind) {
+    case "compare":
+      return note(clause.value);
+    case "range":
+      note(clause.low);
+      return note(clause.high);
+    case "in":
+      return clause.values.forEach(note);
+    case "match":
+      return note(clause.pattern);
+    case "null":
+    case "truth":
+      return;
+  }
+}
