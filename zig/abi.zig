@@ -12,6 +12,15 @@
 //! while pinned).
 const std = @import("std");
 const manifest = @import("manifest.zig");
+const os = @import("os.zig");
+const layout = @import("segment/layout.zig");
+const write_ = @import("txn/write.zig");
+const calls = @import("runtime/calls.zig");
+const io = @import("runtime/io.zig");
+const Handle = @import("runtime/handle.zig").Handle;
+const Registry = @import("runtime/registry.zig").Registry;
+const Stats = @import("runtime/stats.zig").Stats;
+const SessionStats = @import("runtime/stats.zig").SessionStats;
 
 pub const panic = @import("panic.zig").handler;
 
@@ -44,6 +53,101 @@ pub const Status = enum(i32) {
     too_many_sessions = -25,
     permission = -26,
     closed = -27,
+    /// Call again: what was waited for has not come yet.
+    busy = -28,
+    not_found = -29,
+    /// The disk is full; what was to be logged is not.
+    no_space = -30,
+    transaction_too_large = -31,
+    /// An insert without a column that has neither default nor null.
+    missing_value = -32,
+    /// A file, lock or mapping is not what it must be: a directory, a symbolic link.
+    not_regular = -33,
+    exists = -34,
+};
+
+/// The process has one registry: Workers share its mappings.
+var registry: Registry = .{ .allocator = std.heap.c_allocator };
+
+/// Hash of the shared layouts: segments of another build do not attach.
+const fingerprint: u64 = manifest.fingerprint(&layouts);
+
+fn statusOf(err: anyerror) Status {
+    return switch (err) {
+        error.Conflict => .serialization_failure,
+        error.DuplicateKey => .duplicate_key,
+        error.UnknownTable => .unknown_table,
+        error.MissingValue => .missing_value,
+        error.SegmentFull, error.OutOfMemory, error.TooManyTables => .segment_full,
+        error.SegmentCorrupt => .segment_corrupt,
+        error.SnapshotTooOld => .snapshot_too_old,
+        error.TransactionTooLarge => .transaction_too_large,
+        error.LogPoisoned, error.Poisoned => .log_poisoned,
+        error.LogFull, error.Busy => .busy,
+        error.NoSpace => .no_space,
+        error.TooManySessions => .too_many_sessions,
+        error.LayoutMismatch => .layout_mismatch,
+        error.SchemaMismatch => .schema_mismatch,
+        error.Permission => .permission,
+        error.NotFound => .not_found,
+        error.NotRegular => .not_regular,
+        error.Exists => .exists,
+        error.BufferTooSmall => .buffer_too_small,
+        error.InvalidPlan => .parse_error,
+        error.InvalidSchema, error.InvalidArgument => .invalid_argument,
+        error.WalCorrupt => .wal_corrupt,
+        error.CheckpointCorrupt => .checkpoint_corrupt,
+        else => .io_error,
+    };
+}
+
+fn fail(handle: *Handle, err: anyerror) Status {
+    const result = &handle.io.result;
+    const conflict = &handle.engine.context.conflict;
+    result.cause = @intFromEnum(conflict.cause);
+    result.error_table = conflict.table;
+    result.error_column = conflict.column;
+    result.error_size = conflict.key_size;
+    @memcpy(result.error_bytes[0..conflict.key_size], conflict.key[0..conflict.key_size]);
+    return statusOf(err);
+}
+
+/// Runs one call on a handle.
+fn withHandle(number: u32, arguments: anytype, comptime call: anytype) Status {
+    const handle = registry.get(number) orelse return .closed;
+    handle.engine.context.conflict = .{};
+    @call(.auto, call, .{handle} ++ arguments) catch |err| return fail(handle, err);
+    return .ok;
+}
+
+const path_size_max = 4096;
+
+fn pathOf(buffer: *[path_size_max]u8, bytes: []const u8) ?[:0]const u8 {
+    if (bytes.len == 0 or bytes.len >= path_size_max) return null;
+    if (std.mem.indexOfScalar(u8, bytes, 0) != null) return null;
+    @memcpy(buffer[0..bytes.len], bytes);
+    buffer[bytes.len] = 0;
+    return buffer[0..bytes.len :0];
+}
+
+/// What a new segment is to be.
+pub const CreateOptions = extern struct {
+    size: u64,
+    first_csn: u64,
+    boot_generation: u64,
+    log_epoch: u64,
+    database_id: [16]u8,
+    boot_id: [16]u8,
+    session_count: u32,
+    cell_count: u32,
+};
+
+pub const SessionOpened = extern struct {
+    handle: u32,
+    session_index: u32,
+    orphans_repaired: u32,
+    reserved: u32,
+    io_address: f64,
 };
 
 const exports = struct {
@@ -74,6 +178,292 @@ const exports = struct {
         @memmove(target[0..needed], source[0..needed]);
         return .ok;
     }
+
+    /// Creates `path` (borrowed), which must not exist, as an empty segment. `options`: borrowed.
+    pub fn segment_create(
+        path: [*]const u8,
+        path_length: usize,
+        options: *CreateOptions,
+    ) callconv(.c) Status {
+        var buffer: [path_size_max]u8 = undefined;
+        const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
+        calls.createSegment(name, options.*, fingerprint) catch |err| return statusOf(err);
+        return .ok;
+    }
+
+    /// Puts a complete segment in place of whatever `to` was. Paths: borrowed.
+    pub fn segment_publish(
+        from: [*]const u8,
+        from_length: usize,
+        to: [*]const u8,
+        to_length: usize,
+    ) callconv(.c) Status {
+        var buffers: [2][path_size_max]u8 = undefined;
+        const source = pathOf(&buffers[0], from[0..from_length]) orelse return .invalid_argument;
+        const target = pathOf(&buffers[1], to[0..to_length]) orelse return .invalid_argument;
+        os.rename(source, target) catch |err| return statusOf(err);
+        return .ok;
+    }
+
+    /// Copies the header of a segment file that passes the checks of owner, mode and type. `out`: out;
+    /// `size`: out, bytes of the file.
+    pub fn segment_probe(
+        path: [*]const u8,
+        path_length: usize,
+        out: [*]u8,
+        out_length: usize,
+        size: *f64,
+    ) callconv(.c) Status {
+        var buffer: [path_size_max]u8 = undefined;
+        const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
+        size.* = calls.probeSegment(name, out[0..out_length]) catch |err| return statusOf(err);
+        return .ok;
+    }
+
+    /// Attaches a session to a segment and repairs dead ones. Paths: borrowed; `opened`: out.
+    pub fn session_open(
+        path: [*]const u8,
+        path_length: usize,
+        lock_path: [*]const u8,
+        lock_path_length: usize,
+        opened: *SessionOpened,
+    ) callconv(.c) Status {
+        var buffers: [2][path_size_max]u8 = undefined;
+        const name = pathOf(&buffers[0], path[0..path_length]) orelse return .invalid_argument;
+        const lock = pathOf(&buffers[1], lock_path[0..lock_path_length]) orelse return .invalid_argument;
+        const number = registry.open(name, lock, fingerprint) catch |err| return statusOf(err);
+        const handle = registry.get(number).?;
+        opened.* = .{
+            .handle = number,
+            .session_index = handle.engine.context.session.index,
+            .orphans_repaired = handle.orphans_repaired,
+            .reserved = 0,
+            .io_address = @floatFromInt(@intFromPtr(handle.io)),
+        };
+        return .ok;
+    }
+
+    /// Ends a handle and everything open in it; a second close does nothing.
+    pub fn session_close(handle: u32) callconv(.c) void {
+        registry.close(handle);
+    }
+
+    /// Takes the boot lock of a lock file, waiting at most `timeout_ms`. `descriptor`: out, owned, closed by
+    /// `boot_unlock`.
+    pub fn boot_lock(
+        lock_path: [*]const u8,
+        lock_path_length: usize,
+        timeout_ms: u32,
+        descriptor: *u32,
+    ) callconv(.c) Status {
+        var buffer: [path_size_max]u8 = undefined;
+        const name = pathOf(&buffer, lock_path[0..lock_path_length]) orelse return .invalid_argument;
+        descriptor.* = calls.takeBootLock(name, @min(timeout_ms, 100)) catch |err| return statusOf(err);
+        return .ok;
+    }
+
+    pub fn boot_unlock(descriptor: u32) callconv(.c) void {
+        os.close(@intCast(descriptor));
+    }
+
+    /// How many sessions of a lock file are alive. `count`: out.
+    pub fn lock_sessions(
+        lock_path: [*]const u8,
+        lock_path_length: usize,
+        count: *u32,
+    ) callconv(.c) Status {
+        var buffer: [path_size_max]u8 = undefined;
+        const name = pathOf(&buffer, lock_path[0..lock_path_length]) orelse return .invalid_argument;
+        count.* = calls.countLive(name) catch |err| return statusOf(err);
+        return .ok;
+    }
+
+    /// Makes a table from schema bytes (borrowed), or finds the one that has the same. Result: `table`.
+    pub fn table_create(handle: u32, schema: [*]const u8, schema_length: usize) callconv(.c) Status {
+        return withHandle(handle, .{schema[0..schema_length]}, calls.createTable);
+    }
+
+    /// Copies the catalog: for each table `{ id u32, schema_size u32, schema bytes, padding to 8 }`. `out`: out.
+    /// Result: `size`, the bytes needed.
+    pub fn catalog_read(handle: u32, out: [*]u8, out_length: usize) callconv(.c) Status {
+        return withHandle(handle, .{out[0..out_length]}, calls.readCatalog);
+    }
+
+    /// A number that changes with the catalog; 0 for a closed handle.
+    pub fn catalog_version(handle: u32) callconv(.c) u32 {
+        const h = registry.get(handle) orelse return 0;
+        return h.attached.segment.header.catalog_version.load(.acquire);
+    }
+
+    /// Writes the record in the input. `op`: 0 upsert, 1 insert, 2 update. Result: `inserted`, `updated`,
+    /// `unchanged`, `found`.
+    pub fn row_write(handle: u32, transaction: u32, table: u32, op: u32) callconv(.c) Status {
+        if (op > 2) return .invalid_argument;
+        const which: write_.Op = @enumFromInt(@as(u8, @intCast(op)));
+        return withHandle(handle, .{ transaction, table, which }, Handle.write);
+    }
+
+    /// Deletes the row of the key in the input. Result: `found`.
+    pub fn row_delete(handle: u32, transaction: u32, table: u32) callconv(.c) Status {
+        return withHandle(handle, .{ transaction, table }, Handle.delete);
+    }
+
+    /// Copies the row of the key in the input to the output. Result: `found`.
+    pub fn row_get(handle: u32, transaction: u32, table: u32) callconv(.c) Status {
+        return withHandle(handle, .{ transaction, table }, Handle.get);
+    }
+
+    /// Upserts write records (borrowed) as one transaction, or inside one. Result: counts.
+    pub fn rows_write(
+        handle: u32,
+        transaction: u32,
+        table: u32,
+        records: [*]const u8,
+        records_length: usize,
+        count: u32,
+        newest_column: u32,
+    ) callconv(.c) Status {
+        if (@intFromPtr(records) % 8 != 0) return .invalid_argument;
+        const bytes: []align(8) const u8 = @alignCast(records[0..records_length]);
+        return withHandle(handle, .{ transaction, table, bytes, @as(usize, count), newest_column }, Handle.writeMany);
+    }
+
+    /// Runs the plan in the input. Result: `rows` in the output, `done`, `count`, `cursor` when not done.
+    pub fn search_open(handle: u32, transaction: u32, table: u32, plan_size: u32) callconv(.c) Status {
+        const h = registry.get(handle) orelse return .closed;
+        if (plan_size > h.io.input.len) return .invalid_argument;
+        const plan = h.io.input[0..plan_size];
+        return withHandle(handle, .{ transaction, table, plan }, Handle.searchOpen);
+    }
+
+    /// The same with the plan in a buffer (borrowed), for plans larger than the input.
+    pub fn search_open_plan(
+        handle: u32,
+        transaction: u32,
+        table: u32,
+        plan: [*]const u8,
+        plan_length: usize,
+    ) callconv(.c) Status {
+        return withHandle(handle, .{ transaction, table, plan[0..plan_length] }, Handle.searchOpen);
+    }
+
+    /// Copies the next rows of an open search to `out` (out). Result: `rows`, `done`, `count`.
+    pub fn search_next(handle: u32, cursor: u32, out: [*]u8, out_length: usize) callconv(.c) Status {
+        return withHandle(handle, .{ cursor, out[0..out_length] }, Handle.searchNext);
+    }
+
+    pub fn search_close(handle: u32, cursor: u32) callconv(.c) void {
+        const h = registry.get(handle) orelse return;
+        h.searchClose(cursor);
+    }
+
+    /// Estimates the entries of an index between two keys, whose words lie in the input, `low` first. Result:
+    /// `count`.
+    pub fn estimate_range(handle: u32, table: u32, column: u32) callconv(.c) Status {
+        return withHandle(handle, .{ table, column }, calls.estimateRange);
+    }
+
+    /// Result: `count`, the rows of the table, roughly.
+    pub fn table_count(handle: u32, table: u32) callconv(.c) Status {
+        return withHandle(handle, .{table}, calls.countRows);
+    }
+
+    /// Begins a transaction. `flags`: 1 read-only, 2 a retry, which keeps its age. Result: `transaction`.
+    pub fn transaction_begin(handle: u32, flags: u32) callconv(.c) Status {
+        return withHandle(handle, .{flags}, calls.begin);
+    }
+
+    /// Commits and ends a transaction, whatever comes of it. Result: `csn`, 0 when it wrote nothing.
+    pub fn transaction_commit(handle: u32, transaction: u32) callconv(.c) Status {
+        return withHandle(handle, .{transaction}, calls.commit);
+    }
+
+    pub fn transaction_abort(handle: u32, transaction: u32) callconv(.c) Status {
+        return withHandle(handle, .{transaction}, calls.abort);
+    }
+
+    /// Result: `savepoint`.
+    pub fn transaction_savepoint(handle: u32, transaction: u32) callconv(.c) Status {
+        return withHandle(handle, .{transaction}, calls.savepoint);
+    }
+
+    pub fn transaction_rollback(handle: u32, transaction: u32, savepoint: u32) callconv(.c) Status {
+        return withHandle(handle, .{ transaction, savepoint }, calls.rollback);
+    }
+
+    pub fn transaction_release(handle: u32, transaction: u32, savepoint: u32) callconv(.c) Status {
+        return withHandle(handle, .{ transaction, savepoint }, calls.releaseSavepoint);
+    }
+
+    /// Result: `token_low`, `token_high`.
+    pub fn transaction_token(handle: u32, transaction: u32) callconv(.c) Status {
+        return withHandle(handle, .{transaction}, calls.token);
+    }
+
+    /// Takes the row latch of the key in the input, or answers `busy`.
+    pub fn transaction_lock(handle: u32, transaction: u32, table: u32) callconv(.c) Status {
+        return withHandle(handle, .{ transaction, table }, calls.lock);
+    }
+
+    /// Result: `outcome` (0 unknown, 1 pending, 2 committed, 3 aborted).
+    pub fn outcome_of(handle: u32, token_low: u32, token_high: u32) callconv(.c) Status {
+        return withHandle(handle, .{ token_low, token_high }, calls.outcomeOf);
+    }
+
+    /// Starts the maintenance thread of this process on the segment, if there is none. `directory` (borrowed)
+    /// keeps the log; empty: the log is kept nowhere.
+    pub fn log_attach(handle: u32, directory: [*]const u8, directory_length: usize) callconv(.c) Status {
+        return withHandle(handle, .{directory[0..directory_length]}, calls.attachLog);
+    }
+
+    /// Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk; then `busy`.
+    pub fn durable_wait(handle: u32, csn: f64, timeout_ms: u32) callconv(.c) Status {
+        return withHandle(handle, .{ csn, @min(timeout_ms, 100) }, calls.waitDurable);
+    }
+
+    /// Result: `csn`, of this handle's last commit; `durable_csn`, below which all is on the disk.
+    pub fn durable_read(handle: u32) callconv(.c) Status {
+        return withHandle(handle, .{}, calls.readDurable);
+    }
+
+    /// `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3
+    /// snapshot_age_limit_ms, 4 log_size_limit_mb.
+    pub fn config_set(handle: u32, key: u32, value: u32) callconv(.c) Status {
+        return withHandle(handle, .{ key, value }, calls.setConfig);
+    }
+
+    /// Result: `count`.
+    pub fn config_get(handle: u32, key: u32) callconv(.c) Status {
+        return withHandle(handle, .{key}, calls.getConfig);
+    }
+
+    /// `out`: out.
+    pub fn stats_read(handle: u32, out: *Stats) callconv(.c) Status {
+        return withHandle(handle, .{out}, calls.readStats);
+    }
+
+    /// Copies who is attached, as `SessionStats` (out). Result: `size`, the bytes needed.
+    pub fn sessions_read(handle: u32, out: [*]u8, out_length: usize) callconv(.c) Status {
+        return withHandle(handle, .{out[0..out_length]}, calls.readSessions);
+    }
+};
+
+const layouts = [_]manifest.Named{
+    .{ .name = "CreateOptions", .type = CreateOptions },
+    .{ .name = "SessionOpened", .type = SessionOpened },
+    .{ .name = "IoResult", .type = io.Result },
+    .{ .name = "IoBlock", .type = io.Block },
+    .{ .name = "Geometry", .type = layout.Geometry },
+    .{ .name = "SegmentHeader", .type = layout.Header },
+    .{ .name = "SessionSlot", .type = layout.SessionSlot },
+    .{ .name = "Counters", .type = layout.Counters },
+    .{ .name = "RowSlot", .type = layout.RowSlot },
+    .{ .name = "Version", .type = layout.Version },
+    .{ .name = "Entry", .type = layout.Entry },
+    .{ .name = "Index", .type = layout.Index },
+    .{ .name = "Table", .type = layout.Table },
+    .{ .name = "Stats", .type = Stats },
+    .{ .name = "SessionStats", .type = SessionStats },
 };
 
 const boundary: manifest.Source = .{
@@ -83,7 +473,7 @@ const boundary: manifest.Source = .{
     .enums = &.{
         .{ .name = "Status", .type = Status },
     },
-    .layouts = &.{},
+    .layouts = &layouts,
 };
 
 const manifest_text: []const u8 = manifest.render(boundary);

@@ -170,6 +170,28 @@ fn renderLayouts(comptime source: Source) []const u8 {
     return out;
 }
 
+/// One number for the memory layouts: it changes with the name, place or size of any field. FNV-1a.
+pub fn fingerprint(comptime layouts: []const Named) u64 {
+    comptime {
+        @setEvalBranchQuota(10_000_000);
+        var hash: u64 = 0xCBF29CE484222325;
+        for (layouts) |item| {
+            hash = mix(hash, item.name, @sizeOf(item.type), @alignOf(item.type));
+            for (@typeInfo(item.type).@"struct".fields) |field| {
+                hash = mix(hash, field.name, @offsetOf(item.type, field.name), @sizeOf(field.type));
+            }
+        }
+        return hash;
+    }
+}
+
+fn mix(comptime start: u64, comptime name: []const u8, comptime a: u64, comptime b: u64) u64 {
+    var hash = start;
+    for (name) |byte| hash = (hash ^ byte) *% 0x100000001B3;
+    for ([_]u64{ a, b }) |number| hash = (hash ^ number) *% 0x100000001B3;
+    return hash;
+}
+
 /// How a field is stored, as far as a reader of its bytes needs to know.
 fn fieldTypeName(comptime source: Source, comptime Type: type) []const u8 {
     if (nameIn(source.layouts, Type)) |name| return name;

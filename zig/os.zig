@@ -148,6 +148,34 @@ pub fn byteHeld(fd: Fd, byte: u64) bool {
     return lock.type != lock_none;
 }
 
+/// The first byte of `[from, end)` that another open file description holds.
+pub fn nextHeldByte(fd: Fd, from: u64, end: u64) ?u64 {
+    if (from >= end) return null;
+    var lock: Flock = .{
+        .type = lock_write,
+        .whence = 0,
+        .start = @intCast(from),
+        .len = @intCast(end - from),
+        .pid = 0,
+    };
+    const rc = linux.fcntl(fd, F_OFD_GETLK, @intFromPtr(&lock));
+    if (linux.errno(rc) != .SUCCESS or lock.type == lock_none) return null;
+    return @max(from, @as(u64, @intCast(lock.start)));
+}
+
+/// Reads as many bytes as there are, up to the size of `out`.
+pub fn readAt(fd: Fd, offset: u64, out: []u8) Error!usize {
+    var done: usize = 0;
+    while (done < out.len) {
+        const rc = linux.pread(fd, out.ptr + done, out.len - done, @intCast(offset + done));
+        if (linux.errno(rc) == .INTR) continue;
+        const count = try check(rc);
+        if (count == 0) break;
+        done += count;
+    }
+    return done;
+}
+
 pub fn processId() u32 {
     return @intCast(linux.getpid());
 }

@@ -102,10 +102,19 @@ pub const Header = extern struct {
     /// Futex: raised by committers that want the writer to run now.
     writer_signal: Word(u32),
     writer_sleeping: Word(u32),
-    /// Non-zero: an error number that poisoned the log.
+    /// Non-zero: a sync failed, and nobody may commit any more.
     log_poisoned: Word(u32),
+    /// Non-zero: the log cannot be written for now (no space); commits fail once the ring is full.
+    log_stalled: Word(u32),
     /// Session index + 1 of the WAL writer, 0 none.
     writer_session: Word(u32),
+    /// Raised by the WAL writer as long as it runs.
+    writer_beat: Word(u32),
+    /// Epoch of the newest log file, wholly; `drained` has its low bits.
+    log_epoch: Word(u64),
+    /// Raised to ask the WAL writer for a new file.
+    rotate_wanted: Word(u32),
+    rotate_done: Word(u32),
     /// Some recent horizon (P6): it may be old, never too new.
     horizon: Word(u64) align(limits.cache_line_size),
     /// Highest session slot ever used, plus one.

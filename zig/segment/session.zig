@@ -107,25 +107,15 @@ pub const Session = struct {
 
     /// False only when the owner of the slot is certainly gone.
     pub fn isAlive(session: *const Session, index: u32) bool {
-        if (index == session.index) return true;
-        return switch (session.liveness) {
-            .locks => |fd| os.byteHeld(fd, segment_.lock_byte_sessions + index),
-            .simulated => |dead| !dead[index],
-        };
+        return index == session.index or session.liveness.isHeld(index);
     }
 
     /// Takes the liveness byte of another slot; only whoever has it may repair.
     pub fn lockOther(session: *const Session, index: u32) bool {
-        return switch (session.liveness) {
-            .locks => |fd| os.lockByte(fd, segment_.lock_byte_sessions + index) catch false,
-            .simulated => |dead| dead[index],
-        };
+        return session.liveness.lock(index);
     }
 
     pub fn unlockOther(session: *const Session, index: u32) void {
-        switch (session.liveness) {
-            .locks => |fd| os.unlockByte(fd, segment_.lock_byte_sessions + index),
-            .simulated => |dead| dead[index] = false,
-        }
+        session.liveness.unlock(index);
     }
 };

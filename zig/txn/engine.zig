@@ -30,7 +30,7 @@ const Session = @import("../segment/session.zig").Session;
 const Link = @import("../segment/rel_ptr.zig").Link;
 const Version = layout.Version;
 
-pub const Error = commit.Error || error{ UnknownTable, TooManySessions, OutOfMemory };
+pub const Error = commit.Error || error{ UnknownTable, TooManySessions, OutOfMemory, NoSpace };
 
 /// Attempts of a single statement before the conflict is reported.
 const attempts_max = 64;
@@ -45,7 +45,7 @@ pub const Counts = struct {
     absent: u64 = 0,
     deleted: u64 = 0,
 
-    fn add(counts: *Counts, result: write_.Result) void {
+    pub fn add(counts: *Counts, result: write_.Result) void {
         switch (result) {
             .none => {},
             .inserted => counts.inserted += 1,
@@ -63,7 +63,8 @@ pub const Record = struct { named: u64, missing: u64, image: [*]align(8) const u
 pub const Engine = struct {
     context: Context,
     pins: Pins = .{},
-    random_waits: u32 = 0,
+    /// Dead owners of the slot that were repaired when it was claimed.
+    repaired: u32 = 0,
 
     /// Claims a slot of the process array, repairing its dead owner if need be.
     pub fn attach(
@@ -72,9 +73,13 @@ pub const Engine = struct {
         segment: *const Segment,
         liveness: segment_.Liveness,
     ) Error!void {
-        const index = try claimSlot(allocator, segment, liveness);
+        var repaired: u32 = 0;
+        const index = try claimSlot(allocator, segment, liveness, &repaired);
         const slot = &segment.sessions[index];
-        engine.* = .{ .context = try Context.init(allocator, Session.init(segment, index, liveness)) };
+        engine.* = .{
+            .context = try Context.init(allocator, Session.init(segment, index, liveness)),
+            .repaired = repaired,
+        };
         _ = slot.generation.add(1, .seq_cst);
         slot.pid = os.processId();
         slot.opened_ms = os.realtimeMs();
@@ -269,6 +274,7 @@ pub const Engine = struct {
         const header = session.segment.header;
         word.bump(&session.slot.counters.log_waits, 1);
         if (header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
+        if (header.log_stalled.load(.acquire) != 0) return error.NoSpace;
         if (header.log_enabled.load(.acquire) == 0) {
             const epoch = ring.epochOf(header.drained.load(.acquire));
             _ = drain.run(session, epoch, null) catch |err| switch (err) {
@@ -361,7 +367,12 @@ fn sameKey(a: *const write_.Write, b: *const write_.Write) bool {
         std.mem.eql(u8, a.key.bytes, b.key.bytes);
 }
 
-fn claimSlot(allocator: std.mem.Allocator, segment: *const Segment, liveness: segment_.Liveness) Error!u32 {
+fn claimSlot(
+    allocator: std.mem.Allocator,
+    segment: *const Segment,
+    liveness: segment_.Liveness,
+    repaired: *u32,
+) Error!u32 {
     // Free slots first; then those of the dead.
     for ([_]bool{ false, true }) |take_dead| {
         var index: u32 = 0;
@@ -378,6 +389,7 @@ fn claimSlot(allocator: std.mem.Allocator, segment: *const Segment, liveness: se
                     error.UnknownTable => return error.SegmentCorrupt,
                     else => |e| return e,
                 };
+                repaired.* += 1;
             }
             slot.attached.store(1, .seq_cst);
             var limit = segment.header.session_limit.load(.monotonic);

@@ -1,0 +1,263 @@
+//! The work behind the exports that are more than one call: segments as files, catalog, transactions, settings.
+//!
+//! **Concurrency**: as the handle that is passed.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const os = @import("../os.zig");
+const layout = @import("../segment/layout.zig");
+const rel_ptr = @import("../segment/rel_ptr.zig");
+const segment_ = @import("../segment/segment.zig");
+const key_ = @import("../index/key.zig");
+const outcome = @import("../txn/outcome.zig");
+const repair = @import("../txn/repair.zig");
+const abi = @import("../abi.zig");
+const stats = @import("stats.zig");
+const Handle = @import("handle.zig").Handle;
+const Maintenance = @import("maintenance.zig").Maintenance;
+const Transaction = @import("../txn/transaction.zig").Transaction;
+
+const lock_byte_catalog = 1;
+
+pub fn createSegment(path: [:0]const u8, options: abi.CreateOptions, fingerprint: u64) !void {
+    const fd = try os.open(path, .{ .create = true, .exclusive = true });
+    errdefer {
+        os.close(fd);
+        os.unlink(path) catch {};
+    }
+    var segment = try segment_.Segment.create(fd, .{
+        .size = options.size,
+        .session_count = options.session_count,
+        .cell_count = options.cell_count,
+        .database_id = options.database_id,
+        .boot_id = options.boot_id,
+        .first_csn = @max(1, options.first_csn),
+        .boot_generation = options.boot_generation,
+        .fingerprint = fingerprint,
+    });
+    segment.header.log_epoch.raw = options.log_epoch;
+    segment.header.drained.raw |= (options.log_epoch & 0xFFFF) << 48;
+    segment.detach();
+}
+
+/// Copies the header; returns the size of the file.
+pub fn probeSegment(path: [:0]const u8, out: []u8) !f64 {
+    const fd = try os.open(path, .{});
+    defer os.close(fd);
+
+    const st = try os.stat(fd);
+    if (!st.regular) return error.NotRegular;
+    if (st.uid != os.effectiveUser() or st.mode & 0o077 != 0) return error.Permission;
+    @memset(out, 0);
+    _ = try os.readAt(fd, 0, out);
+    return @floatFromInt(st.size);
+}
+
+pub fn takeBootLock(path: [:0]const u8, timeout_ms: u32) !u32 {
+    const fd = try os.open(path, .{ .create = true });
+    errdefer os.close(fd);
+    const deadline = os.monotonicNs() + @as(u64, timeout_ms) * 1_000_000;
+    while (!try os.lockByte(fd, segment_.lock_byte_boot)) {
+        if (os.monotonicNs() >= deadline) return error.Busy;
+        os.sleepNs(1_000_000);
+    }
+    return @intCast(fd);
+}
+
+pub fn countLive(path: [:0]const u8) !u32 {
+    const fd = os.open(path, .{}) catch |err| switch (err) {
+        error.NotFound => return 0,
+        else => return err,
+    };
+    defer os.close(fd);
+
+    var count: u32 = 0;
+    var byte: u64 = segment_.lock_byte_sessions;
+    const end = segment_.lock_byte_sessions + limits.session_count_max;
+    while (os.nextHeldByte(fd, byte, end)) |held| {
+        count += 1;
+        byte = held + 1;
+    }
+    return count;
+}
+
+pub fn createTable(handle: *Handle, schema_bytes: []const u8) !void {
+    const result = &handle.io.result;
+    // DDL is rare: one at a time, by a lock that the kernel gives back.
+    const deadline = os.monotonicNs() + 100_000_000;
+    while (!try os.lockByte(handle.lock_fd, lock_byte_catalog)) {
+        if (os.monotonicNs() >= deadline) return error.Busy;
+        os.sleepNs(1_000_000);
+    }
+    defer os.unlockByte(handle.lock_fd, lock_byte_catalog);
+
+    result.table = (try handle.engine.createTable(schema_bytes)).id;
+}
+
+pub fn readCatalog(handle: *Handle, out: []u8) !void {
+    const segment = handle.engine.context.session.segment;
+    var size: usize = 0;
+    for (0..limits.table_count_max) |id| {
+        const ref = segment.catalog[id].table.load(.acquire); // pairs with the publication
+        if (ref == rel_ptr.none) continue;
+        const table = try segment.at(layout.Table, ref);
+        const bytes = try segment.bytesAt(ref, @sizeOf(layout.Table) + @as(u64, table.schema_size));
+        const schema = bytes[@sizeOf(layout.Table)..];
+        const padded = std.mem.alignForward(usize, schema.len, 8);
+        if (size + 8 + padded <= out.len) {
+            std.mem.writeInt(u32, out[size..][0..4], @intCast(id), .little);
+            std.mem.writeInt(u32, out[size + 4 ..][0..4], @intCast(schema.len), .little);
+            @memset(out[size + 8 ..][0..padded], 0);
+            @memcpy(out[size + 8 ..][0..schema.len], schema);
+        }
+        size += 8 + padded;
+    }
+    handle.io.result.size = @intCast(size);
+    if (size > out.len) return error.BufferTooSmall;
+}
+
+pub fn estimateRange(handle: *Handle, table_id: u32, column: u32) !void {
+    const table = try handle.engine.context.table(table_id);
+    const index = table.indexOf(column) orelse return error.InvalidArgument;
+    const words: [*]align(8) const u64 = @ptrCast(@alignCast(&handle.io.input));
+    const session = &handle.engine.context.session;
+    handle.engine.pins.enterRead(session);
+    defer handle.engine.pins.leave(session);
+
+    const count = try index.list.estimate(words[0..index.key_words], words[index.key_words .. 2 * index.key_words]);
+    handle.io.result.count = @floatFromInt(count);
+}
+
+pub fn countRows(handle: *Handle, table_id: u32) !void {
+    const table = try handle.engine.context.table(table_id);
+    const rows = table.shared.row_count.load(.monotonic); // a statistic
+    handle.io.result.count = @floatFromInt(@max(0, rows));
+}
+
+pub fn begin(handle: *Handle, flags: u32) !void {
+    if (flags & 2 == 0) handle.engine.context.session.retry_age = 0;
+    handle.io.result.transaction = try handle.begin(flags & 1 != 0);
+}
+
+fn existing(handle: *Handle, id: u32) !*Transaction {
+    return (try handle.transactionOf(id)) orelse error.InvalidArgument;
+}
+
+pub fn commit(handle: *Handle, id: u32) !void {
+    const transaction = try existing(handle, id);
+    defer handle.end(id);
+
+    const csn = try transaction.commit();
+    handle.io.result.csn = @floatFromInt(csn);
+}
+
+pub fn abort(handle: *Handle, id: u32) !void {
+    _ = try existing(handle, id);
+    handle.end(id);
+}
+
+pub fn savepoint(handle: *Handle, id: u32) !void {
+    handle.io.result.savepoint = try (try existing(handle, id)).savepoint();
+}
+
+pub fn rollback(handle: *Handle, id: u32, number: u32) !void {
+    if (!(try existing(handle, id)).rollback(number)) return error.InvalidArgument;
+}
+
+pub fn releaseSavepoint(handle: *Handle, id: u32, number: u32) !void {
+    if (!(try existing(handle, id)).release(number)) return error.InvalidArgument;
+}
+
+pub fn token(handle: *Handle, id: u32) !void {
+    const value = (try existing(handle, id)).takeToken();
+    handle.io.result.token_low = @truncate(value);
+    handle.io.result.token_high = @truncate(value >> 32);
+}
+
+pub fn lock(handle: *Handle, id: u32, table_id: u32) !void {
+    const transaction = try existing(handle, id);
+    const table = try handle.engine.context.table(table_id);
+    const key = handle.io.input[0..table.schema.primaryKey().size];
+    if (!try transaction.lock(table_id, key)) return error.Busy;
+}
+
+pub fn outcomeOf(handle: *Handle, low: u32, high: u32) !void {
+    const context = &handle.engine.context;
+    const segment = context.session.segment;
+    const value = @as(u64, high) << 32 | low;
+    var state = outcome.of(segment, value);
+    if (state == .pending and !context.session.isAlive(outcome.sessionOf(segment, value))) {
+        _ = try repair.sweep(context);
+        state = outcome.of(segment, value);
+    }
+    handle.io.result.outcome = @intFromEnum(state);
+}
+
+pub fn attachLog(handle: *Handle, directory: []const u8) !void {
+    const attached = handle.attached;
+    if (directory.len > 0) attached.segment.header.log_enabled.store(1, .seq_cst);
+    if (attached.maintenance != null) return;
+    if (directory.len == 0) {
+        attached.maintenance = try Maintenance.start(handle.allocator, attached, null);
+        return;
+    }
+    const path = try handle.allocator.dupeZ(u8, directory);
+    defer handle.allocator.free(path);
+
+    attached.maintenance = try Maintenance.start(handle.allocator, attached, path);
+}
+
+pub fn waitDurable(handle: *Handle, csn: f64, timeout_ms: u32) !void {
+    const header = handle.attached.segment.header;
+    if (!(csn >= 0 and csn < 1 << 53)) return error.InvalidArgument;
+    const wanted: u64 = @intFromFloat(csn);
+    if (header.log_enabled.load(.acquire) == 0 or header.durable.load(.acquire) > wanted) return;
+    const deadline = os.monotonicNs() + @as(u64, timeout_ms) * 1_000_000;
+    _ = header.durable_waiters.add(1, .seq_cst);
+    defer _ = header.durable_waiters.add(std.math.maxInt(u32), .seq_cst);
+
+    while (true) {
+        const signal = header.durable_signal.load(.acquire); // pairs with the writer's add
+        if (header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
+        if (header.durable.load(.acquire) > wanted) return;
+        const now = os.monotonicNs();
+        if (now >= deadline) return error.Busy;
+        _ = header.writer_signal.add(1, .release);
+        os.futexWake(&header.writer_signal.raw, 1 << 30);
+        os.futexWait(&header.durable_signal.raw, signal, @min(deadline - now, 20_000_000));
+    }
+}
+
+pub fn readDurable(handle: *Handle) !void {
+    const header = handle.attached.segment.header;
+    handle.io.result.csn = @floatFromInt(handle.engine.context.last_csn);
+    handle.io.result.durable_csn = @floatFromInt(header.durable.load(.acquire));
+    if (header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
+}
+
+fn setting(handle: *Handle, number: u32) !*@TypeOf(handle.attached.segment.header.flush_interval_ms) {
+    const header = handle.attached.segment.header;
+    return switch (number) {
+        0 => &header.synchronous_commit,
+        1 => &header.flush_interval_ms,
+        2 => &header.checkpoint_interval_secs,
+        3 => &header.snapshot_age_limit_ms,
+        4 => &header.log_size_limit_mb,
+        else => error.InvalidArgument,
+    };
+}
+
+pub fn setConfig(handle: *Handle, number: u32, value: u32) !void {
+    (try setting(handle, number)).store(value, .seq_cst);
+}
+
+pub fn getConfig(handle: *Handle, number: u32) !void {
+    handle.io.result.count = @floatFromInt((try setting(handle, number)).load(.seq_cst));
+}
+
+pub fn readStats(handle: *Handle, out: *stats.Stats) !void {
+    stats.fill(&handle.engine.context.session, out);
+}
+
+pub fn readSessions(handle: *Handle, out: []u8) !void {
+    handle.io.result.size = @intCast(stats.sessions(&handle.engine.context.session, out));
+}

@@ -1,0 +1,207 @@
+//! One handle of a process on a segment: its session, its io block, its open transactions and searches.
+//!
+//! **Concurrency**: one thread at a time; a call on a handle that another thread is inside is the caller's error.
+//!
+//! **Memory**: owns everything but the io block, which outlives it (see `io.zig`).
+const std = @import("std");
+const limits = @import("../limits.zig");
+const os = @import("../os.zig");
+const context_ = @import("../txn/context.zig");
+const engine_ = @import("../txn/engine.zig");
+const repair = @import("../txn/repair.zig");
+const write_ = @import("../txn/write.zig");
+const io_ = @import("io.zig");
+const search_ = @import("search.zig");
+const registry = @import("registry.zig");
+const Engine = engine_.Engine;
+const Search = search_.Search;
+const Transaction = @import("../txn/transaction.zig").Transaction;
+
+pub const Error = engine_.Error || search_.Error || error{InvalidArgument};
+
+pub const Handle = struct {
+    allocator: std.mem.Allocator,
+    attached: *registry.Attached,
+    lock_fd: os.Fd,
+    engine: Engine,
+    io: *io_.Block,
+    transactions: std.ArrayList(?*Transaction) = .empty,
+    searches: std.ArrayList(?*Search) = .empty,
+    programs: search_.Cache = .{},
+    orphans_repaired: u32 = 0,
+
+    pub fn deinit(handle: *Handle) void {
+        for (handle.searches.items) |search| if (search) |s| s.close();
+        for (handle.transactions.items) |transaction| if (transaction) |t| t.destroy();
+        handle.searches.deinit(handle.allocator);
+        handle.transactions.deinit(handle.allocator);
+        handle.programs.deinit(handle.allocator);
+        handle.engine.detach();
+        os.close(handle.lock_fd); // the liveness byte goes with it
+    }
+
+    pub fn transactionOf(handle: *Handle, id: u32) error{InvalidArgument}!?*Transaction {
+        if (id == 0) return null;
+        if (id > handle.transactions.items.len) return error.InvalidArgument;
+        return handle.transactions.items[id - 1] orelse error.InvalidArgument;
+    }
+
+    pub fn begin(handle: *Handle, read_only: bool) Error!u32 {
+        const id = try freeSlot(*Transaction, handle.allocator, &handle.transactions);
+        const transaction = try Transaction.begin(&handle.engine, id, read_only);
+        handle.transactions.items[id - 1] = transaction;
+        return id;
+    }
+
+    /// Ends a transaction and the searches inside it.
+    pub fn end(handle: *Handle, id: u32) void {
+        const transaction = handle.transactions.items[id - 1] orelse return;
+        for (handle.searches.items) |*slot| {
+            const search = slot.* orelse continue;
+            if (search.transaction != transaction) continue;
+            search.close();
+            slot.* = null;
+        }
+        handle.transactions.items[id - 1] = null;
+        transaction.destroy();
+    }
+
+    /// The record that lies in the io block's input.
+    pub fn inputRecord(handle: *Handle) engine_.Record {
+        const input: [*]align(8) u8 = @ptrCast(@alignCast(&handle.io.input));
+        const words: [*]align(8) const u64 = @ptrCast(input);
+        return .{ .named = words[0], .missing = words[1], .image = @alignCast(input + 16) };
+    }
+
+    pub fn write(handle: *Handle, transaction_id: u32, table_id: u32, op: write_.Op) Error!void {
+        const record = handle.inputRecord();
+        const result = if (try handle.transactionOf(transaction_id)) |transaction| blk: {
+            const table = try handle.engine.context.table(table_id);
+            const key = table.keyBytes(record.image);
+            break :blk try transaction.write(table_id, op, record, key, write_.newest_none);
+        } else try handle.engine.write(table_id, op, record, write_.newest_none);
+        const out = &handle.io.result;
+        out.inserted = @intFromBool(result == .inserted);
+        out.updated = @intFromBool(result == .updated);
+        out.unchanged = @intFromBool(result == .unchanged);
+        out.stale = @intFromBool(result == .stale);
+        out.found = @intFromBool(result != .absent);
+        out.csn = @floatFromInt(handle.engine.context.last_csn);
+    }
+
+    fn inputKey(handle: *Handle, table_id: u32) Error![]const u8 {
+        const table = try handle.engine.context.table(table_id);
+        return handle.io.input[0..table.schema.primaryKey().size];
+    }
+
+    pub fn delete(handle: *Handle, transaction_id: u32, table_id: u32) Error!void {
+        const key = try handle.inputKey(table_id);
+        const found = if (try handle.transactionOf(transaction_id)) |transaction| blk: {
+            const record: engine_.Record = .{ .named = 0, .missing = 0, .image = handle.engine.context.scratch };
+            break :blk try transaction.write(table_id, .delete, record, key, write_.newest_none) == .deleted;
+        } else try handle.engine.delete(table_id, key);
+        handle.io.result.found = @intFromBool(found);
+        handle.io.result.csn = @floatFromInt(handle.engine.context.last_csn);
+    }
+
+    pub fn get(handle: *Handle, transaction_id: u32, table_id: u32) Error!void {
+        const key = try handle.inputKey(table_id);
+        const out: [*]align(8) u8 = @ptrCast(@alignCast(&handle.io.output));
+        const found = if (try handle.transactionOf(transaction_id)) |transaction|
+            try transaction.get(table_id, key, out)
+        else
+            try handle.engine.get(table_id, key, out);
+        handle.io.result.found = @intFromBool(found);
+    }
+
+    pub fn writeMany(
+        handle: *Handle,
+        transaction_id: u32,
+        table_id: u32,
+        records: []align(8) const u8,
+        count: usize,
+        newest_column: u32,
+    ) Error!void {
+        const table = try handle.engine.context.table(table_id);
+        const stride = 16 + @as(usize, table.schema.image_size);
+        if (records.len / stride < count) return error.InvalidArgument;
+        if (newest_column != write_.newest_none and newest_column >= table.schema.column_count) {
+            return error.InvalidArgument;
+        }
+        var counts: engine_.Counts = .{};
+        if (try handle.transactionOf(transaction_id)) |transaction| {
+            const savepoint = try transaction.savepoint();
+            errdefer {
+                _ = transaction.rollback(savepoint);
+                _ = transaction.release(savepoint);
+            }
+            for (0..count) |i| {
+                const head: [*]align(8) const u64 = @ptrCast(@alignCast(records[i * stride ..].ptr));
+                const image: [*]align(8) const u8 = @alignCast(records[i * stride + 16 ..].ptr);
+                const record: engine_.Record = .{ .named = head[0], .missing = head[1], .image = image };
+                counts.add(try transaction.write(table_id, .upsert, record, table.keyBytes(image), newest_column));
+            }
+            _ = transaction.release(savepoint);
+        } else {
+            counts = try handle.engine.writeMany(table_id, records, count, newest_column);
+        }
+        const out = &handle.io.result;
+        out.inserted = @intCast(counts.inserted);
+        out.updated = @intCast(counts.updated);
+        out.unchanged = @intCast(counts.unchanged);
+        out.stale = @intCast(counts.stale);
+        out.csn = @floatFromInt(handle.engine.context.last_csn);
+    }
+
+    /// Opens a search and gives its first rows; it stays open when there are more.
+    pub fn searchOpen(handle: *Handle, transaction_id: u32, table_id: u32, plan: []const u8) Error!void {
+        const transaction = try handle.transactionOf(transaction_id);
+        const search = try Search.open(&handle.engine, &handle.programs, transaction, table_id, plan);
+        const batch = search.next(&handle.io.output) catch |err| {
+            search.close();
+            return err;
+        };
+        const out = &handle.io.result;
+        out.rows = batch.rows;
+        out.done = @intFromBool(batch.done);
+        out.count = @floatFromInt(search.returned());
+        out.examined = @floatFromInt(search.execution.examined);
+        out.cursor = 0;
+        if (batch.done) {
+            search.close();
+            return;
+        }
+        out.cursor = freeSlot(*Search, handle.allocator, &handle.searches) catch |err| {
+            search.close();
+            return err;
+        };
+        handle.searches.items[out.cursor - 1] = search;
+    }
+
+    pub fn searchNext(handle: *Handle, cursor: u32, buffer: []u8) Error!void {
+        if (cursor == 0 or cursor > handle.searches.items.len) return error.InvalidArgument;
+        const search = handle.searches.items[cursor - 1] orelse return error.InvalidArgument;
+        errdefer handle.searchClose(cursor);
+        const batch = try search.next(buffer);
+        const out = &handle.io.result;
+        out.rows = batch.rows;
+        out.done = @intFromBool(batch.done);
+        out.count = @floatFromInt(search.returned());
+        out.examined = @floatFromInt(search.execution.examined);
+        if (batch.done) handle.searchClose(cursor);
+    }
+
+    pub fn searchClose(handle: *Handle, cursor: u32) void {
+        if (cursor == 0 or cursor > handle.searches.items.len) return;
+        const search = handle.searches.items[cursor - 1] orelse return;
+        handle.searches.items[cursor - 1] = null;
+        search.close();
+    }
+};
+
+/// A free place in a list of things by number; numbers start at 1.
+fn freeSlot(comptime T: type, allocator: std.mem.Allocator, list: *std.ArrayList(?T)) error{OutOfMemory}!u32 {
+    for (list.items, 0..) |slot, i| if (slot == null) return @intCast(i + 1);
+    try list.append(allocator, null);
+    return @intCast(list.items.len);
+}

@@ -1,0 +1,136 @@
+//! What this process has attached: each segment once, with its maintenance thread, and the handles on them.
+//!
+//! **Concurrency**: one private lock over the lists. Workers of one process share this registry.
+//!
+//! **Memory**: a segment stays mapped for as long as the process lives: a call of a terminated Worker may still be
+//! inside it. An attachment whose last handle closed stops its thread and keeps its mapping for the next handle.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const os = @import("../os.zig");
+const segment_ = @import("../segment/segment.zig");
+const engine_ = @import("../txn/engine.zig");
+const repair = @import("../txn/repair.zig");
+const io_ = @import("io.zig");
+const Handle = @import("handle.zig").Handle;
+const Maintenance = @import("maintenance.zig").Maintenance;
+
+pub const Error = engine_.Error || segment_.AttachError;
+
+pub const handles_max = 4096;
+
+pub const Attached = struct {
+    segment: segment_.Segment,
+    device: u64,
+    inode: u64,
+    lock_path: [:0]u8,
+    handle_count: u32 = 0,
+    maintenance: ?*Maintenance = null,
+};
+
+const Place = struct { handle: ?*Handle = null, io: ?*io_.Block = null };
+
+/// Process-private: a spinning lock would be too simple for opens that repair sessions.
+const Lock = struct {
+    word: u32 = 0,
+
+    fn acquire(lock: *Lock) void {
+        while (@cmpxchgWeak(u32, &lock.word, 0, 1, .acquire, .monotonic) != null) {
+            os.futexWait(&lock.word, 1, 10_000_000);
+        }
+    }
+
+    fn release(lock: *Lock) void {
+        @atomicStore(u32, &lock.word, 0, .release); // pairs with the acquire above
+        os.futexWake(&lock.word, 1);
+    }
+};
+
+pub const Registry = struct {
+    allocator: std.mem.Allocator,
+    lock: Lock = .{},
+    attached: std.ArrayList(*Attached) = .empty,
+    places: [handles_max]Place = @splat(.{}),
+
+    /// Opens a handle; its number starts at 1.
+    pub fn open(registry: *Registry, path: [:0]const u8, lock_path: [:0]const u8, fingerprint: u64) Error!u32 {
+        registry.lock.acquire();
+        defer registry.lock.release();
+
+        const number = for (registry.places, 1..) |place, i| {
+            if (place.handle == null) break i;
+        } else return error.TooManySessions;
+        const attached = try registry.attach(path, lock_path, fingerprint);
+        const place = &registry.places[number - 1];
+        if (place.io == null) {
+            const memory = try os.mapPrivate(std.mem.alignForward(usize, @sizeOf(io_.Block), 4096));
+            place.io = @ptrCast(memory.ptr);
+        }
+        const lock_fd = try os.open(lock_path, .{ .create = true });
+        errdefer os.close(lock_fd);
+        const handle = try registry.allocator.create(Handle);
+        errdefer registry.allocator.destroy(handle);
+        handle.* = .{
+            .allocator = registry.allocator,
+            .attached = attached,
+            .lock_fd = lock_fd,
+            .engine = undefined,
+            .io = place.io.?,
+        };
+        try handle.engine.attach(registry.allocator, &attached.segment, .{ .locks = lock_fd });
+        errdefer handle.engine.detach();
+        handle.orphans_repaired = handle.engine.repaired + (repair.sweep(&handle.engine.context) catch |err| switch (err) {
+            error.UnknownTable => return error.SegmentCorrupt,
+            else => |e| return e,
+        });
+        place.handle = handle;
+        attached.handle_count += 1;
+        return @intCast(number);
+    }
+
+    fn attach(registry: *Registry, path: [:0]const u8, lock_path: [:0]const u8, fingerprint: u64) Error!*Attached {
+        const fd = try os.open(path, .{});
+        errdefer os.close(fd);
+        const st = try os.stat(fd);
+        for (registry.attached.items) |attached| {
+            if (attached.device == st.device and attached.inode == st.inode) {
+                os.close(fd);
+                return attached;
+            }
+        }
+        try registry.attached.ensureUnusedCapacity(registry.allocator, 1);
+        const attached = try registry.allocator.create(Attached);
+        errdefer registry.allocator.destroy(attached);
+        const lock_copy = try registry.allocator.dupeZ(u8, lock_path);
+        errdefer registry.allocator.free(lock_copy);
+        attached.* = .{
+            .segment = try segment_.Segment.attach(fd, fingerprint),
+            .device = st.device,
+            .inode = st.inode,
+            .lock_path = lock_copy,
+        };
+        registry.attached.appendAssumeCapacity(attached);
+        return attached;
+    }
+
+    pub fn get(registry: *Registry, number: u32) ?*Handle {
+        if (number == 0 or number > handles_max) return null;
+        return registry.places[number - 1].handle;
+    }
+
+    pub fn close(registry: *Registry, number: u32) void {
+        registry.lock.acquire();
+        defer registry.lock.release();
+
+        const handle = registry.get(number) orelse return;
+        const attached = handle.attached;
+        registry.places[number - 1].handle = null;
+        handle.deinit();
+        registry.allocator.destroy(handle);
+        attached.handle_count -= 1;
+        if (attached.handle_count > 0) return;
+        if (attached.maintenance) |maintenance| {
+            attached.maintenance = null;
+            maintenance.stop();
+        }
+    }
+};
