@@ -76,6 +76,10 @@ pub const Engine = struct {
         var repaired: u32 = 0;
         const index = try claimSlot(allocator, segment, liveness, &repaired);
         const slot = &segment.sessions[index];
+        errdefer {
+            slot.attached.store(0, .release); // pairs with the acquire of whoever claims the slot
+            liveness.unlock(index);
+        }
         engine.* = .{
             .context = try Context.init(allocator, Session.init(segment, index, liveness)),
             .repaired = repaired,
@@ -92,6 +96,7 @@ pub const Engine = struct {
         const slot = engine.context.session.slot;
         slot.pin.store(layout.pin_none, .release);
         slot.attached.store(0, .release); // pairs with the acquire of whoever claims the slot
+        engine.context.session.liveness.unlock(engine.context.session.index);
         engine.pins.deinit(engine.context.allocator);
         engine.context.deinit();
     }
@@ -380,7 +385,9 @@ fn claimSlot(
             const slot = &segment.sessions[index];
             const attached = slot.attached.load(.acquire) != 0; // pairs with the releases of detach and repair
             if (attached and !take_dead) continue;
-            if (!lockOwn(liveness, index)) continue;
+            if (!liveness.lock(index)) continue;
+            errdefer liveness.unlock(index);
+
             if (slot.attached.load(.acquire) != 0) {
                 var context = try Context.init(allocator, Session.init(segment, index, liveness));
                 defer context.deinit();
@@ -400,14 +407,4 @@ fn claimSlot(
         }
     }
     return error.TooManySessions;
-}
-
-fn lockOwn(liveness: segment_.Liveness, index: u32) bool {
-    return switch (liveness) {
-        .locks => |fd| os.lockByte(fd, segment_.lock_byte_sessions + index) catch false,
-        .simulated => |state| simulated: {
-            // Slots are alive from their claim on; `dead` only says who was stopped for ever.
-            break :simulated state[index] or true;
-        },
-    };
 }
