@@ -279,7 +279,6 @@ const Run = struct {
         const stop = text.findAny("\n", run.input, run.index, run.input.len);
         if (stop == run.input.len) {
             run.index = stop;
-            if (run.final) parser.skipping = false;
             return false;
         }
         run.index = stop + 1;
