@@ -153,7 +153,9 @@ function orderOf(
     if (isTotal(each.column)) return order;
   }
   const [key] = table.columns;
-  return order.length > 0 || key === undefined ? order : [{ column: key, descending: keyDescending }];
+  return order.length > 0 || key === undefined
+    ? order
+    : [{ column: key, descending: keyDescending }];
 }
 
 function isFixed(term: Term): boolean {

@@ -196,8 +196,10 @@ function clauseHolds({ operator, flags, column, operands }: ReadClause, row: Mod
     }
     case "like":
     case "unlike":
-      return matches(String(row[column.name]), String(first?.value), (flags & 16) !== 0) ===
-        (operator === "like");
+      return (
+        matches(String(row[column.name]), String(first?.value), (flags & 16) !== 0) ===
+        (operator === "like")
+      );
     default:
       throw new Error(`no such operator: ${operator}`);
   }

@@ -1,0 +1,79 @@
+/**
+ * The object form of a query for a table whose rows are known: column names, the operators that a
+ * column takes and the values that it compares with are checked where a query is written.
+ */
+import type { Comparison, MatchOperator, RawValue } from "./query.ts";
+
+/** A value that is bound later. Any text that begins with `$` and a name is one. */
+export type ParameterName = `$${string}`;
+
+/** Values that a column of type `V` compares with. */
+type ValueFor<V> = [V] extends [boolean]
+  ? boolean
+  : [V] extends [Uint8Array]
+    ? Uint8Array | string
+    : [V] extends [number | bigint]
+      ? number | bigint | `${number}`
+      : [V] extends [string]
+        ? V
+        : RawValue;
+
+type OperandFor<V> = ValueFor<V> | ParameterName;
+
+/** Labels of an enum are literal types; only a plain string takes patterns. */
+type IsText<V> = [V] extends [string] ? (string extends V ? true : false) : false;
+/** The type of a column that is known only at run time. */
+type IsOpen<V> = [V] extends [string | number | bigint | boolean | Uint8Array]
+  ? [string | number] extends [V]
+    ? true
+    : false
+  : true;
+type HasTruth<V> = [V] extends [boolean | number | bigint] ? true : false;
+
+type ComparisonOperator = Comparison | "==" | "<>";
+
+type ClauseFor<K extends string, V> =
+  | readonly [operator: ComparisonOperator, column: K, value: OperandFor<V>]
+  | readonly [operator: "range", column: K, low: OperandFor<V>, high: OperandFor<V>]
+  | readonly [operator: "in", column: K, values: readonly OperandFor<V>[]]
+  | readonly [operator: "null" | "notnull", column: K]
+  | (IsText<V> extends true
+      ? readonly [operator: MatchOperator, column: K, pattern: string]
+      : never)
+  | (HasTruth<V> extends true ? readonly [operator: "true" | "false", column: K] : never)
+  | (IsOpen<V> extends true
+      ? | readonly [operator: MatchOperator, column: K, pattern: string]
+        | readonly [operator: "true" | "false", column: K]
+      : never);
+
+type ColumnOf<Row> = Extract<keyof Row, string>;
+
+/** A clause on one of the columns of `Row`. */
+export type SearchClause<Row> = {
+  [K in ColumnOf<Row>]: ClauseFor<K, NonNullable<Row[K]>>;
+}[ColumnOf<Row>];
+
+/** One clause, or a list of them that must all hold. */
+export type SearchClauses<Row> = SearchClause<Row> | readonly SearchClause<Row>[];
+
+/** A column to sort by; a leading `-` descends. */
+export type SearchSort<Row> = ColumnOf<Row> | `-${ColumnOf<Row>}`;
+
+/** A query in object form. Every property is the option of the same name. */
+export interface SearchQuery<Row> {
+  readonly compare?: SearchClauses<Row> | undefined;
+  /** At least one of these must hold, too. */
+  readonly or?: readonly SearchClauses<Row>[] | undefined;
+  readonly sort?: SearchSort<Row> | readonly SearchSort<Row>[] | undefined;
+  readonly asc?: boolean | undefined;
+  /** Reverses the whole order, ties included. */
+  readonly desc?: boolean | undefined;
+  /** 0 is no limit. */
+  readonly limit?: number | ParameterName | undefined;
+  readonly offset?: number | ParameterName | undefined;
+  readonly fields?: readonly ColumnOf<Row>[] | undefined;
+  readonly countOnly?: boolean | undefined;
+}
+
+/** A query in any form: text, words, or an object. */
+export type SearchInput<Row> = string | readonly unknown[] | SearchQuery<Row>;
