@@ -94,6 +94,8 @@ export class TableDefinition<out S extends TableShape = DynamicShape> {
   /** Bytes of an image: a multiple of 8. */
   readonly imageSize: number;
   readonly #byName: ReadonlyMap<string, ColumnDefinition>;
+  /** By the positions of the columns that are decoded. */
+  readonly #decoders = new Map<string, RowDecoder<S["row"]>>();
   #decoder: RowDecoder<S["row"]> | undefined;
 
   /** For `defineTable` and the catalog: takes checked columns, the key first. */
@@ -120,6 +122,17 @@ export class TableDefinition<out S extends TableShape = DynamicShape> {
   get decoder(): RowDecoder<S["row"]> {
     this.#decoder ??= generateDecoder<S["row"]>(this);
     return this.#decoder;
+  }
+
+  /** Decodes rows of `fields` only, in that order; generated once for each choice. */
+  decoderOf(fields: readonly ColumnDefinition[]): RowDecoder<S["row"]> {
+    if (fields === this.columns) return this.decoder;
+    const choice = fields.map(({ position }) => position).join();
+    const known = this.#decoders.get(choice);
+    if (known !== undefined) return known;
+    const decoder = generateDecoder<S["row"]>(this, fields);
+    this.#decoders.set(choice, decoder);
+    return decoder;
   }
 
   /** Every name and alias, for "did you mean". */
