@@ -2,7 +2,7 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const abiHash = "4e5d2da93f0092ee";
+export const abiHash = "784ef10097d54834";
 
 export const Status = {
   ok: 0,
@@ -27,10 +27,325 @@ export const Status = {
   too_many_sessions: -25,
   permission: -26,
   closed: -27,
+  busy: -28,
+  not_found: -29,
+  no_space: -30,
+  transaction_too_large: -31,
+  missing_value: -32,
+  not_regular: -33,
+  exists: -34,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 
-export const layouts = {} as const;
+export const layouts = {
+  CreateOptions: {
+    size: 72,
+    align: 8,
+    fields: {
+      size: { type: "u64", offset: 0, size: 8 },
+      first_csn: { type: "u64", offset: 8, size: 8 },
+      boot_generation: { type: "u64", offset: 16, size: 8 },
+      log_epoch: { type: "u64", offset: 24, size: 8 },
+      database_id: { type: "[16]u8", offset: 32, size: 16 },
+      boot_id: { type: "[16]u8", offset: 48, size: 16 },
+      session_count: { type: "u32", offset: 64, size: 4 },
+      cell_count: { type: "u32", offset: 68, size: 4 },
+    },
+  },
+  SessionOpened: {
+    size: 24,
+    align: 8,
+    fields: {
+      handle: { type: "u32", offset: 0, size: 4 },
+      session_index: { type: "u32", offset: 4, size: 4 },
+      orphans_repaired: { type: "u32", offset: 8, size: 4 },
+      reserved: { type: "u32", offset: 12, size: 4 },
+      io_address: { type: "f64", offset: 16, size: 8 },
+    },
+  },
+  IoResult: {
+    size: 512,
+    align: 8,
+    fields: {
+      inserted: { type: "u32", offset: 0, size: 4 },
+      updated: { type: "u32", offset: 4, size: 4 },
+      unchanged: { type: "u32", offset: 8, size: 4 },
+      stale: { type: "u32", offset: 12, size: 4 },
+      found: { type: "u32", offset: 16, size: 4 },
+      transaction: { type: "u32", offset: 20, size: 4 },
+      cursor: { type: "u32", offset: 24, size: 4 },
+      rows: { type: "u32", offset: 28, size: 4 },
+      done: { type: "u32", offset: 32, size: 4 },
+      savepoint: { type: "u32", offset: 36, size: 4 },
+      size: { type: "u32", offset: 40, size: 4 },
+      table: { type: "u32", offset: 44, size: 4 },
+      count: { type: "f64", offset: 48, size: 8 },
+      csn: { type: "f64", offset: 56, size: 8 },
+      durable_csn: { type: "f64", offset: 64, size: 8 },
+      token_low: { type: "u32", offset: 72, size: 4 },
+      token_high: { type: "u32", offset: 76, size: 4 },
+      outcome: { type: "u32", offset: 80, size: 4 },
+      cause: { type: "u32", offset: 84, size: 4 },
+      examined: { type: "f64", offset: 88, size: 8 },
+      error_table: { type: "u32", offset: 96, size: 4 },
+      error_column: { type: "u32", offset: 100, size: 4 },
+      error_size: { type: "u32", offset: 104, size: 4 },
+      error_number: { type: "u32", offset: 108, size: 4 },
+      error_offset: { type: "f64", offset: 112, size: 8 },
+      reserved: { type: "[2]u32", offset: 120, size: 8 },
+      error_bytes: { type: "[384]u8", offset: 128, size: 384 },
+    },
+  },
+  IoBlock: {
+    size: 98816,
+    align: 8,
+    fields: {
+      result: { type: "IoResult", offset: 0, size: 512 },
+      input: { type: "[32768]u8", offset: 512, size: 32768 },
+      output: { type: "[65536]u8", offset: 33280, size: 65536 },
+    },
+  },
+  Geometry: {
+    size: 96,
+    align: 8,
+    fields: {
+      size: { type: "u64", offset: 0, size: 8 },
+      session_count: { type: "u32", offset: 8, size: 4 },
+      cell_count: { type: "u32", offset: 12, size: 4 },
+      latch_count: { type: "u32", offset: 16, size: 4 },
+      outcome_count: { type: "u32", offset: 20, size: 4 },
+      page_count: { type: "u32", offset: 24, size: 4 },
+      extent_count: { type: "u32", offset: 28, size: 4 },
+      sessions_offset: { type: "u64", offset: 32, size: 8 },
+      cells_offset: { type: "u64", offset: 40, size: 8 },
+      latches_offset: { type: "u64", offset: 48, size: 8 },
+      outcomes_offset: { type: "u64", offset: 56, size: 8 },
+      catalog_offset: { type: "u64", offset: 64, size: 8 },
+      pages_offset: { type: "u64", offset: 72, size: 8 },
+      extents_offset: { type: "u64", offset: 80, size: 8 },
+      arena_offset: { type: "u64", offset: 88, size: 8 },
+    },
+  },
+  SegmentHeader: {
+    size: 896,
+    align: 128,
+    fields: {
+      magic: { type: "u32", offset: 0, size: 4 },
+      format_version: { type: "u32", offset: 4, size: 4 },
+      fingerprint: { type: "u64", offset: 8, size: 8 },
+      database_id: { type: "[16]u8", offset: 16, size: 16 },
+      boot_id: { type: "[16]u8", offset: 32, size: 16 },
+      boot_generation: { type: "u64", offset: 48, size: 8 },
+      created_ms: { type: "u64", offset: 56, size: 8 },
+      first_csn: { type: "u64", offset: 64, size: 8 },
+      geometry: { type: "Geometry", offset: 72, size: 96 },
+      checksum: { type: "u64", offset: 168, size: 8 },
+      clean_shutdown: { type: "u32", offset: 176, size: 4 },
+      reserved: { type: "u32", offset: 180, size: 4 },
+      tail: { type: "u64", offset: 256, size: 8 },
+      drained: { type: "u64", offset: 384, size: 8 },
+      durable: { type: "u64", offset: 392, size: 8 },
+      durable_signal: { type: "u32", offset: 400, size: 4 },
+      durable_waiters: { type: "u32", offset: 404, size: 4 },
+      writer_signal: { type: "u32", offset: 408, size: 4 },
+      writer_sleeping: { type: "u32", offset: 412, size: 4 },
+      log_poisoned: { type: "u32", offset: 416, size: 4 },
+      log_stalled: { type: "u32", offset: 420, size: 4 },
+      writer_session: { type: "u32", offset: 424, size: 4 },
+      writer_beat: { type: "u32", offset: 428, size: 4 },
+      log_epoch: { type: "u64", offset: 432, size: 8 },
+      rotate_wanted: { type: "u32", offset: 440, size: 4 },
+      rotate_done: { type: "u32", offset: 444, size: 4 },
+      horizon: { type: "u64", offset: 512, size: 8 },
+      session_limit: { type: "u32", offset: 640, size: 4 },
+      table_count: { type: "u32", offset: 644, size: 4 },
+      catalog_version: { type: "u32", offset: 648, size: 4 },
+      page_hint: { type: "u32", offset: 652, size: 4 },
+      pages_used: { type: "u64", offset: 656, size: 8 },
+      outcome_next: { type: "u64", offset: 664, size: 8 },
+      synchronous_commit: { type: "u32", offset: 768, size: 4 },
+      flush_interval_ms: { type: "u32", offset: 772, size: 4 },
+      checkpoint_interval_secs: { type: "u32", offset: 776, size: 4 },
+      snapshot_age_limit_ms: { type: "u32", offset: 780, size: 4 },
+      log_size_limit_mb: { type: "u32", offset: 784, size: 4 },
+      log_enabled: { type: "u32", offset: 788, size: 4 },
+      checkpoint_csn: { type: "u64", offset: 792, size: 8 },
+      checkpoint_count: { type: "u64", offset: 800, size: 8 },
+      checkpoint_rows: { type: "u64", offset: 808, size: 8 },
+      tail_reserved: { type: "[64]u8", offset: 816, size: 64 },
+    },
+  },
+  SessionSlot: {
+    size: 2816,
+    align: 128,
+    fields: {
+      pin: { type: "u64", offset: 0, size: 8 },
+      generation: { type: "u64", offset: 8, size: 8 },
+      attached: { type: "u32", offset: 16, size: 4 },
+      pid: { type: "u32", offset: 20, size: 4 },
+      opened_ms: { type: "u64", offset: 24, size: 8 },
+      start_time: { type: "u64", offset: 32, size: 8 },
+      pinned_ms: { type: "u64", offset: 40, size: 8 },
+      state: { type: "u64", offset: 128, size: 8 },
+      csn: { type: "u64", offset: 136, size: 8 },
+      age: { type: "u64", offset: 144, size: 8 },
+      token: { type: "u64", offset: 152, size: 8 },
+      intent_count: { type: "u32", offset: 160, size: 4 },
+      intents: { type: "u32", offset: 164, size: 4 },
+      finish_start: { type: "u64", offset: 168, size: 8 },
+      held_version: { type: "u64", offset: 176, size: 8 },
+      held_slot: { type: "u64", offset: 184, size: 8 },
+      held_bucket: { type: "u64", offset: 192, size: 8 },
+      held_entry: { type: "u64", offset: 200, size: 8 },
+      vacuum_entry: { type: "u64", offset: 208, size: 8 },
+      vacuum_slot: { type: "u64", offset: 216, size: 8 },
+      log_buffer: { type: "u32", offset: 256, size: 4 },
+      log_reserved: { type: "u32", offset: 260, size: 4 },
+      log_head: { type: "u64", offset: 264, size: 8 },
+      log_previous: { type: "u64", offset: 272, size: 8 },
+      log_taken: { type: "u64", offset: 280, size: 8 },
+      retired: { type: "u32", offset: 384, size: 4 },
+      retired_page: { type: "u32", offset: 388, size: 4 },
+      retire_taken: { type: "u64", offset: 392, size: 8 },
+      retire_added: { type: "u64", offset: 400, size: 8 },
+      retire_latch: { type: "u32", offset: 408, size: 4 },
+      reserved: { type: "u32", offset: 412, size: 4 },
+      reclaim_held: { type: "u64", offset: 416, size: 8 },
+      counters: { type: "Counters", offset: 512, size: 160 },
+      free: { type: "[126]bytes", offset: 768, size: 2016 },
+    },
+  },
+  Counters: {
+    size: 160,
+    align: 8,
+    fields: {
+      commits: { type: "u64", offset: 0, size: 8 },
+      aborts: { type: "u64", offset: 8, size: 8 },
+      conflicts_row: { type: "u64", offset: 16, size: 8 },
+      conflicts_absent: { type: "u64", offset: 24, size: 8 },
+      conflicts_search: { type: "u64", offset: 32, size: 8 },
+      retries: { type: "u64", offset: 40, size: 8 },
+      escalations: { type: "u64", offset: 48, size: 8 },
+      helps: { type: "u64", offset: 56, size: 8 },
+      wounds: { type: "u64", offset: 64, size: 8 },
+      wounded: { type: "u64", offset: 72, size: 8 },
+      waits: { type: "u64", offset: 80, size: 8 },
+      reads: { type: "u64", offset: 88, size: 8 },
+      searches: { type: "u64", offset: 96, size: 8 },
+      rows_examined: { type: "u64", offset: 104, size: 8 },
+      rows_returned: { type: "u64", offset: 112, size: 8 },
+      versions_reclaimed: { type: "u64", offset: 120, size: 8 },
+      entries_reclaimed: { type: "u64", offset: 128, size: 8 },
+      log_bytes: { type: "u64", offset: 136, size: 8 },
+      log_waits: { type: "u64", offset: 144, size: 8 },
+      repairs: { type: "u64", offset: 152, size: 8 },
+    },
+  },
+  RowSlot: {
+    size: 24,
+    align: 8,
+    fields: {
+      head: { type: "u64", offset: 0, size: 8 },
+      next: { type: "u64", offset: 8, size: 8 },
+      order: { type: "u32", offset: 16, size: 4 },
+      free_next: { type: "u32", offset: 20, size: 4 },
+    },
+  },
+  Version: {
+    size: 16,
+    align: 8,
+    fields: {
+      mark: { type: "u64", offset: 0, size: 8 },
+      older: { type: "u32", offset: 8, size: 4 },
+      flags: { type: "u32", offset: 12, size: 4 },
+    },
+  },
+  Entry: {
+    size: 8,
+    align: 4,
+    fields: {
+      state: { type: "u32", offset: 0, size: 4 },
+      slot: { type: "u32", offset: 4, size: 4 },
+    },
+  },
+  Index: {
+    size: 40,
+    align: 8,
+    fields: {
+      status: { type: "u32", offset: 0, size: 4 },
+      key_words: { type: "u32", offset: 4, size: 4 },
+      head: { type: "u32", offset: 8, size: 4 },
+      unique: { type: "u32", offset: 12, size: 4 },
+      ready_csn: { type: "u64", offset: 16, size: 8 },
+      tail_hint: { type: "u32", offset: 24, size: 4 },
+      reserved: { type: "u32", offset: 28, size: 4 },
+      entry_count: { type: "i64", offset: 32, size: 8 },
+    },
+  },
+  Table: {
+    size: 2944,
+    align: 128,
+    fields: {
+      id: { type: "u32", offset: 0, size: 4 },
+      status: { type: "u32", offset: 4, size: 4 },
+      schema_size: { type: "u32", offset: 8, size: 4 },
+      image_size: { type: "u32", offset: 12, size: 4 },
+      version_class: { type: "u32", offset: 16, size: 4 },
+      key_offset: { type: "u32", offset: 20, size: 4 },
+      created_csn: { type: "u64", offset: 24, size: 8 },
+      schema_checksum: { type: "u64", offset: 32, size: 8 },
+      row_count: { type: "i64", offset: 128, size: 8 },
+      bucket_count: { type: "u32", offset: 136, size: 4 },
+      map_head: { type: "u32", offset: 140, size: 4 },
+      buckets: { type: "[20]u32", offset: 144, size: 80 },
+      indexes: { type: "[65]Index", offset: 256, size: 2600 },
+    },
+  },
+  Stats: {
+    size: 416,
+    align: 8,
+    fields: {
+      segment_size: { type: "f64", offset: 0, size: 8 },
+      page_size: { type: "f64", offset: 8, size: 8 },
+      pages_total: { type: "f64", offset: 16, size: 8 },
+      pages_used: { type: "f64", offset: 24, size: 8 },
+      bytes_by_kind: { type: "[10]f64", offset: 32, size: 80 },
+      tail: { type: "f64", offset: 112, size: 8 },
+      drained: { type: "f64", offset: 120, size: 8 },
+      durable: { type: "f64", offset: 128, size: 8 },
+      horizon: { type: "f64", offset: 136, size: 8 },
+      first_undecided: { type: "f64", offset: 144, size: 8 },
+      sessions_attached: { type: "f64", offset: 152, size: 8 },
+      session_count: { type: "f64", offset: 160, size: 8 },
+      cell_count: { type: "f64", offset: 168, size: 8 },
+      boot_generation: { type: "f64", offset: 176, size: 8 },
+      log_epoch: { type: "f64", offset: 184, size: 8 },
+      log_poisoned: { type: "f64", offset: 192, size: 8 },
+      log_stalled: { type: "f64", offset: 200, size: 8 },
+      writer_session: { type: "f64", offset: 208, size: 8 },
+      checkpoint_count: { type: "f64", offset: 216, size: 8 },
+      checkpoint_csn: { type: "f64", offset: 224, size: 8 },
+      checkpoint_rows: { type: "f64", offset: 232, size: 8 },
+      tables: { type: "f64", offset: 240, size: 8 },
+      retired_waiting: { type: "f64", offset: 248, size: 8 },
+      counters: { type: "[20]f64", offset: 256, size: 160 },
+    },
+  },
+  SessionStats: {
+    size: 48,
+    align: 8,
+    fields: {
+      index: { type: "u32", offset: 0, size: 4 },
+      pid: { type: "u32", offset: 4, size: 4 },
+      opened_ms: { type: "f64", offset: 8, size: 8 },
+      snapshot: { type: "f64", offset: 16, size: 8 },
+      snapshot_age_ms: { type: "f64", offset: 24, size: 8 },
+      commits: { type: "f64", offset: 32, size: 8 },
+      alive: { type: "u32", offset: 40, size: 4 },
+      reserved: { type: "u32", offset: 44, size: 4 },
+    },
+  },
+} as const;
 
 /** What `dlopen` is told. */
 export const symbolTypes = {
@@ -41,6 +356,58 @@ export const symbolTypes = {
     args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr"],
     returns: "i32",
   },
+  aerostore_segment_create: { args: ["buffer", "buffer_length", "ptr"], returns: "i32" },
+  aerostore_segment_publish: {
+    args: ["buffer", "buffer_length", "buffer", "buffer_length"],
+    returns: "i32",
+  },
+  aerostore_segment_probe: {
+    args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr"],
+    returns: "i32",
+  },
+  aerostore_session_open: {
+    args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr"],
+    returns: "i32",
+  },
+  aerostore_session_close: { args: ["u32"], returns: "void" },
+  aerostore_boot_lock: { args: ["buffer", "buffer_length", "u32", "ptr"], returns: "i32" },
+  aerostore_boot_unlock: { args: ["u32"], returns: "void" },
+  aerostore_lock_sessions: { args: ["buffer", "buffer_length", "ptr"], returns: "i32" },
+  aerostore_table_create: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_catalog_read: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_catalog_version: { args: ["u32"], returns: "u32" },
+  aerostore_row_write: { args: ["u32", "u32", "u32", "u32"], returns: "i32" },
+  aerostore_row_delete: { args: ["u32", "u32", "u32"], returns: "i32" },
+  aerostore_row_get: { args: ["u32", "u32", "u32"], returns: "i32" },
+  aerostore_rows_write: {
+    args: ["u32", "u32", "u32", "buffer", "buffer_length", "u32", "u32"],
+    returns: "i32",
+  },
+  aerostore_search_open: { args: ["u32", "u32", "u32", "u32"], returns: "i32" },
+  aerostore_search_open_plan: {
+    args: ["u32", "u32", "u32", "buffer", "buffer_length"],
+    returns: "i32",
+  },
+  aerostore_search_next: { args: ["u32", "u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_search_close: { args: ["u32", "u32"], returns: "void" },
+  aerostore_estimate_range: { args: ["u32", "u32", "u32"], returns: "i32" },
+  aerostore_table_count: { args: ["u32", "u32"], returns: "i32" },
+  aerostore_transaction_begin: { args: ["u32", "u32"], returns: "i32" },
+  aerostore_transaction_commit: { args: ["u32", "u32"], returns: "i32" },
+  aerostore_transaction_abort: { args: ["u32", "u32"], returns: "i32" },
+  aerostore_transaction_savepoint: { args: ["u32", "u32"], returns: "i32" },
+  aerostore_transaction_rollback: { args: ["u32", "u32", "u32"], returns: "i32" },
+  aerostore_transaction_release: { args: ["u32", "u32", "u32"], returns: "i32" },
+  aerostore_transaction_token: { args: ["u32", "u32"], returns: "i32" },
+  aerostore_transaction_lock: { args: ["u32", "u32", "u32"], returns: "i32" },
+  aerostore_outcome_of: { args: ["u32", "u32", "u32"], returns: "i32" },
+  aerostore_log_attach: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_durable_wait: { args: ["u32", "f64", "u32"], returns: "i32" },
+  aerostore_durable_read: { args: ["u32"], returns: "i32" },
+  aerostore_config_set: { args: ["u32", "u32", "u32"], returns: "i32" },
+  aerostore_config_get: { args: ["u32", "u32"], returns: "i32" },
+  aerostore_stats_read: { args: ["u32", "ptr"], returns: "i32" },
+  aerostore_sessions_read: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
 } as const;
 
 /** What callers see. */
@@ -58,5 +425,173 @@ export interface Symbols {
     target: ArrayBufferView,
     targetLength: ArrayBufferView,
     size: Uint32Array | Pointer,
+  ) => Status;
+  /** Creates `path` (borrowed), which must not exist, as an empty segment. `options`: borrowed. */
+  readonly aerostore_segment_create: (
+    path: ArrayBufferView,
+    pathLength: ArrayBufferView,
+    options: Uint8Array | Pointer,
+  ) => Status;
+  /** Puts a complete segment in place of whatever `to` was. Paths: borrowed. */
+  readonly aerostore_segment_publish: (
+    from: ArrayBufferView,
+    fromLength: ArrayBufferView,
+    to: ArrayBufferView,
+    toLength: ArrayBufferView,
+  ) => Status;
+  /** Copies the header of a segment file that passes the checks of owner, mode and type. `out`: out;
+   * `size`: out, bytes of the file. */
+  readonly aerostore_segment_probe: (
+    path: ArrayBufferView,
+    pathLength: ArrayBufferView,
+    out: ArrayBufferView,
+    outLength: ArrayBufferView,
+    size: Float64Array | Pointer,
+  ) => Status;
+  /** Attaches a session to a segment and repairs dead ones. Paths: borrowed; `opened`: out. */
+  readonly aerostore_session_open: (
+    path: ArrayBufferView,
+    pathLength: ArrayBufferView,
+    lockPath: ArrayBufferView,
+    lockPathLength: ArrayBufferView,
+    opened: Uint8Array | Pointer,
+  ) => Status;
+  /** Ends a handle and everything open in it; a second close does nothing. */
+  readonly aerostore_session_close: (handle: number) => void;
+  /** Takes the boot lock of a lock file, waiting at most `timeout_ms`. `descriptor`: out, owned, closed by
+   * `boot_unlock`. */
+  readonly aerostore_boot_lock: (
+    lockPath: ArrayBufferView,
+    lockPathLength: ArrayBufferView,
+    timeoutMs: number,
+    descriptor: Uint32Array | Pointer,
+  ) => Status;
+  /**  */
+  readonly aerostore_boot_unlock: (descriptor: number) => void;
+  /** How many sessions of a lock file are alive. `count`: out. */
+  readonly aerostore_lock_sessions: (
+    lockPath: ArrayBufferView,
+    lockPathLength: ArrayBufferView,
+    count: Uint32Array | Pointer,
+  ) => Status;
+  /** Makes a table from schema bytes (borrowed), or finds the one that has the same. Result: `table`. */
+  readonly aerostore_table_create: (
+    handle: number,
+    schema: ArrayBufferView,
+    schemaLength: ArrayBufferView,
+  ) => Status;
+  /** Copies the catalog: for each table `{ id u32, schema_size u32, schema bytes, padding to 8 }`. `out`: out.
+   * Result: `size`, the bytes needed. */
+  readonly aerostore_catalog_read: (
+    handle: number,
+    out: ArrayBufferView,
+    outLength: ArrayBufferView,
+  ) => Status;
+  /** A number that changes with the catalog; 0 for a closed handle. */
+  readonly aerostore_catalog_version: (handle: number) => number;
+  /** Writes the record in the input. `op`: 0 upsert, 1 insert, 2 update. Result: `inserted`, `updated`,
+   * `unchanged`, `found`. */
+  readonly aerostore_row_write: (
+    handle: number,
+    transaction: number,
+    table: number,
+    op: number,
+  ) => Status;
+  /** Deletes the row of the key in the input. Result: `found`. */
+  readonly aerostore_row_delete: (handle: number, transaction: number, table: number) => Status;
+  /** Copies the row of the key in the input to the output. Result: `found`. */
+  readonly aerostore_row_get: (handle: number, transaction: number, table: number) => Status;
+  /** Upserts write records (borrowed) as one transaction, or inside one. Result: counts. */
+  readonly aerostore_rows_write: (
+    handle: number,
+    transaction: number,
+    table: number,
+    records: ArrayBufferView,
+    recordsLength: ArrayBufferView,
+    count: number,
+    newestColumn: number,
+  ) => Status;
+  /** Runs the plan in the input. Result: `rows` in the output, `done`, `count`, `cursor` when not done. */
+  readonly aerostore_search_open: (
+    handle: number,
+    transaction: number,
+    table: number,
+    planSize: number,
+  ) => Status;
+  /** The same with the plan in a buffer (borrowed), for plans larger than the input. */
+  readonly aerostore_search_open_plan: (
+    handle: number,
+    transaction: number,
+    table: number,
+    plan: ArrayBufferView,
+    planLength: ArrayBufferView,
+  ) => Status;
+  /** Copies the next rows of an open search to `out` (out). Result: `rows`, `done`, `count`. */
+  readonly aerostore_search_next: (
+    handle: number,
+    cursor: number,
+    out: ArrayBufferView,
+    outLength: ArrayBufferView,
+  ) => Status;
+  /**  */
+  readonly aerostore_search_close: (handle: number, cursor: number) => void;
+  /** Estimates the entries of an index between two keys, whose words lie in the input, `low` first. Result:
+   * `count`. */
+  readonly aerostore_estimate_range: (handle: number, table: number, column: number) => Status;
+  /** Result: `count`, the rows of the table, roughly. */
+  readonly aerostore_table_count: (handle: number, table: number) => Status;
+  /** Begins a transaction. `flags`: 1 read-only, 2 a retry, which keeps its age. Result: `transaction`. */
+  readonly aerostore_transaction_begin: (handle: number, flags: number) => Status;
+  /** Commits and ends a transaction, whatever comes of it. Result: `csn`, 0 when it wrote nothing. */
+  readonly aerostore_transaction_commit: (handle: number, transaction: number) => Status;
+  /**  */
+  readonly aerostore_transaction_abort: (handle: number, transaction: number) => Status;
+  /** Result: `savepoint`. */
+  readonly aerostore_transaction_savepoint: (handle: number, transaction: number) => Status;
+  /**  */
+  readonly aerostore_transaction_rollback: (
+    handle: number,
+    transaction: number,
+    savepoint: number,
+  ) => Status;
+  /**  */
+  readonly aerostore_transaction_release: (
+    handle: number,
+    transaction: number,
+    savepoint: number,
+  ) => Status;
+  /** Result: `token_low`, `token_high`. */
+  readonly aerostore_transaction_token: (handle: number, transaction: number) => Status;
+  /** Takes the row latch of the key in the input, or answers `busy`. */
+  readonly aerostore_transaction_lock: (
+    handle: number,
+    transaction: number,
+    table: number,
+  ) => Status;
+  /** Result: `outcome` (0 unknown, 1 pending, 2 committed, 3 aborted). */
+  readonly aerostore_outcome_of: (handle: number, tokenLow: number, tokenHigh: number) => Status;
+  /** Starts the maintenance thread of this process on the segment, if there is none. `directory` (borrowed)
+   * keeps the log; empty: the log is kept nowhere. */
+  readonly aerostore_log_attach: (
+    handle: number,
+    directory: ArrayBufferView,
+    directoryLength: ArrayBufferView,
+  ) => Status;
+  /** Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk; then `busy`. */
+  readonly aerostore_durable_wait: (handle: number, csn: number, timeoutMs: number) => Status;
+  /** Result: `csn`, of this handle's last commit; `durable_csn`, below which all is on the disk. */
+  readonly aerostore_durable_read: (handle: number) => Status;
+  /** `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3
+   * snapshot_age_limit_ms, 4 log_size_limit_mb. */
+  readonly aerostore_config_set: (handle: number, key: number, value: number) => Status;
+  /** Result: `count`. */
+  readonly aerostore_config_get: (handle: number, key: number) => Status;
+  /** `out`: out. */
+  readonly aerostore_stats_read: (handle: number, out: Uint8Array | Pointer) => Status;
+  /** Copies who is attached, as `SessionStats` (out). Result: `size`, the bytes needed. */
+  readonly aerostore_sessions_read: (
+    handle: number,
+    out: ArrayBufferView,
+    outLength: ArrayBufferView,
   ) => Status;
 }
