@@ -1,5 +1,6 @@
 /** Clauses and lists of them: `{> altitude 30000} {match flight_id UAL*}`. */
 import { nearestName } from "../schema/nearest.ts";
+import { describeValue } from "../schema/value.ts";
 import { type Item, listOf, plainText, valueOf } from "./item.ts";
 import type { Clause, Comparison, MatchOperator, Name, Operand } from "./query.ts";
 import { parseError } from "./words.ts";
@@ -126,6 +127,6 @@ function unknownOperator(written: string | undefined, position: number | undefin
   const names = [...operators.keys()];
   const near = written === undefined ? undefined : nearestName(written, names);
   const hint = near === undefined ? "" : `; did you mean ${near}?`;
-  const what = written === undefined ? "a list" : JSON.stringify(written.slice(0, 64));
+  const what = written === undefined ? "a list" : describeValue(written);
   return parseError(`${what} is not an operator${hint}`, position, `one of ${names.join(" ")}`);
 }

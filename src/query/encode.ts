@@ -48,6 +48,9 @@ const clauseSize = 16;
 const recordSize = 8;
 const offsetAt = 40;
 const limitAt = 48;
+/** The engine takes no more bytes, and counts no more groups. */
+const planSizeMax = 64 * 1024 * 1024;
+const groupsMax = 65_535;
 
 const headerFlags = { countOnly: 1, walk: 2, keyDescending: 4, projectKey: 8 } as const;
 const armKinds = { scan: 1, key: 2, index: 3 } as const;
@@ -65,7 +68,7 @@ const boundFlags = { low: 1, high: 2, lowInclusive: 4, highInclusive: 8 } as con
 const foldFlag = 16;
 const positions = { at: 0, above: 1, belowAll: 2 } as const;
 
-/** Encodes `plan`. Linear in its size. */
+/** Encodes `plan`. Linear in its size. **Throws** `PARSE_ERROR` for what is too large. */
 export function encodePlan(plan: Plan): EncodedPlan {
   const writer = new Writer();
   const { route } = plan;
@@ -188,6 +191,14 @@ class Writer {
     const textAt = operandsAt + this.#operands.length * operandSize;
     let textSize = 0;
     for (const each of this.#operands) textSize += textRoom(each);
+    if (textAt + textSize > planSizeMax || plan.groups.length > groupsMax) {
+      throw new AerostoreError(
+        "PARSE_ERROR",
+        `this query is too large: its plan takes ${textAt + textSize} bytes and has ` +
+          `${plan.groups.length} groups; at most ${planSizeMax} and ${groupsMax} are possible`,
+        { table: plan.table.name },
+      );
+    }
     const view = new DataView(new ArrayBuffer(textAt + textSize));
     view.setUint32(24, this.#clauses.length, true);
     view.setUint32(32, this.#operands.length, true);

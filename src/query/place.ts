@@ -63,6 +63,16 @@ export function placeOf(table: PlannerTable, column: PlannerColumn, value: RawVa
   }
 }
 
+/** Whether the place is above every value that `column` can hold. */
+export function isAboveAll(column: PlannerColumn, place: Place): boolean {
+  if (place.kind !== "above" || !isIntegerKind(column.kind)) return false;
+  return place.value === narrow(integerRanges[column.kind][1]);
+}
+
+function isIntegerKind(kind: PlannerColumn["kind"]): kind is keyof typeof integerRanges {
+  return Object.hasOwn(integerRanges, kind);
+}
+
 /** The bytes of a pattern. **Throws** `INVALID_VALUE`. */
 export function patternOf(table: PlannerTable, column: PlannerColumn, value: RawValue): Uint8Array {
   const expected = `a pattern of at most ${patternSizeMax} bytes`;

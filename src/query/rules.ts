@@ -172,10 +172,8 @@ class Merger {
     const inside = (value: Stored): boolean => this.#contains(value);
     this.#closePoint();
     if (this.#values !== undefined) {
-      const differs = this.#differs;
-      const values = this.#values.filter(
-        (value) => inside(value) && !differs.some((each) => compareStored(each, value) === 0),
-      );
+      const differs = sortDistinct(this.#differs);
+      const values = this.#values.filter((value) => inside(value) && !hasValue(differs, value));
       const term = memberTerm(column, values, []);
       if (typeof term === "string") return "never";
       out.push(term);

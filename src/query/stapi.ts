@@ -6,6 +6,7 @@
  * Linear in the size of the input; depth costs no stack.
  */
 import { nearestName } from "../schema/nearest.ts";
+import { describeValue } from "../schema/value.ts";
 import { clauseListOf, groupsOf } from "./clause.ts";
 import { type Item, itemsOfText, listOf, plainText, valueOf } from "./item.ts";
 import type { Action, Assignment, Count, Name, Query, SortKey } from "./query.ts";
@@ -183,7 +184,7 @@ function unknownOption(
   const names = Array.from(options.keys(), (each) => dash + each.slice(1));
   const near = name === undefined ? undefined : nearestName(name, names);
   const hint = near === undefined ? "" : `; did you mean ${near}?`;
-  const what = name === undefined ? "a list" : JSON.stringify(name);
+  const what = name === undefined ? "a list" : describeValue(name);
   const expected = `an option: ${names.join(" ")}`;
   return parseError(`${what} is not an option${hint}`, position, expected, source);
 }

@@ -7,7 +7,14 @@ import { AerostoreError } from "../errors.ts";
 import { nearestName } from "../schema/nearest.ts";
 import { describeValue } from "../schema/value.ts";
 import { literalOf } from "./glob.ts";
-import { compareStored, invalidValue, patternOf, placeOf, type Stored } from "./place.ts";
+import {
+  compareStored,
+  invalidValue,
+  isAboveAll,
+  patternOf,
+  placeOf,
+  type Stored,
+} from "./place.ts";
 import type { PlannerColumn, PlannerTable } from "./planner-table.ts";
 import type { Clause, Comparison, MatchOperator, Name, Operand } from "./query.ts";
 
@@ -120,12 +127,14 @@ function resolveComparison(
     case "<":
     case "<=": {
       if (place.kind === "belowAll") return "never";
+      if (isAboveAll(column, place)) return notNull(column);
       const constant: TermOperand = { kind: "constant", value: place.value };
       return comparisonTerm(column, place.kind === "above" ? "<=" : operator, constant);
     }
     case ">":
     case ">=": {
       if (place.kind === "belowAll") return notNull(column);
+      if (isAboveAll(column, place)) return "never";
       const constant: TermOperand = { kind: "constant", value: place.value };
       return comparisonTerm(column, place.kind === "above" ? ">" : operator, constant);
     }
