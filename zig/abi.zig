@@ -19,6 +19,7 @@ const calls = @import("runtime/calls.zig");
 const io = @import("runtime/io.zig");
 const Handle = @import("runtime/handle.zig").Handle;
 const Registry = @import("runtime/registry.zig").Registry;
+const RecoveryReport = @import("runtime/recovery.zig").Report;
 const Stats = @import("runtime/stats.zig").Stats;
 const SessionStats = @import("runtime/stats.zig").SessionStats;
 
@@ -426,6 +427,27 @@ const exports = struct {
         return withHandle(handle, .{}, calls.readDurable);
     }
 
+    /// Begins to recover a database directory (borrowed) into this handle's segment, which nobody else knows yet.
+    /// `flags`: 1 do not trust the page cache.
+    pub fn recovery_open(handle: u32, directory: [*]const u8, directory_length: usize, flags: u32) callconv(.c) Status {
+        return withHandle(handle, .{ directory[0..directory_length], flags }, calls.openRecovery);
+    }
+
+    /// Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails. Phase 3 is the end.
+    pub fn recovery_step(handle: u32, budget_ms: u32, report: *RecoveryReport) callconv(.c) Status {
+        return withHandle(handle, .{ budget_ms, report }, calls.stepRecovery);
+    }
+
+    /// Starts a checkpoint of the database in `directory` (borrowed) in a thread of its own.
+    pub fn checkpoint_start(handle: u32, directory: [*]const u8, directory_length: usize) callconv(.c) Status {
+        return withHandle(handle, .{directory[0..directory_length]}, calls.startCheckpoint);
+    }
+
+    /// Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`: another one runs.
+    pub fn checkpoint_poll(handle: u32) callconv(.c) Status {
+        return withHandle(handle, .{}, calls.pollCheckpoint);
+    }
+
     /// `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3
     /// snapshot_age_limit_ms, 4 log_size_limit_mb.
     pub fn config_set(handle: u32, key: u32, value: u32) callconv(.c) Status {
@@ -464,6 +486,7 @@ const layouts = [_]manifest.Named{
     .{ .name = "Table", .type = layout.Table },
     .{ .name = "Stats", .type = Stats },
     .{ .name = "SessionStats", .type = SessionStats },
+    .{ .name = "RecoveryReport", .type = RecoveryReport },
 };
 
 const boundary: manifest.Source = .{

@@ -330,3 +330,37 @@ fn randomHeight(session: *Session) u4 {
     const height = 1 + @ctz(bits | @as(u64, 1) << (2 * (height_max - 1))) / 2;
     return @intCast(@min(height, height_max));
 }
+
+/// Fills an empty list with positions that come in order. Nobody else has the list.
+pub const Appender = struct {
+    list: Skiplist,
+    last: [height_max]*Word(u64),
+
+    pub fn init(list: Skiplist) Error!Appender {
+        const head = try list.segment.at(Entry, list.index.head);
+        var appender: Appender = .{ .list = list, .last = undefined };
+        for (&appender.last, 0..) |*word, level| word.* = &head.links()[level];
+        return appender;
+    }
+
+    pub fn append(appender: *Appender, session: *Session, position: Position) Error!void {
+        const list = appender.list;
+        const height = randomHeight(session);
+        const class = classes.entryClass(height, list.index.key_words);
+        const ref = try arena.take(list.segment, session.index, class, &session.slot.held_entry);
+        const entry = try list.segment.at(Entry, ref);
+        entry.state.store((EntryState{ .height = height, .closed = false, .tag = 0 }).raw(), .monotonic);
+        entry.slot.store(position.slot, .monotonic);
+        const words: [*]u64 = @ptrCast(entry.links() + height);
+        @memcpy(words[0..position.words.len], position.words);
+        for (0..height) |level| {
+            const own = &entry.links()[level];
+            own.store(Link.of(own.load(.monotonic)).next(rel_ptr.none).raw(), .monotonic);
+            const before = appender.last[level];
+            before.store(Link.of(before.load(.monotonic)).next(ref).raw(), .monotonic);
+            appender.last[level] = own;
+        }
+        _ = list.index.entry_count.add(1, .monotonic);
+        session.slot.held_entry.store(0, .monotonic);
+    }
+};

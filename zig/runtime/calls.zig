@@ -12,7 +12,10 @@ const outcome = @import("../txn/outcome.zig");
 const repair = @import("../txn/repair.zig");
 const abi = @import("../abi.zig");
 const stats = @import("stats.zig");
+const recovery_ = @import("recovery.zig");
+const Checkpointer = @import("checkpoint.zig").Checkpointer;
 const Handle = @import("handle.zig").Handle;
+const Recovery = recovery_.Recovery;
 const Maintenance = @import("maintenance.zig").Maintenance;
 const Transaction = @import("../txn/transaction.zig").Transaction;
 
@@ -260,4 +263,53 @@ pub fn readStats(handle: *Handle, out: *stats.Stats) !void {
 
 pub fn readSessions(handle: *Handle, out: []u8) !void {
     handle.io.result.size = @intCast(stats.sessions(&handle.engine.context.session, out));
+}
+
+pub fn openRecovery(handle: *Handle, directory: []const u8, flags: u32) !void {
+    if (handle.recovery != null) return error.InvalidArgument;
+    const path = try handle.allocator.dupeZ(u8, directory);
+    defer handle.allocator.free(path);
+
+    handle.recovery = try Recovery.create(handle.allocator, &handle.engine, path, flags & 1 != 0);
+}
+
+pub fn stepRecovery(handle: *Handle, budget_ms: u32, report: *recovery_.Report) !void {
+    const recovery = handle.recovery orelse return error.InvalidArgument;
+    recovery.step(@min(budget_ms, 100)) catch |err| {
+        report.* = recovery.report;
+        return err;
+    };
+    report.* = recovery.report;
+    if (recovery.phase != .done) return;
+    handle.recovery = null;
+    recovery.destroy();
+}
+
+pub fn startCheckpoint(handle: *Handle, directory: []const u8) !void {
+    if (handle.checkpointer) |old| {
+        if (old.stateOf() == .running) return error.Busy;
+        old.destroy();
+        handle.checkpointer = null;
+    }
+    const path = try handle.allocator.dupeZ(u8, directory);
+    defer handle.allocator.free(path);
+
+    handle.checkpointer = try Checkpointer.start(handle.allocator, handle.attached, path);
+}
+
+pub fn pollCheckpoint(handle: *Handle) !void {
+    const checkpointer = handle.checkpointer orelse return error.InvalidArgument;
+    const result = &handle.io.result;
+    const state = checkpointer.stateOf();
+    result.done = @intFromBool(state != .running);
+    result.count = @floatFromInt(@atomicLoad(u64, &checkpointer.rows, .monotonic)); // progress
+    result.csn = @floatFromInt(checkpointer.snapshot_csn);
+    result.examined = @floatFromInt(checkpointer.size);
+    return switch (state) {
+        .idle, .running, .done => {},
+        .failed => error.IoError,
+        .busy => error.Busy,
+        .poisoned => error.LogPoisoned,
+        .no_space => error.NoSpace,
+    };
 }

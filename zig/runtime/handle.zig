@@ -13,6 +13,8 @@ const write_ = @import("../txn/write.zig");
 const io_ = @import("io.zig");
 const search_ = @import("search.zig");
 const registry = @import("registry.zig");
+const Checkpointer = @import("checkpoint.zig").Checkpointer;
+const Recovery = @import("recovery.zig").Recovery;
 const Engine = engine_.Engine;
 const Search = search_.Search;
 const Transaction = @import("../txn/transaction.zig").Transaction;
@@ -29,8 +31,12 @@ pub const Handle = struct {
     searches: std.ArrayList(?*Search) = .empty,
     programs: search_.Cache = .{},
     orphans_repaired: u32 = 0,
+    recovery: ?*Recovery = null,
+    checkpointer: ?*Checkpointer = null,
 
     pub fn deinit(handle: *Handle) void {
+        if (handle.recovery) |recovery| recovery.destroy();
+        if (handle.checkpointer) |checkpointer| checkpointer.destroy();
         for (handle.searches.items) |search| if (search) |s| s.close();
         for (handle.transactions.items) |transaction| if (transaction) |t| t.destroy();
         handle.searches.deinit(handle.allocator);

@@ -1,0 +1,167 @@
+//! A checkpoint: the rows visible at one snapshot, written by a thread of its own while writers go on (P28).
+//!
+//! **Concurrency**: one at a time for a database, by a byte of the lock file. The snapshot is pinned and cannot be
+//! revoked, so memory grows by what is written meanwhile.
+//!
+//! **Who may die where**: before the rename the old checkpoint stands; after it both it and the log that is not yet
+//! dropped give the same rows.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const os = @import("../os.zig");
+const layout = @import("../segment/layout.zig");
+const rel_ptr = @import("../segment/rel_ptr.zig");
+const checkpoint_write = @import("../checkpoint/write.zig");
+const engine_ = @import("../txn/engine.zig");
+const fate = @import("../txn/fate.zig");
+const ring = @import("../txn/ring.zig");
+const wal_file = @import("../wal/file.zig");
+const storage_ = @import("../wal/storage.zig");
+const registry = @import("registry.zig");
+const Link = rel_ptr.Link;
+
+const lock_byte_checkpoint = 2;
+
+pub const State = enum(u32) { idle = 0, running = 1, done = 2, failed = 3, busy = 4, poisoned = 5, no_space = 6 };
+
+pub const Checkpointer = struct {
+    allocator: std.mem.Allocator,
+    attached: *registry.Attached,
+    directory: storage_.Directory,
+    thread: std.Thread,
+    state: u32 = @intFromEnum(State.running),
+    rows: u64 = 0,
+    size: u64 = 0,
+    snapshot_csn: u64 = 0,
+    dropped_size: u64 = 0,
+    stopping: u32 = 0,
+
+    pub fn start(allocator: std.mem.Allocator, attached: *registry.Attached, path: [:0]const u8) !*Checkpointer {
+        const checkpointer = try allocator.create(Checkpointer);
+        errdefer allocator.destroy(checkpointer);
+        checkpointer.* = .{
+            .allocator = allocator,
+            .attached = attached,
+            .directory = try storage_.Directory.open(path),
+            .thread = undefined,
+        };
+        errdefer checkpointer.directory.close();
+        checkpointer.thread = try std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{checkpointer});
+        return checkpointer;
+    }
+
+    pub fn stateOf(checkpointer: *const Checkpointer) State {
+        return @enumFromInt(@atomicLoad(u32, &checkpointer.state, .acquire)); // pairs with the release in `run`
+    }
+
+    /// Ends the thread, which gives up at its next row if it is not done.
+    pub fn destroy(checkpointer: *Checkpointer) void {
+        @atomicStore(u32, &checkpointer.stopping, 1, .release); // pairs with the acquire in `isStopping`
+        checkpointer.thread.join();
+        checkpointer.directory.close();
+        checkpointer.allocator.destroy(checkpointer);
+    }
+
+    fn isStopping(checkpointer: *const Checkpointer) bool {
+        return @atomicLoad(u32, &checkpointer.stopping, .acquire) != 0;
+    }
+
+    fn run(checkpointer: *Checkpointer) void {
+        const state: State = if (checkpointer.write()) .done else |err| switch (err) {
+            error.Busy => .busy,
+            error.Poisoned, error.LogPoisoned => .poisoned,
+            error.NoSpace => .no_space,
+            else => .failed,
+        };
+        @atomicStore(u32, &checkpointer.state, @intFromEnum(state), .release);
+    }
+
+    fn write(checkpointer: *Checkpointer) !void {
+        const attached = checkpointer.attached;
+        const header = attached.segment.header;
+        const lock_fd = try os.open(attached.lock_path, .{ .create = true });
+        defer os.close(lock_fd);
+
+        if (!try os.lockByte(lock_fd, lock_byte_checkpoint)) return error.Busy;
+        var engine: engine_.Engine = undefined;
+        try engine.attach(checkpointer.allocator, &attached.segment, .{ .locks = lock_fd });
+        defer engine.detach();
+
+        try checkpointer.rotate();
+        const session = &engine.context.session;
+        const snapshot = session.openSnapshot(true);
+        defer session.setPin(layout.pin_none);
+
+        checkpointer.snapshot_csn = snapshot;
+        const buffer = try checkpointer.allocator.alloc(u8, checkpoint_write.buffer_size);
+        defer checkpointer.allocator.free(buffer);
+
+        const storage = checkpointer.directory.storage();
+        var writer = try checkpoint_write.Writer.begin(storage, buffer, .{
+            .database_id = header.database_id,
+            .snapshot_csn = snapshot,
+        });
+        {
+            errdefer writer.abandon();
+            for (0..limits.table_count_max) |id| {
+                const ref = attached.segment.catalog[id].table.load(.acquire); // pairs with the publication
+                if (ref == rel_ptr.none) continue;
+                const table = try engine.context.table(@intCast(id));
+                if (table.shared.created_csn >= snapshot) continue;
+                const bytes = try attached.segment.bytesAt(ref, @sizeOf(layout.Table) + @as(u64, table.shared.schema_size));
+                try writer.beginTable(@intCast(id), bytes[@sizeOf(layout.Table)..], &table.codec);
+                var walk = table.map().walk();
+                while (try walk.next()) |found| {
+                    const head = Link.of(found.slot.head.load(.seq_cst)).ref;
+                    const version = (try fate.visible(&attached.segment, head, snapshot)) orelse continue;
+                    if (version.table() != table.id) continue;
+                    try writer.addRow(table.imageSlice(version));
+                    checkpointer.rows += 1;
+                    if (checkpointer.rows % 4096 == 0 and checkpointer.isStopping()) return error.Stopped;
+                }
+            }
+            // What the checkpoint shows must not be ahead of what the log has on the disk.
+            try checkpointer.waitDurable(snapshot);
+        }
+        const report = try writer.finish();
+        checkpointer.size = report.size;
+        header.checkpoint_csn.store(snapshot, .seq_cst);
+        header.checkpoint_rows.store(checkpointer.rows, .monotonic); // a statistic
+        _ = header.checkpoint_count.add(1, .monotonic);
+        const dropped = try wal_file.dropBefore(storage, checkpointer.allocator, snapshot);
+        checkpointer.dropped_size = dropped.dropped_size;
+    }
+
+    /// A new log file begins before the snapshot, so that the older ones can go. Without a writer to ask, the
+    /// older ones stay until the next time.
+    fn rotate(checkpointer: *Checkpointer) !void {
+        const header = checkpointer.attached.segment.header;
+        const wanted = header.rotate_wanted.add(1, .acq_rel) + 1;
+        const deadline = os.monotonicNs() + 2_000_000_000;
+        while (header.rotate_done.load(.acquire) -% wanted > 1 << 31) { // pairs with the writer's store
+            if (checkpointer.isStopping()) return error.Stopped;
+            if (header.log_poisoned.load(.acquire) != 0) return error.Poisoned;
+            if (os.monotonicNs() >= deadline) return;
+            checkpointer.nudge();
+        }
+    }
+
+    fn waitDurable(checkpointer: *Checkpointer, csn: u64) !void {
+        const header = checkpointer.attached.segment.header;
+        _ = header.durable_waiters.add(1, .seq_cst);
+        defer _ = header.durable_waiters.add(std.math.maxInt(u32), .seq_cst);
+
+        while (header.durable.load(.acquire) < csn) { // pairs with the writer's store
+            if (checkpointer.isStopping()) return error.Stopped;
+            if (header.log_poisoned.load(.acquire) != 0) return error.Poisoned;
+            if (header.log_stalled.load(.acquire) != 0) return error.NoSpace;
+            checkpointer.nudge();
+        }
+    }
+
+    fn nudge(checkpointer: *Checkpointer) void {
+        const header = checkpointer.attached.segment.header;
+        _ = header.writer_signal.add(1, .release);
+        os.futexWake(&header.writer_signal.raw, 1 << 30);
+        os.sleepNs(500_000);
+    }
+};
