@@ -17,6 +17,8 @@ const layout = @import("segment/layout.zig");
 const write_ = @import("txn/write.zig");
 const calls = @import("runtime/calls.zig");
 const io = @import("runtime/io.zig");
+const IngestReject = @import("ingest/reject.zig").Reject;
+const IngestResult = @import("ingest/parser.zig").Result;
 const Handle = @import("runtime/handle.zig").Handle;
 const Registry = @import("runtime/registry.zig").Registry;
 const RecoveryReport = @import("runtime/recovery.zig").Report;
@@ -358,6 +360,47 @@ const exports = struct {
         h.searchClose(cursor);
     }
 
+    /// Opens a parser of one stream into a table; `plan` (borrowed) as in `docs/internals/ingest.md`. Result: its
+    /// number in `cursor`.
+    pub fn ingest_open(handle: u32, table: u32, plan: [*]const u8, plan_length: usize) callconv(.c) Status {
+        return withHandle(handle, .{ table, plan[0..plan_length] }, Handle.ingestOpen);
+    }
+
+    /// Parses `input` (borrowed) into write records, their line numbers (u64) and rejects. All others: out; the
+    /// memory of records and lines is aligned to 8.
+    pub fn ingest_parse(
+        handle: u32,
+        parser: u32,
+        is_final: u32,
+        input: [*]const u8,
+        input_length: usize,
+        records: [*]u8,
+        records_length: usize,
+        lines: [*]u8,
+        lines_length: usize,
+        rejects: [*]u8,
+        rejects_length: usize,
+        result: *IngestResult,
+    ) callconv(.c) Status {
+        const each = calls.parserOf(registry.get(handle), parser) orelse return .closed;
+        if (@intFromPtr(lines) % 8 != 0 or @intFromPtr(rejects) % 8 != 0) return .invalid_argument;
+        const line_words: [*]u64 = @ptrCast(@alignCast(lines));
+        const reject_structs: [*]IngestReject = @ptrCast(@alignCast(rejects));
+        result.* = each.parse(
+            input[0..input_length],
+            is_final != 0,
+            records[0..records_length],
+            line_words[0 .. lines_length / 8],
+            reject_structs[0 .. rejects_length / @sizeOf(IngestReject)],
+        );
+        return .ok;
+    }
+
+    pub fn ingest_close(handle: u32, parser: u32) callconv(.c) void {
+        const h = registry.get(handle) orelse return;
+        h.ingestClose(parser);
+    }
+
     /// Estimates the entries of an index between two keys, whose words lie in the input, `low` first. Result:
     /// `count`.
     pub fn estimate_range(handle: u32, table: u32, column: u32) callconv(.c) Status {
@@ -487,6 +530,8 @@ const layouts = [_]manifest.Named{
     .{ .name = "Stats", .type = Stats },
     .{ .name = "SessionStats", .type = SessionStats },
     .{ .name = "RecoveryReport", .type = RecoveryReport },
+    .{ .name = "IngestResult", .type = IngestResult },
+    .{ .name = "IngestReject", .type = IngestReject },
 };
 
 const boundary: manifest.Source = .{

@@ -313,3 +313,8 @@ pub fn pollCheckpoint(handle: *Handle) !void {
         .no_space => error.NoSpace,
     };
 }
+
+pub fn parserOf(handle: ?*Handle, number: u32) ?*@import("../ingest/parser.zig").Parser {
+    const h = handle orelse return null;
+    return h.ingestParser(number) catch null;
+}

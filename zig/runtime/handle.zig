@@ -15,6 +15,7 @@ const search_ = @import("search.zig");
 const registry = @import("registry.zig");
 const Checkpointer = @import("checkpoint.zig").Checkpointer;
 const Recovery = @import("recovery.zig").Recovery;
+const IngestParser = @import("../ingest/parser.zig").Parser;
 const Engine = engine_.Engine;
 const Search = search_.Search;
 const Transaction = @import("../txn/transaction.zig").Transaction;
@@ -29,6 +30,7 @@ pub const Handle = struct {
     io: *io_.Block,
     transactions: std.ArrayList(?*Transaction) = .empty,
     searches: std.ArrayList(?*Search) = .empty,
+    parsers: std.ArrayList(?*IngestParser) = .empty,
     programs: search_.Cache = .{},
     orphans_repaired: u32 = 0,
     recovery: ?*Recovery = null,
@@ -39,6 +41,8 @@ pub const Handle = struct {
         if (handle.checkpointer) |checkpointer| checkpointer.destroy();
         for (handle.searches.items) |search| if (search) |s| s.close();
         for (handle.transactions.items) |transaction| if (transaction) |t| t.destroy();
+        for (handle.parsers.items) |parser| if (parser) |p| p.destroy();
+        handle.parsers.deinit(handle.allocator);
         handle.searches.deinit(handle.allocator);
         handle.transactions.deinit(handle.allocator);
         handle.programs.deinit(handle.allocator);
@@ -195,6 +199,25 @@ pub const Handle = struct {
         out.count = @floatFromInt(search.returned());
         out.examined = @floatFromInt(search.execution.examined);
         if (batch.done) handle.searchClose(cursor);
+    }
+
+    /// A parser for one stream into a table; its number is in `cursor`.
+    pub fn ingestOpen(handle: *Handle, table_id: u32, plan: []const u8) !void {
+        const table = try handle.engine.context.table(table_id);
+        const number = try freeSlot(*IngestParser, handle.allocator, &handle.parsers);
+        handle.parsers.items[number - 1] = try IngestParser.create(handle.allocator, &table.schema, plan);
+        handle.io.result.cursor = number;
+    }
+
+    pub fn ingestParser(handle: *Handle, number: u32) error{InvalidArgument}!*IngestParser {
+        if (number == 0 or number > handle.parsers.items.len) return error.InvalidArgument;
+        return handle.parsers.items[number - 1] orelse error.InvalidArgument;
+    }
+
+    pub fn ingestClose(handle: *Handle, number: u32) void {
+        const parser = handle.ingestParser(number) catch return;
+        handle.parsers.items[number - 1] = null;
+        parser.destroy();
     }
 
     pub fn searchClose(handle: *Handle, cursor: u32) void {
