@@ -7,23 +7,18 @@ import type { Operand } from "./query.ts";
 import { parseError, splitWords, type Word } from "./words.ts";
 
 export type Item =
-  | { readonly kind: "word"; readonly word: Word; readonly position: number }
-  | { readonly kind: "raw"; readonly value: unknown; readonly position: number | undefined };
-
-export function itemsOfText(words: readonly Word[]): readonly Item[] {
-  return words.map((word) => ({ kind: "word", word, position: word.position }));
-}
+  Word | { readonly kind: "raw"; readonly value: unknown; readonly position: number | undefined };
 
 /** The members of a list; a single bare word is a list of one. */
 export function listOf(item: Item, expected: string): readonly Item[] {
   if (item.kind === "word") {
-    switch (item.word.form) {
+    switch (item.form) {
       case "bare":
         return [item];
       case "braced":
-        return itemsOfText(item.word.words);
+        return item.words;
       case "quoted":
-        return textItems(item.word.text, item.position);
+        return textItems(item.text, item.position);
     }
   }
   const { value, position } = item;
@@ -36,16 +31,13 @@ export function listOf(item: Item, expected: string): readonly Item[] {
 
 /** Words of a text within a word: they have the position of the whole. */
 function textItems(text: string, position: number | undefined): readonly Item[] {
-  return splitWords(text).map((word) =>
-    position === undefined
-      ? { kind: "word", word, position: word.position }
-      : { kind: "word", word: { ...word, position }, position },
-  );
+  const words = splitWords(text);
+  return position === undefined ? words : words.map((word) => ({ ...word, position }));
 }
 
 /** The text of what is not a list. */
 export function plainText(item: Item): string | undefined {
-  if (item.kind === "word") return item.word.form === "braced" ? undefined : item.word.text;
+  if (item.kind === "word") return item.form === "braced" ? undefined : item.text;
   return typeof item.value === "string" ? item.value : undefined;
 }
 
@@ -57,7 +49,7 @@ const parameterPattern = /^\$[A-Za-z_][A-Za-z0-9_]*$/;
  */
 export function valueOf(item: Item): Operand | null {
   if (item.kind === "word") {
-    const { form, text } = item.word;
+    const { form, text } = item;
     return form === "bare" ? textOperand(text, item.position) : { kind: "value", value: text };
   }
   const { value, position } = item;

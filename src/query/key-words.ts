@@ -9,7 +9,10 @@
 import type { PlannerColumn } from "./planner-table.ts";
 import type { Stored } from "./place.ts";
 
-/** Key words, two elements each, over an explicit `ArrayBuffer`. */
+/**
+ * Key words, two elements each. Small typed arrays may move: pass the array itself to native code,
+ * never an address of it.
+ */
 export type KeyWords = Uint32Array<ArrayBuffer>;
 
 const signBit = 0x8000_0000;
@@ -131,7 +134,7 @@ function putByte(words: KeyWords, index: number, byte: number): void {
 }
 
 function emptyKey(column: PlannerColumn): KeyWords {
-  return new Uint32Array(new ArrayBuffer(keyWordsCount(column) * 8));
+  return new Uint32Array(keyWordsCount(column) * 2);
 }
 
 function isFloat(column: PlannerColumn): boolean {

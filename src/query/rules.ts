@@ -33,19 +33,18 @@ export function mergeTerms(resolved: readonly Resolved[]): Conjunction {
     if (each === "never") return "never";
     if (each !== "always") terms.push(each);
   }
-  const byColumn = new Map<PlannerColumn, Term[]>();
-  for (const term of terms) {
-    const list = byColumn.get(term.column);
-    if (list === undefined) byColumn.set(term.column, [term]);
-    else list.push(term);
-  }
+  terms.sort(compareTerms);
   const merged: Term[] = [];
-  for (const list of byColumn.values()) {
+  for (let from = 0; from < terms.length;) {
+    let to = from + 1;
+    while (terms[to]?.column === terms[from]?.column) to++;
+    const list = terms.slice(from, to);
     const column = isMerged(list) ? list : mergeColumn(list);
     if (column === "never") return "never";
     merged.push(...column);
+    from = to;
   }
-  return merged.sort(compareTerms);
+  return merged;
 }
 
 /** All rules for a condition of an AND list and groups (`undefined` when there is no `-or`). */

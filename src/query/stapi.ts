@@ -8,7 +8,7 @@
 import { nearestName } from "../schema/nearest.ts";
 import { describeValue } from "../schema/value.ts";
 import { clauseListOf, groupsOf } from "./clause.ts";
-import { type Item, itemsOfText, listOf, plainText, valueOf } from "./item.ts";
+import { type Item, listOf, plainText, valueOf } from "./item.ts";
 import type { Action, Assignment, Count, Name, Query, SortKey } from "./query.ts";
 import { parseError, splitWords } from "./words.ts";
 
@@ -125,7 +125,7 @@ export function parseStapi(query: unknown): Query {
   };
   if (query === undefined) return draft;
   if (typeof query === "string") {
-    readWords(draft, itemsOfText(splitWords(query)), query);
+    readWords(draft, splitWords(query), query);
   } else if (Array.isArray(query)) {
     const items = Array.from(query, (value: unknown, position): Item => {
       return { kind: "raw", value, position };
@@ -223,7 +223,7 @@ export function wholeNumber(value: unknown): number | undefined {
 }
 
 function switchOf(item: Item, option: string): boolean {
-  const value = item.kind === "word" ? item.word.text : item.value;
+  const value = item.kind === "word" ? item.text : item.value;
   if (value === true || value === 1 || value === "1" || value === "true") return true;
   if (value === false || value === 0 || value === "0" || value === "false") return false;
   throw parseError(`${option} is a switch`, item.position, "0 or 1");

@@ -9,6 +9,7 @@
 import { AerostoreError } from "../errors.ts";
 
 export interface Word {
+  readonly kind: "word";
   readonly form: "bare" | "quoted" | "braced";
   /** A bare word as written; a quoted one with its escapes resolved; the inside of braces. */
   readonly text: string;
@@ -38,14 +39,14 @@ export function splitWords(source: string): readonly Word[] {
       const level = outer.pop();
       if (level === undefined) fail(source, at, "this } closes nothing", "an option or a word");
       const text = source.slice(open + 1, at);
-      level.words.push({ form: "braced", text, position: open, words });
+      level.words.push({ kind: "word", form: "braced", text, position: open, words });
       ({ words, open } = level);
       at++;
     } else if (code === quote) {
       const end = findQuote(source, at);
       const inside = source.slice(at + 1, end);
       const text = inside.includes("\\") ? unescapeText(inside) : inside;
-      words.push({ form: "quoted", text, position: at, words: none });
+      words.push({ kind: "word", form: "quoted", text, position: at, words: none });
       at = end + 1;
       if (at < source.length && !endsWord(source.charCodeAt(at))) {
         fail(source, at, 'a word goes on behind its closing "', "white space");
@@ -53,7 +54,13 @@ export function splitWords(source: string): readonly Word[] {
     } else {
       const start = at++;
       while (at < source.length && !endsWord(source.charCodeAt(at))) at++;
-      words.push({ form: "bare", text: source.slice(start, at), position: start, words: none });
+      words.push({
+        kind: "word",
+        form: "bare",
+        text: source.slice(start, at),
+        position: start,
+        words: none,
+      });
     }
   }
   if (outer.length > 0) fail(source, open, "this { is never closed", "a } further on");
