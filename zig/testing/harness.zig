@@ -8,10 +8,13 @@ const segment_ = @import("../segment/segment.zig");
 const schema_ = @import("../table/schema.zig");
 const key_ = @import("../index/key.zig");
 const classes = @import("../segment/classes.zig");
+const os = @import("../os.zig");
+const drain = @import("../txn/drain.zig");
 const engine_ = @import("../txn/engine.zig");
 const fate = @import("../txn/fate.zig");
 const ring = @import("../txn/ring.zig");
 const write_ = @import("../txn/write.zig");
+const accounting = @import("accounting.zig");
 const Engine = engine_.Engine;
 const Link = rel_ptr.Link;
 
@@ -21,17 +24,20 @@ pub const World = struct {
     allocator: std.mem.Allocator,
     memory: []align(4096) u8,
     segment: segment_.Segment,
-    dead: *[limits.session_count_max]bool,
+    holders: *[limits.session_count_max]u16,
+    holder_last: u16 = 0,
     engines: std.ArrayList(*Engine) = .empty,
+    /// What `rewind` goes back to; the same size as `memory`.
+    saved: ?[]align(4096) u8 = null,
 
     pub const Options = struct { size: u64 = 8 << 20, session_count: u32 = 16, cell_count: u32 = 1024 };
 
     pub fn init(allocator: std.mem.Allocator, options: Options) !*World {
         const world = try allocator.create(World);
         errdefer allocator.destroy(world);
-        const memory = try @import("../os.zig").mapPrivate(options.size);
-        const dead = try allocator.create([limits.session_count_max]bool);
-        @memset(dead, false);
+        const memory = try os.mapPrivate(options.size);
+        const holders = try allocator.create([limits.session_count_max]u16);
+        @memset(holders, 0);
         world.* = .{
             .allocator = allocator,
             .memory = memory,
@@ -40,7 +46,7 @@ pub const World = struct {
                 .session_count = options.session_count,
                 .cell_count = options.cell_count,
             }).?,
-            .dead = dead,
+            .holders = holders,
         };
         return world;
     }
@@ -48,20 +54,55 @@ pub const World = struct {
     pub fn deinit(world: *World) void {
         for (world.engines.items) |engine| {
             engine.detach();
-            world.allocator.destroy(engine);
+            engine.context.allocator.destroy(engine);
         }
         world.engines.deinit(world.allocator);
-        @import("../os.zig").unmap(world.memory);
-        world.allocator.destroy(world.dead);
+        os.unmap(world.memory);
+        if (world.saved) |saved| os.unmap(saved);
+        world.allocator.destroy(world.holders);
         world.allocator.destroy(world);
     }
 
     pub fn attach(world: *World) !*Engine {
-        const engine = try world.allocator.create(Engine);
-        errdefer world.allocator.destroy(engine);
-        try engine.attach(world.allocator, &world.segment, .{ .simulated = world.dead });
+        return world.attachWith(world.allocator);
+    }
+
+    pub fn attachWith(world: *World, allocator: std.mem.Allocator) !*Engine {
+        const engine = try allocator.create(Engine);
+        errdefer allocator.destroy(engine);
+        try engine.attach(allocator, &world.segment, world.newLiveness());
         try world.engines.append(world.allocator, engine);
         return engine;
+    }
+
+    pub fn newLiveness(world: *World) segment_.Liveness {
+        world.holder_last += 1;
+        return .{ .simulated = .{ .holders = world.holders, .self = world.holder_last } };
+    }
+
+    /// Keeps the segment as it is now, with nobody attached, for `rewind`.
+    pub fn save(world: *World) !void {
+        for (world.engines.items) |engine| {
+            engine.detach();
+            engine.context.allocator.destroy(engine);
+        }
+        world.engines.clearRetainingCapacity();
+        const saved = try os.mapPrivate(world.memory.len);
+        @memcpy(saved, world.memory);
+        world.saved = saved;
+    }
+
+    /// Goes back to what was saved. The engines attached since are forgotten: their memory is the caller's.
+    pub fn rewind(world: *World) void {
+        world.engines.clearRetainingCapacity();
+        @memset(world.holders[0..world.segment.session_count], 0);
+        world.holder_last = 0;
+        var high = segment_.Segment.pageOf(world.segment.arena_ref);
+        for (high..segment_.Segment.pageOf(world.segment.limit_ref)) |page| {
+            if (world.segment.pages[page].raw != 0) high = @intCast(page + 1);
+        }
+        const size = @as(usize, high) * limits.page_size;
+        @memcpy(world.memory[0..size], world.saved.?[0..size]);
     }
 
     /// Columns: id u64 key; altitude i64 indexed; stamp u64 indexed; note u64.
@@ -80,18 +121,53 @@ pub const World = struct {
         return count;
     }
 
-    /// Every row's key is found, every row's index keys have their entry, entries are in order.
+    /// Takes back everything that can be taken back: nobody may be reading. Afterwards no retired record is left.
+    pub fn settle(world: *World, engine: *Engine) !void {
+        const session = &engine.context.session;
+        const header = world.segment.header;
+        for (0..32) |_| {
+            // A CSN above everything that was retired, and a floor below which nobody can read.
+            const epoch = ring.epochOf(header.drained.raw);
+            while (try drain.run(session, epoch, null) != 0) {}
+            _ = ring.abort(&world.segment, ring.takeCsn(&world.segment).?);
+            session.setPin(layout.pin_none);
+            _ = session.refreshHorizon();
+            engine.pins.enterCommit(session);
+            defer engine.pins.leave(session);
+
+            _ = try engine.reclaim(1 << 20);
+            for (world.segment.sessions[0..world.segment.session_count]) |*slot| {
+                if (slot.retire_taken.raw != slot.retire_added.raw) break;
+            } else return;
+        }
+        return error.NotReclaimed;
+    }
+
+    /// Every row is in the map once, has its index entries, and entries are in order.
     pub fn verify(world: *World, engine: *Engine, table_id: u32) !void {
+        _ = try world.checkRows(engine, table_id, .may_be_stale);
+    }
+
+    /// As `verify`, of a segment that is settled: there are no other entries.
+    pub fn verifySettled(world: *World, engine: *Engine, table_id: u32) !void {
+        const rows = try world.checkRows(engine, table_id, .exact);
+        const totals = try accounting.check(world.allocator, &world.segment);
+        if (totals.retired != 0 or totals.tombstones != 0 or totals.rows != rows) return error.NotReclaimed;
+    }
+
+    fn checkRows(world: *World, engine: *Engine, table_id: u32, entries: enum { may_be_stale, exact }) !u64 {
         const segment = &world.segment;
         const table = try engine.context.table(table_id);
         const session = &engine.context.session;
         const snapshot = session.openSnapshot(true);
         defer session.setPin(layout.pin_none);
 
+        var rows: u64 = 0;
         var walk = table.map().walk();
         while (try walk.next()) |found| {
             const head = Link.of(found.slot.head.load(.seq_cst)).ref;
             const version = (try fate.visible(segment, head, snapshot)) orelse continue;
+            rows += 1;
             const key = table.keyBytes(version.image());
             const again = (try table.map().find(.init(key))) orelse return error.RowNotFound;
             if (again.ref != found.ref) return error.KeyTwice;
@@ -108,7 +184,8 @@ pub const World = struct {
         for (table.indexes[0..table.index_count]) |*index| {
             var entry = try segment.at(layout.Entry, index.list.index.head);
             var before: ?*layout.Entry = null;
-            while (try index.list.after(entry)) |found| {
+            var met: u64 = 0;
+            while (try index.list.after(entry)) |found| : (met += 1) {
                 if (before) |b| {
                     const order = key_.order(index.list.keyOf(b), index.list.keyOf(found.entry));
                     if (order == .gt) return error.EntriesOutOfOrder;
@@ -117,7 +194,9 @@ pub const World = struct {
                 before = found.entry;
                 entry = found.entry;
             }
+            if (entries == .exact and met != rows) return error.StaleEntries;
         }
+        return rows;
     }
 };
 

@@ -30,10 +30,25 @@ pub const Options = struct {
     stop_context: *anyopaque = undefined,
     /// A schedule longer than this hangs.
     steps_max: u64 = 2_000_000,
-    /// Choices to make before the seed decides: exhaustive exploration passes them.
+    /// Choices to make first; after them everybody runs until it ends. For exhaustive exploration.
     choices: []const u8 = &.{},
-    /// Receives how many could be chosen at each step, for exhaustive exploration.
-    widths: ?*std.ArrayList(u8) = null,
+    /// Receives every choice; then the seed decides nothing.
+    trace: ?*std.ArrayList(Choice) = null,
+};
+
+/// A place where several participants could go on.
+pub const Choice = struct {
+    /// How many could.
+    width: u8,
+    /// Which one did, by number among them.
+    chosen: u8,
+    /// Which one was running; null when it had ended.
+    current: ?u8,
+
+    /// What is chosen when nothing else was asked for.
+    pub fn default(choice: Choice) u8 {
+        return choice.current orelse 0;
+    }
 };
 
 pub const Report = struct { steps: u64, finished: u32, stopped: u32 };
@@ -57,8 +72,8 @@ const Schedule = struct {
     main_pointer: usize = 0,
     random: std.Random.DefaultPrng,
     steps: u64 = 0,
-    /// Chance in 16 that a step switches; drawn per seed.
-    eagerness: u8,
+    /// Chance in 256 that a step switches; drawn per seed.
+    eagerness: u16,
     too_long: bool = false,
 
     fn choose(schedule: *Schedule, may_stay: bool) ?u32 {
@@ -70,15 +85,18 @@ const Schedule = struct {
             count += 1;
         }
         if (count == 0) return null;
-        if (schedule.options.widths) |widths| {
-            const at = widths.items.len;
-            widths.append(std.heap.page_allocator, @intCast(count)) catch return live[0];
-            if (at < schedule.options.choices.len) return live[schedule.options.choices[at] % count];
-            // Beyond the prefix: stay, so that each prefix has one continuation.
-            if (may_stay) return schedule.current;
-            return live[0];
+        if (schedule.options.trace) |trace| {
+            var choice: Choice = .{ .width = @intCast(count), .chosen = 0, .current = null };
+            for (live[0..count], 0..) |fiber, i| {
+                if (may_stay and fiber == schedule.current) choice.current = @intCast(i);
+            }
+            const at = trace.items.len;
+            const choices = schedule.options.choices;
+            choice.chosen = if (at < choices.len) choices[at] % choice.width else choice.default();
+            trace.append(std.heap.page_allocator, choice) catch schedule.toMain();
+            return live[choice.chosen];
         }
-        if (may_stay and schedule.random.random().uintLessThan(u8, 16) >= schedule.eagerness) {
+        if (may_stay and schedule.random.random().uintLessThan(u16, 256) >= schedule.eagerness) {
             return schedule.current;
         }
         return live[schedule.random.random().uintLessThan(u32, count)];
@@ -125,6 +143,11 @@ const Schedule = struct {
 
 threadlocal var active: ?*Schedule = null;
 
+/// True inside a schedule: nobody else runs while one waits.
+pub inline fn isActive() bool {
+    return @import("build_options").scheduler and active != null;
+}
+
 /// A switch point.
 pub fn step() void {
     const schedule = active orelse return;
@@ -140,7 +163,9 @@ pub fn run(allocator: std.mem.Allocator, participants: []const Participant, opti
     defer allocator.free(fibers);
 
     for (fibers, participants) |*fiber, participant| {
-        const stack = try allocator.alignedAlloc(u8, .@"16", stack_size);
+        // Raw: the stacks of a thousand schedules a second are not worth filling.
+        const pointer = allocator.rawAlloc(stack_size, .@"16", @returnAddress()) orelse return error.OutOfMemory;
+        const stack: []align(16) u8 = @alignCast(pointer[0..stack_size]);
         const top = @intFromPtr(stack.ptr) + stack.len;
         // Return address of the first switch, below six saved registers; the entry expects rsp % 16 == 8.
         const words: [*]usize = @ptrFromInt(top - 8 * 8);
@@ -148,12 +173,12 @@ pub fn run(allocator: std.mem.Allocator, participants: []const Participant, opti
         words[6] = @intFromPtr(&entry);
         fiber.* = .{ .stack = stack, .pointer = top - 8 * 8, .participant = participant };
     }
-    defer for (fibers) |fiber| allocator.free(fiber.stack);
+    defer for (fibers) |fiber| allocator.rawFree(fiber.stack, .@"16", @returnAddress());
 
     var schedule: Schedule = .{
         .options = options,
         .fibers = fibers,
-        .eagerness = prng.random().intRangeAtMost(u8, 1, 16),
+        .eagerness = @as(u16, 1) << prng.random().intRangeAtMost(u4, 0, 8),
         .random = prng,
     };
     schedule.current = schedule.choose(false) orelse 0;

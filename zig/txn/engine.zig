@@ -6,7 +6,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
-const options = @import("build_options");
+const scheduler = @import("../testing/scheduler.zig");
 const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
@@ -268,7 +268,7 @@ pub const Engine = struct {
 
     /// Truncated exponential backoff with jitter, 1 ms to 16 ms, after a few attempts at once.
     fn backOff(engine: *Engine, attempt: u32) void {
-        if (options.scheduler or attempt < 3) return;
+        if (scheduler.isActive() or attempt < 3) return;
         const ceiling_ns = @as(u64, 1_000_000) << @intCast(@min(attempt - 3, 4));
         os.sleepNs(engine.context.session.nextRandom() % ceiling_ns);
     }

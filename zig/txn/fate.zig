@@ -4,11 +4,11 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
-const options = @import("build_options");
 const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
 const ring = @import("ring.zig");
 const word = @import("../segment/word.zig");
+const scheduler = @import("../testing/scheduler.zig");
 const Segment = segment_.Segment;
 const Session = @import("../segment/session.zig").Session;
 const State = layout.State;
@@ -86,7 +86,7 @@ pub fn settle(session: *Session, met: Undecided, age: u64) void {
     }
     const younger = slot.age.load(.monotonic) > age; // a stale age only misjudges who waits
     const wait_ns: u64 = if (younger) limits.young_wait_ns else limits.open_wait_ns;
-    if (!options.scheduler) {
+    if (!scheduler.isActive()) {
         const start = os.monotonicNs();
         var turns: u32 = 0;
         while (true) : (turns += 1) {

@@ -8,8 +8,8 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
-const options = @import("build_options");
 const word = @import("../segment/word.zig");
+const scheduler = @import("../testing/scheduler.zig");
 const Segment = @import("../segment/segment.zig").Segment;
 
 pub const CellStatus = enum(u2) { empty = 0, committed = 1, aborted = 2, _ };
@@ -131,7 +131,10 @@ pub fn decideEarlier(segment: *const Segment, csn: u64, floor: u64) u64 {
 
 /// Spins while the cell stands as it was, some 10 microseconds (P17).
 pub fn waitCell(segment: *const Segment, csn: u64, seen: u64) void {
-    if (options.scheduler) return;
+    if (scheduler.isActive()) {
+        for (0..8) |_| if (load(segment, csn) != seen) return;
+        return;
+    }
     const deadline = os.monotonicNs() + limits.numbered_wait_ns;
     while (true) {
         var spins: u32 = 0;

@@ -1,0 +1,93 @@
+//! Random schedules of random scripts: every operation against every other, with deaths.
+const std = @import("std");
+const history_ = @import("history.zig");
+const play_ = @import("play.zig");
+const scheduler = @import("scheduler.zig");
+const seeds = @import("seeds.zig");
+const Op = history_.Op;
+const Stage = play_.Stage;
+
+/// What a script is made of: weights by kind of operation.
+const Mix = struct {
+    ids: u64 = 3,
+    altitudes: i64 = 3,
+    stamps: u64 = 2,
+    weights: []const struct { std.meta.Tag(Op), u32 },
+};
+
+fn randomOp(random: std.Random, mix: Mix) Op {
+    var sum: u32 = 0;
+    for (mix.weights) |each| sum += each[1];
+    var left = random.uintLessThan(u32, sum);
+    const kind = for (mix.weights) |each| {
+        if (left < each[1]) break each[0];
+        left -= each[1];
+    } else unreachable;
+    const row: history_.Put = .{
+        .id = random.uintLessThan(u64, mix.ids),
+        .altitude = random.intRangeLessThan(i64, 0, mix.altitudes),
+        .stamp = random.uintLessThan(u64, mix.stamps),
+    };
+    const other = (row.id + 1 + random.uintLessThan(u64, mix.ids - 1)) % mix.ids;
+    const two: history_.Move = .{ .a = row.id, .b = other, .amount = 1 + random.intRangeLessThan(i64, 0, 3) };
+    return switch (kind) {
+        .put => .{ .put = row },
+        .insert => .{ .insert = row },
+        .update => .{ .update = row },
+        .delete => .{ .delete = row.id },
+        .get => .{ .get = row.id },
+        .pair => .{ .pair = two },
+        .move => .{ .move = two },
+        .look => .look,
+        .vacuum => .vacuum,
+        .drain => .drain,
+        .sweep => .sweep,
+        .tick => .tick,
+        .reattach => .reattach,
+    };
+}
+
+/// Two to four participants with scripts of a few operations; most schedules have one or two deaths.
+fn playRandom(stage: *Stage, seed: u64, mix: Mix) !void {
+    var prng = std.Random.DefaultPrng.init(seed);
+    const random = prng.random();
+    var buffers: [4][8]Op = undefined;
+    var scripts: [4][]const Op = undefined;
+    const count = random.intRangeAtMost(usize, 2, 4);
+    for (buffers[0..count], scripts[0..count]) |*buffer, *script| {
+        const size = random.intRangeAtMost(usize, 1, buffer.len);
+        for (buffer[0..size]) |*op| op.* = randomOp(random, mix);
+        script.* = buffer[0..size];
+    }
+    var stops: [3]scheduler.Stop = undefined;
+    const deaths = @min(random.uintLessThan(usize, 4), count - 1);
+    for (stops[0..deaths], 0..) |*stop, i| {
+        stop.* = .{ .participant = @intCast(i), .after_steps = random.uintLessThan(u64, 1500) };
+    }
+    try stage.play(scripts[0..count], .{ .seed = seed, .stops = stops[0..deaths] });
+}
+
+fn playAll(count: u64, world: @import("harness.zig").World.Options, setup: []const Op, mix: Mix) !void {
+    if (!scheduler.supported) return error.SkipZigTest;
+    const stage = try Stage.init(std.testing.allocator, world, setup);
+    defer stage.deinit();
+
+    var range = seeds.of(count);
+    while (range.next()) |seed| {
+        playRandom(stage, seed, mix) catch |err| {
+            seeds.failed(seed, err);
+            return err;
+        };
+    }
+}
+
+test "schedule: any statements on few keys, with deaths and repairs" {
+    try playAll(1000, .{ .size = 4 << 20, .session_count = 5 }, &.{
+        .{ .put = .{ .id = 0, .altitude = 1 } },
+        .{ .put = .{ .id = 1, .altitude = 2 } },
+    }, .{ .weights = &.{
+        .{ .put, 6 },  .{ .insert, 2 }, .{ .update, 1 }, .{ .delete, 4 }, .{ .get, 2 },   .{ .pair, 3 },
+        .{ .look, 2 }, .{ .vacuum, 3 }, .{ .sweep, 2 },  .{ .tick, 1 },   .{ .drain, 1 }, .{ .reattach, 1 },
+        .{ .move, 2 },
+    } });
+}
