@@ -59,8 +59,8 @@ pub fn repairSession(context: *Context, index: u32) Error!void {
     if (pin_before == layout.pin_none) _ = session.pinFloor(true);
     defer if (pin_before == layout.pin_none) session.setPin(layout.pin_none);
 
-    try repairCommit(session, slot);
     try repairHeld(context, slot, index);
+    try repairCommit(session, slot);
     try repairVacuum(context, slot, index);
     try repairReclaim(context, slot, index);
     repairPages(segment, index);
@@ -98,11 +98,13 @@ fn repairCommit(session: *Session, slot: *SessionSlot) Error!void {
     }
 }
 
-/// Records that had left a free list and were not reachable yet.
+/// Records that had left a free list and were not reachable yet. Before the commit is finished, because only its
+/// intents say which they took over: a row that another wrote to meanwhile is in no retire queue.
 fn repairHeld(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     const segment = context.session.segment;
-    try repairSimple(segment, slot, index, &slot.held_version);
-    try repairSimple(segment, slot, index, &slot.held_slot);
+    const intent = try lastIntent(segment, slot);
+    try repairSimple(segment, slot, index, &slot.held_version, intent.version);
+    try repairSimple(segment, slot, index, &slot.held_slot, intent.slot);
     const bucket = Held.of(slot.held_bucket.load(.acquire));
     if (bucket.ref != rel_ptr.none) {
         if (try leftList(segment, slot, bucket) and !try isLinkedBucket(context, bucket.ref)) {
@@ -119,14 +121,26 @@ fn repairHeld(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     }
 }
 
-/// A version or slot in hand: the intents, which are finished by now, took the reachable ones.
-fn repairSimple(segment: *const segment_.Segment, slot: *SessionSlot, index: u32, word_held: *Word(u64)) Error!void {
+/// A version or slot in hand goes back, unless the last intent names it: then it is the commit's (P3).
+fn repairSimple(
+    segment: *const segment_.Segment,
+    slot: *SessionSlot,
+    index: u32,
+    word_held: *Word(u64),
+    intended: Ref,
+) Error!void {
     const held = Held.of(word_held.load(.acquire));
     if (held.ref == rel_ptr.none) return;
-    if (try leftList(segment, slot, held) and !try wasRetired(segment, slot, held.ref)) {
+    if (held.ref != intended and try leftList(segment, slot, held)) {
         try arena.give(segment, index, held.class, held.ref);
     }
     word_held.store(0, .release);
+}
+
+fn lastIntent(segment: *const segment_.Segment, slot: *SessionSlot) Error!layout.Intent {
+    const count = slot.intent_count.load(.acquire);
+    if (count == 0) return std.mem.zeroes(layout.Intent);
+    return (try commit.intentsOf(segment, slot).at(count - 1)).*;
 }
 
 /// True when the record is no longer what the free list would hand out next.
@@ -135,19 +149,6 @@ fn leftList(segment: *const segment_.Segment, slot: *SessionSlot, held: Held) Er
     _ = try segment.at(u8, held.ref);
     const list = &slot.free[held.class];
     return list.head.load(.acquire) != held.ref and list.bump.load(.acquire) != held.ref;
-}
-
-/// True when the finished commit, its last intents in the retire queue, has retired the record already or made it
-/// a row's.
-fn wasRetired(segment: *const segment_.Segment, slot: *SessionSlot, ref: Ref) Error!bool {
-    const added = slot.retire_added.load(.acquire);
-    const taken = slot.retire_taken.load(.acquire);
-    var back: u64 = 1;
-    while (back <= 4 and back <= added - taken) : (back += 1) {
-        const entry = (try retire.queueOf(segment, slot).at(added - back)).*;
-        if (entry.a == ref) return true;
-    }
-    return false;
 }
 
 fn isLinkedBucket(context: *Context, ref: Ref) Error!bool {
