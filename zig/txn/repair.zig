@@ -287,11 +287,18 @@ fn repairPages(segment: *const segment_.Segment, index: u32) void {
     }
 }
 
+/// Pages of a run whose first one is still claimed: they are marked from the last one on, so the rest may be.
 fn runLength(segment: *const segment_.Segment, page: u32, end: u32, index: u32) u32 {
     var run: u32 = 1;
+    var marked = false;
     while (page + run < end) : (run += 1) {
         const state = layout.PageState.of(segment.pages[page + run].load(.acquire));
-        if (state.state != .claimed or state.session != index) break;
+        if (state.session != index) break;
+        switch (state.state) {
+            .claimed => if (marked) break,
+            .tail => marked = true,
+            .free, .used, _ => break,
+        }
     }
     return run;
 }
