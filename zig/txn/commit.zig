@@ -457,6 +457,9 @@ pub fn finishAborted(session: *Session, slot: *SessionSlot) segment_.Corrupt!voi
         if (Link.of(row.head.load(.seq_cst)).ref == layout.closedRef(index)) {
             try unlinkSlot(session, intent);
             try sequence.add(Retired.init(.slot, tail, intent.slot, intent.flags));
+        } else if (intent.base != rel_ptr.none and (try segment.at(Version, intent.base)).isTombstone()) {
+            // Vacuum may have passed the deleted row by while my version stood on it.
+            try sequence.add(Retired.init(.slot_candidate, tail, intent.slot, intent.flags));
         }
         fault.point("abort.retired");
     }
