@@ -170,13 +170,16 @@ pub const Step = enum {
     sync,
     rotate,
     checkpoint,
+    /// A checkpoint beside which commits and a rotation happen.
+    checkpoint_beside,
     /// The process dies and another one recovers; the machine lives.
     restart,
 };
 
 /// What several engines in turn may use.
 pub const Buffers = struct {
-    batch: [checkpoint_write.buffer_size]u8 = undefined,
+    batch: [16 * 1024]u8 = undefined,
+    block: [checkpoint_write.buffer_size]u8 = undefined,
     record: [16 * 1024]u8 = undefined,
 };
 
@@ -184,21 +187,22 @@ pub const Engine = struct {
     allocator: Allocator,
     storage: Storage,
     writer: ?files.Writer = null,
+    /// A sync has failed since the last start: nobody writes any more, and the next start does not
+    /// trust the kernel's memory. The engine keeps it in the segment, which lives as long as that.
+    poisoned: bool = false,
     epoch: u64 = 0,
     state: State = .{},
     next_csn: u64 = first_csn,
     durable_csn: u64 = first_csn,
     history: std.ArrayList(u64) = .empty,
-    buffer: []u8,
-    record_buffer: []u8,
+    buffers: *Buffers,
     table: row_model.Table,
 
     pub fn init(storage: Storage, allocator: Allocator, buffers: *Buffers) !Engine {
         var engine: Engine = .{
             .allocator = allocator,
             .storage = storage,
-            .buffer = &buffers.batch,
-            .record_buffer = &buffers.record,
+            .buffers = buffers,
             .table = .of(&columns),
         };
         try engine.remember(first_csn);
@@ -217,10 +221,6 @@ pub const Engine = struct {
         engine.history.items[@intCast(csn)] = engine.state.digest();
     }
 
-    pub fn isPoisoned(engine: *const Engine) bool {
-        return if (engine.writer) |*writer| writer.poisoned else false;
-    }
-
     /// The process is gone.
     pub fn stop(engine: *Engine) void {
         if (engine.writer) |*writer| writer.close();
@@ -228,14 +228,15 @@ pub const Engine = struct {
     }
 
     /// Recovers, checks what was found against the history, and takes it from there.
-    pub fn start(engine: *Engine, distrust_cache: bool) !void {
+    pub fn start(engine: *Engine) !void {
         assert(engine.writer == null);
-        const found = try recover(engine.storage, engine.allocator, distrust_cache);
+        const found = try recover(engine.storage, engine.allocator, engine.poisoned);
         try engine.check(&found);
         engine.state = found.state;
         engine.next_csn = found.end_csn;
         engine.epoch = @max(engine.epoch, found.epoch_max);
         engine.history.shrinkRetainingCapacity(@intCast(found.end_csn + 1));
+        engine.poisoned = false;
         try engine.open();
     }
 
@@ -250,12 +251,15 @@ pub const Engine = struct {
 
     fn open(engine: *Engine) !void {
         engine.epoch += 1;
-        engine.writer = try files.Writer.create(engine.storage, engine.allocator, .{
+        engine.writer = files.Writer.create(engine.storage, engine.allocator, .{
             .database_id = database_id,
             .epoch = engine.epoch,
             .first_csn = engine.next_csn,
             .allocate_size = allocate_size,
-        });
+        }) catch |err| {
+            if (err == error.Poisoned) engine.poisoned = true;
+            return err;
+        };
         // Everything older has been synced.
         engine.durable_csn = engine.next_csn;
     }
@@ -267,10 +271,11 @@ pub const Engine = struct {
             .append_two => try engine.append(&.{ .short, .aborted, .short }),
             .sync => try engine.sync(),
             .rotate => try engine.rotate(),
-            .checkpoint => try engine.checkpoint(),
+            .checkpoint => try engine.checkpoint(&.{}),
+            .checkpoint_beside => try engine.checkpoint(&.{ .append, .rotate, .append }),
             .restart => {
                 engine.stop();
-                try engine.start(false);
+                try engine.start();
             },
         }
     }
@@ -280,7 +285,7 @@ pub const Engine = struct {
     /// Appends a batch; its commits happen only if that succeeds.
     fn append(engine: *Engine, commits: []const Commit) !void {
         const writer = &engine.writer.?;
-        var batch: files.Batch = .init(engine.buffer);
+        var batch: files.Batch = .init(&engine.buffers.batch);
         batch.begin(engine.next_csn);
         const before = engine.state;
         errdefer engine.state = before;
@@ -301,7 +306,7 @@ pub const Engine = struct {
 
     /// What the commit of a CSN does depends on the CSN and on what is there.
     fn change(engine: *Engine, csn: u64, long: bool) ![]const u8 {
-        const out = engine.record_buffer;
+        const out = &engine.buffers.record;
         if (csn == first_csn) {
             const used = records.encodeCreateTable(table_id, engine.table.bytes(), out);
             try engine.state.createTable(engine.table.bytes());
@@ -337,43 +342,55 @@ pub const Engine = struct {
     }
 
     fn sync(engine: *Engine) !void {
-        try engine.writer.?.sync();
+        engine.writer.?.sync() catch |err| {
+            engine.poisoned = true;
+            return err;
+        };
         engine.durable_csn = engine.next_csn;
     }
 
     fn rotate(engine: *Engine) !void {
         var older = engine.writer.?;
-        if (older.poisoned) return error.Poisoned;
-        engine.open() catch |err| {
-            // As the lease holder would: after a failed sync nobody writes any more.
-            if (err == error.Poisoned) engine.writer.?.poisoned = true;
-            return err;
-        };
+        if (engine.poisoned) return error.Poisoned;
+        try engine.open();
         older.close();
     }
 
-    fn checkpoint(engine: *Engine) !void {
+    /// As the engine does it: a new log file, a snapshot, its rows, the log before it dropped.
+    fn checkpoint(engine: *Engine, beside: []const Step) !void {
         try engine.rotate();
         const csn = engine.next_csn;
+        const snapshot = engine.state;
         var writer = try checkpoint_write.Writer.begin(
             engine.storage,
-            engine.buffer,
+            &engine.buffers.block,
             .{ .database_id = database_id, .snapshot_csn = csn, .sync_size = 2048 },
         );
-        engine.writeState(&writer) catch |err| {
+        engine.writeRows(&writer, &snapshot, beside) catch |err| {
             writer.abandon();
             return err;
         };
         _ = try writer.finish();
-        engine.durable_csn = csn;
+        engine.durable_csn = @max(engine.durable_csn, csn);
         _ = try files.dropBefore(engine.storage, engine.allocator, csn);
     }
 
-    fn writeState(engine: *Engine, writer: *checkpoint_write.Writer) !void {
-        const codec = if (engine.state.codec) |*codec| codec else return;
-        try writer.beginTable(table_id, engine.table.bytes(), codec);
-        for (&engine.state.images) |*image| {
-            if (image.*) |*present| try writer.addRow(&present.bytes);
+    fn writeRows(
+        engine: *Engine,
+        writer: *checkpoint_write.Writer,
+        snapshot: *const State,
+        beside: []const Step,
+    ) !void {
+        if (snapshot.codec) |*codec| {
+            try writer.beginTable(table_id, engine.table.bytes(), codec);
+            for (&snapshot.images) |*image| {
+                if (image.*) |*present| try writer.addRow(&present.bytes);
+            }
         }
+        for (beside) |step| switch (step) {
+            .append => try engine.append(&.{.short}),
+            .rotate => try engine.rotate(),
+            else => unreachable,
+        };
     }
 };

@@ -22,7 +22,7 @@ const Workload = struct {
     fn next(workload: *Workload) bool {
         var position: usize = 0;
         while (position < workload.count) : (position += 1) {
-            const value = @intFromEnum(workload.buffer[position]) + 1;
+            const value = @as(usize, @intFromEnum(workload.buffer[position])) + 1;
             if (value < steps.len) {
                 workload.buffer[position] = @enumFromInt(value);
                 return true;
@@ -42,7 +42,7 @@ const Workload = struct {
 
 /// Runs until the end or until the power is gone.
 fn runUntilCrash(engine: *Engine, disk: *Disk, workload: []const Step) !void {
-    engine.start(false) catch |err| return if (disk.hasPower()) err else {};
+    engine.start() catch |err| return if (disk.hasPower()) err else {};
     for (workload) |step| {
         engine.run(step) catch |err| return if (disk.hasPower()) err else {};
     }
@@ -64,7 +64,7 @@ fn checkAfterLoss(
     try second.history.appendSlice(allocator, engine.history.items);
     second.next_csn = engine.next_csn;
     second.durable_csn = engine.durable_csn;
-    try second.start(false);
+    try second.start();
     try second.run(.append_two);
     try second.run(.sync);
     try second.run(.append);
@@ -147,4 +147,105 @@ test "durability: power lost at any call of any workload of three steps leaves a
     }
     try testing.expect(state_count >= 5_000);
     std.debug.print("{d} states\n", .{state_count});
+}
+
+/// What another process finds after this one died, with the machine or without it.
+fn checkAfterCrash(lives: *Lives, engine: *const Engine, disk: *const Disk) !void {
+    _ = lives.state.reset(.retain_capacity);
+    const allocator = lives.state.allocator();
+    var alive = try disk.afterProcessCrash(allocator);
+    const found = try durability.recover(alive.storage(), allocator, engine.poisoned);
+    try engine.check(&found);
+    var lost = try disk.afterPowerLoss(allocator, .{ .sectors = .none, .names = .none });
+    try checkAfterLoss(engine, &lost, allocator, &lives.buffers);
+}
+
+/// The n-th call of a step fails, for every n; returns whether one did.
+fn runFailing(lives: *Lives, step: Step, failure: sim.Failure, nth: u64) !bool {
+    _ = lives.run.reset(.retain_capacity);
+    var disk: Disk = .init(lives.run.allocator());
+    var engine = try lives.engine(&disk);
+    try engine.start();
+    for ([_]Step{ .append, .append_long, .sync, .append_two, .checkpoint, .append }) |before| {
+        try engine.run(before);
+    }
+    disk.failure = failure;
+    disk.fail_at = disk.call_count + nth;
+    const result = engine.run(step);
+    disk.fail_at = std.math.maxInt(u64);
+    try checkAfterCrash(lives, &engine, &disk);
+    if (failure == .interrupted) try result;
+
+    // The next operation works: at once, or by a new process where the log is poisoned.
+    if (engine.poisoned or engine.writer == null) {
+        engine.stop();
+        try engine.start();
+    } else if (result) {} else |_| {
+        if (step != .restart) try engine.run(step);
+    }
+    try engine.run(.append_two);
+    try engine.run(.sync);
+    try testing.expectEqual(engine.next_csn, engine.durable_csn);
+    try checkAfterCrash(lives, &engine, &disk);
+    return disk.failed;
+}
+
+test "durability: every call of every step failing in every way loses nothing acknowledged" {
+    const lives = try Lives.create();
+    defer lives.destroy();
+    const failures = [_]sim.Failure{ .io_error, .no_space, .interrupted, .short };
+    for (steps) |step| for (failures) |failure| {
+        var nth: u64 = 0;
+        var failed = true;
+        while (failed) : (nth += 1) {
+            failed = runFailing(lives, step, failure, nth) catch |err| {
+                std.debug.print("{t}: {t}, call {d} is {t}\n", .{ err, step, nth, failure });
+                return err;
+            };
+        }
+        try testing.expect(nth > 1);
+    };
+}
+
+test "durability: nothing leaks, whatever call fails" {
+    const buffers = try testing.allocator.create(durability.Buffers);
+    defer testing.allocator.destroy(buffers);
+    for (0..60) |nth| {
+        var disk: Disk = .init(testing.allocator);
+        defer disk.deinit();
+        var engine = try Engine.init(disk.storage(), testing.allocator, buffers);
+        defer engine.deinit();
+        disk.failure = .io_error;
+        disk.fail_at = nth;
+        engine.start() catch continue;
+        for ([_]Step{ .append, .checkpoint, .append_long, .restart }) |step| {
+            engine.run(step) catch break;
+        }
+    }
+}
+
+test "durability: random runs of thirty steps with crashes in between" {
+    const lives = try Lives.create();
+    defer lives.destroy();
+    for (0..200) |seed| {
+        _ = lives.run.reset(.retain_capacity);
+        var prng = std.Random.DefaultPrng.init(seed);
+        const random = prng.random();
+        var disk: Disk = .init(lives.run.allocator());
+        var engine = try lives.engine(&disk);
+        errdefer std.debug.print("seed {d}\n", .{seed});
+        try engine.start();
+        for (0..30) |_| {
+            try engine.run(random.enumValue(Step));
+            if (random.uintLessThan(u8, 4) > 0) continue;
+            engine.stop();
+            var after = try disk.afterPowerLoss(lives.run.allocator(), .{
+                .sectors = .{ .seed = random.int(u64) },
+                .names = .{ .prefix = random.uintLessThan(usize, 4) },
+            });
+            disk = after;
+            after = undefined;
+            try engine.start();
+        }
+    }
 }
