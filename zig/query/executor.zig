@@ -242,15 +242,33 @@ pub fn Executor(comptime Source: type) type {
         /// The next row of the arms that the program accepts, once.
         fn nextMatch(execution: *Execution) Error!?Row {
             const program = execution.program;
-            while (try execution.reader.next(execution)) |row| {
+            while (true) {
+                if (execution.reader.open == .scan) {
+                    if (try execution.nextScanned(&execution.reader.open.scan)) |row| return row;
+                    execution.reader.nextArm();
+                }
+                const row = try execution.reader.next(execution) orelse return null;
                 execution.examined += 1;
-                if (!program.accepts(row.image)) continue;
-                // An earlier arm has delivered it already.
-                const arm_index = execution.reader.arm_index;
-                if (arm_index > 0 and program.isInArms(row.image, arm_index)) continue;
-                return row;
+                if (program.accepts(row.image) and execution.isFirst(row)) return row;
+            }
+        }
+
+        /// What a scan costs is here: nothing but the next row and its test.
+        fn nextScanned(execution: *Execution, scan: *Source.Scan) Error!?Row {
+            const program = execution.program;
+            var examined: u64 = 0;
+            defer execution.examined += examined;
+            while (try scan.next()) |row| {
+                examined += 1;
+                if (program.accepts(row.image) and execution.isFirst(row)) return row;
             }
             return null;
+        }
+
+        /// Whether no earlier arm has delivered the row already.
+        inline fn isFirst(execution: *const Execution, row: Row) bool {
+            const arm_index = execution.reader.arm_index;
+            return arm_index == 0 or !execution.program.isInArms(row.image, arm_index);
         }
 
         /// Goes through the arms and their ranges.
@@ -272,11 +290,15 @@ pub fn Executor(comptime Source: type) type {
                         .index => try reader.nextByIndex(execution, arm),
                     };
                     if (row) |found| return found;
-                    reader.close();
-                    reader.arm_index += 1;
-                    reader.ranges_done = 0;
+                    reader.nextArm();
                 }
                 return null;
+            }
+
+            fn nextArm(reader: *Reader) void {
+                reader.close();
+                reader.arm_index += 1;
+                reader.ranges_done = 0;
             }
 
             fn nextOfScan(reader: *Reader, execution: *Execution) Error!?Row {

@@ -75,8 +75,15 @@ pub const Conjunction = struct {
     null_care: u64,
     null_expected: u64,
     predicates: []const Predicate,
-    /// Some clause holds for no row.
+    /// Some clause holds for no row: `holds` must not be asked.
     never: bool,
+
+    pub const empty: Conjunction = .{
+        .null_care = 0,
+        .null_expected = 0,
+        .predicates = &.{},
+        .never = false,
+    };
 
     pub fn compile(
         arena: Allocator,
@@ -84,12 +91,7 @@ pub const Conjunction = struct {
         plan: *const Plan,
         clauses: []const Clause,
     ) Error!Conjunction {
-        var conjunction: Conjunction = .{
-            .null_care = 0,
-            .null_expected = 0,
-            .predicates = &.{},
-            .never = false,
-        };
+        var conjunction: Conjunction = .empty;
         const predicates = try arena.alloc(Predicate, clauses.len);
         var count: usize = 0;
         for (clauses) |*clause| {
@@ -115,12 +117,13 @@ pub const Conjunction = struct {
     }
 
     pub inline fn holds(conjunction: *const Conjunction, image: Image) bool {
+        assert(!conjunction.never);
         const nulls = schema_module.nullMask(image);
         if (nulls & conjunction.null_care != conjunction.null_expected) return false;
         for (conjunction.predicates) |*predicate| {
             if (!predicate.run(predicate, image)) return false;
         }
-        return !conjunction.never;
+        return true;
     }
 };
 

@@ -62,19 +62,22 @@ pub const Program = struct {
         }
         const own = clauses.take(header.residual_count);
         const residual = try Conjunction.compile(allocator, schema, &plan, own);
-        const groups = try allocator.alloc(Conjunction, plan.groups.len);
-        for (plan.groups, groups) |group, *out| {
+        var groups: std.ArrayList(Conjunction) = try .initCapacity(allocator, plan.groups.len);
+        for (plan.groups) |group| {
             const members = clauses.take(group.clause_count);
-            out.* = try Conjunction.compile(allocator, schema, &plan, members);
+            const compiled = try Conjunction.compile(allocator, schema, &plan, members);
+            if (!compiled.never) groups.appendAssumeCapacity(compiled);
         }
         assert(clauses.rest.len == 0);
+        // Parameters may have made it impossible: then nothing is read, and nothing tested.
+        const is_never = residual.never or (plan.groups.len > 0 and groups.items.len == 0);
 
         var program: Program = .{
             .arena = undefined,
             .schema = schema,
-            .arms = arms,
-            .residual = residual,
-            .groups = groups,
+            .arms = if (is_never) &.{} else arms,
+            .residual = if (is_never) .empty else residual,
+            .groups = groups.items,
             .order = try Order.compile(allocator, schema, &plan),
             .walk = header.flags & plan_module.flag_walk != 0,
             .count_only = header.flags & plan_module.flag_count_only != 0,
@@ -110,7 +113,7 @@ pub const Program = struct {
 
     /// Whether the search, without offset and limit, finds a row with this image.
     pub fn matches(program: *const Program, image: Image) bool {
-        return program.accepts(image) and program.isInArms(image, program.arms.len);
+        return program.isInArms(image, program.arms.len) and program.accepts(image);
     }
 
     /// Whether one of the first `count` arms delivers the row.
