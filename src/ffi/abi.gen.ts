@@ -2,7 +2,7 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const abiHash = "784ef10097d54834";
+export const abiHash = "6c65619689514539";
 
 export const Status = {
   ok: 0,
@@ -345,6 +345,51 @@ export const layouts = {
       reserved: { type: "u32", offset: 44, size: 4 },
     },
   },
+  RecoveryReport: {
+    size: 152,
+    align: 8,
+    fields: {
+      phase: { type: "u32", offset: 0, size: 4 },
+      tables: { type: "u32", offset: 4, size: 4 },
+      rows_loaded: { type: "f64", offset: 8, size: 8 },
+      records_replayed: { type: "f64", offset: 16, size: 8 },
+      size: { type: "f64", offset: 24, size: 8 },
+      done_size: { type: "f64", offset: 32, size: 8 },
+      truncated_size: { type: "f64", offset: 40, size: 8 },
+      start_csn: { type: "f64", offset: 48, size: 8 },
+      end_csn: { type: "f64", offset: 56, size: 8 },
+      epoch: { type: "f64", offset: 64, size: 8 },
+      fault_reason: { type: "u32", offset: 72, size: 4 },
+      fault_name_size: { type: "u32", offset: 76, size: 4 },
+      fault_offset: { type: "f64", offset: 80, size: 8 },
+      fault_name: { type: "[64]u8", offset: 88, size: 64 },
+    },
+  },
+  IngestResult: {
+    size: 40,
+    align: 8,
+    fields: {
+      consumed: { type: "u64", offset: 0, size: 8 },
+      unknown_count: { type: "u64", offset: 8, size: 8 },
+      line_next: { type: "u64", offset: 16, size: 8 },
+      record_count: { type: "u32", offset: 24, size: 4 },
+      reject_count: { type: "u32", offset: 28, size: 4 },
+      stop: { type: "u32", offset: 32, size: 4 },
+      reserved: { type: "u32", offset: 36, size: 4 },
+    },
+  },
+  IngestReject: {
+    size: 24,
+    align: 8,
+    fields: {
+      line: { type: "u64", offset: 0, size: 8 },
+      offset: { type: "u32", offset: 8, size: 4 },
+      size: { type: "u32", offset: 12, size: 4 },
+      column: { type: "u32", offset: 16, size: 4 },
+      reason: { type: "u16", offset: 20, size: 2 },
+      field: { type: "u16", offset: 22, size: 2 },
+    },
+  },
 } as const;
 
 /** What `dlopen` is told. */
@@ -390,6 +435,25 @@ export const symbolTypes = {
   },
   aerostore_search_next: { args: ["u32", "u32", "buffer", "buffer_length"], returns: "i32" },
   aerostore_search_close: { args: ["u32", "u32"], returns: "void" },
+  aerostore_ingest_open: { args: ["u32", "u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_ingest_parse: {
+    args: [
+      "u32",
+      "u32",
+      "u32",
+      "buffer",
+      "buffer_length",
+      "buffer",
+      "buffer_length",
+      "buffer",
+      "buffer_length",
+      "buffer",
+      "buffer_length",
+      "ptr",
+    ],
+    returns: "i32",
+  },
+  aerostore_ingest_close: { args: ["u32", "u32"], returns: "void" },
   aerostore_estimate_range: { args: ["u32", "u32", "u32"], returns: "i32" },
   aerostore_table_count: { args: ["u32", "u32"], returns: "i32" },
   aerostore_transaction_begin: { args: ["u32", "u32"], returns: "i32" },
@@ -404,6 +468,10 @@ export const symbolTypes = {
   aerostore_log_attach: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
   aerostore_durable_wait: { args: ["u32", "f64", "u32"], returns: "i32" },
   aerostore_durable_read: { args: ["u32"], returns: "i32" },
+  aerostore_recovery_open: { args: ["u32", "buffer", "buffer_length", "u32"], returns: "i32" },
+  aerostore_recovery_step: { args: ["u32", "u32", "ptr"], returns: "i32" },
+  aerostore_checkpoint_start: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_checkpoint_poll: { args: ["u32"], returns: "i32" },
   aerostore_config_set: { args: ["u32", "u32", "u32"], returns: "i32" },
   aerostore_config_get: { args: ["u32", "u32"], returns: "i32" },
   aerostore_stats_read: { args: ["u32", "ptr"], returns: "i32" },
@@ -535,6 +603,32 @@ export interface Symbols {
   ) => Status;
   /**  */
   readonly aerostore_search_close: (handle: number, cursor: number) => void;
+  /** Opens a parser of one stream into a table; `plan` (borrowed) as in `docs/internals/ingest.md`. Result: its
+   * number in `cursor`. */
+  readonly aerostore_ingest_open: (
+    handle: number,
+    table: number,
+    plan: ArrayBufferView,
+    planLength: ArrayBufferView,
+  ) => Status;
+  /** Parses `input` (borrowed) into write records, their line numbers (u64) and rejects. All others: out; the
+   * memory of records and lines is aligned to 8. */
+  readonly aerostore_ingest_parse: (
+    handle: number,
+    parser: number,
+    isFinal: number,
+    input: ArrayBufferView,
+    inputLength: ArrayBufferView,
+    records: ArrayBufferView,
+    recordsLength: ArrayBufferView,
+    lines: ArrayBufferView,
+    linesLength: ArrayBufferView,
+    rejects: ArrayBufferView,
+    rejectsLength: ArrayBufferView,
+    result: Uint8Array | Pointer,
+  ) => Status;
+  /**  */
+  readonly aerostore_ingest_close: (handle: number, parser: number) => void;
   /** Estimates the entries of an index between two keys, whose words lie in the input, `low` first. Result:
    * `count`. */
   readonly aerostore_estimate_range: (handle: number, table: number, column: number) => Status;
@@ -581,6 +675,28 @@ export interface Symbols {
   readonly aerostore_durable_wait: (handle: number, csn: number, timeoutMs: number) => Status;
   /** Result: `csn`, of this handle's last commit; `durable_csn`, below which all is on the disk. */
   readonly aerostore_durable_read: (handle: number) => Status;
+  /** Begins to recover a database directory (borrowed) into this handle's segment, which nobody else knows yet.
+   * `flags`: 1 do not trust the page cache. */
+  readonly aerostore_recovery_open: (
+    handle: number,
+    directory: ArrayBufferView,
+    directoryLength: ArrayBufferView,
+    flags: number,
+  ) => Status;
+  /** Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails. Phase 3 is the end. */
+  readonly aerostore_recovery_step: (
+    handle: number,
+    budgetMs: number,
+    report: Uint8Array | Pointer,
+  ) => Status;
+  /** Starts a checkpoint of the database in `directory` (borrowed) in a thread of its own. */
+  readonly aerostore_checkpoint_start: (
+    handle: number,
+    directory: ArrayBufferView,
+    directoryLength: ArrayBufferView,
+  ) => Status;
+  /** Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`: another one runs. */
+  readonly aerostore_checkpoint_poll: (handle: number) => Status;
   /** `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3
    * snapshot_age_limit_ms, 4 log_size_limit_mb. */
   readonly aerostore_config_set: (handle: number, key: number, value: number) => Status;
