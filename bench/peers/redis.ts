@@ -1,0 +1,273 @@
+/**
+ * Redis over a unix socket with Bun's client: a row is a hash, an index a sorted set. What touches
+ * both is a script, so that each operation is atomic and one round trip.
+ */
+import { join } from "node:path";
+import { RedisClient } from "bun";
+import type { AnyShape, Change, Column, Key, Query, Shape, Value } from "../workloads/model.ts";
+import { boundsOn, routeOf } from "./code.ts";
+import { parseTsv } from "./lines.ts";
+import type { OpenOptions, Peer, Place, Service, Store, Table } from "./peer.ts";
+import { findProgram, startServer, versionOf } from "./server.ts";
+import { keyOf } from "./sql.ts";
+
+const pipelineDepth = 64;
+/** Commands under way while loading. */
+const loadDepth = 1_000;
+
+const socketOf = (place: Place): string => join(place.memory, "redis.sock");
+
+class RedisStore implements Store {
+  readonly inFlight: number;
+  readonly #client: RedisClient;
+
+  constructor(client: RedisClient, inFlight: number) {
+    this.#client = client;
+    this.inFlight = inFlight;
+  }
+
+  table<R extends object>(shape: Shape<R>): Table<R> {
+    return new RedisTable(this.#client, shape);
+  }
+
+  logBytes(): Promise<number> {
+    return this.#info("persistence", "aof_current_size");
+  }
+
+  memoryBytes(): Promise<number> {
+    return this.#info("memory", "used_memory");
+  }
+
+  async #info(section: string, name: string): Promise<number> {
+    const text = String(await this.#client.send("INFO", [section]));
+    return Number(new RegExp(`^${name}:(\\d+)`, "m").exec(text)?.[1] ?? 0);
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+class RedisTable<R extends object> implements Table<R> {
+  readonly #client: RedisClient;
+  readonly #shape: Shape<R>;
+  readonly #key: Column;
+  readonly #names: readonly string[];
+  readonly #upsert: Script;
+  readonly #delete: Script;
+
+  constructor(client: RedisClient, shape: Shape<R>) {
+    this.#client = client;
+    this.#shape = shape;
+    this.#key = keyOf(shape);
+    this.#names = shape.columns.map(({ name }) => name);
+    const fields = shape.columns.map(({ name }, i) => `'${name}', ARGV[${i + 1}]`).join(", ");
+    const indexed = shape.columns.flatMap(({ indexed, name }, position) =>
+      indexed === true ? [{ set: `${shape.name}/${name}`, position }] : [],
+    );
+    const adds = indexed.map(
+      ({ set, position }) => `redis.call('ZADD', '${set}', ARGV[${position + 1}], ARGV[1])`,
+    );
+    this.#upsert = new Script(client, [`redis.call('HSET', KEYS[1], ${fields})`, ...adds]);
+    const removes = indexed.map(({ set }) => `redis.call('ZREM', '${set}', ARGV[1])`);
+    this.#delete = new Script(client, ["redis.call('DEL', KEYS[1])", ...removes]);
+  }
+
+  async load(rows: readonly R[]): Promise<void> {
+    for (let at = 0; at < rows.length; at += loadDepth) {
+      await Promise.all(rows.slice(at, at + loadDepth).map((row) => this.upsert(row)));
+    }
+  }
+
+  upsert(row: R): Promise<unknown> {
+    return this.#write(this.#shape.values(row));
+  }
+
+  upsertDurable(row: R): Promise<unknown> {
+    return this.upsert(row);
+  }
+
+  async get(key: Key): Promise<R | undefined> {
+    const values = await this.#client.send("HMGET", [this.#place(key), ...this.#names]);
+    return this.#decode(values as (string | null)[]); // what HMGET replies
+  }
+
+  delete(key: Key): Promise<unknown> {
+    return this.#delete.run(this.#place(key), [String(key)]);
+  }
+
+  modify(change: Change<R>): (key: Key, value: number) => Promise<unknown> {
+    const { name } = this.#shape;
+    const lines = change.steps.map((step) => {
+      const field = `KEYS[1], '${step.column}'`;
+      if (step.kind === "set") return `redis.call('HSET', ${field}, ARGV[2])`;
+      if (step.kind === "add") return `redis.call('HINCRBY', ${field}, ${step.add})`;
+      const raised = "string.char((string.byte(b, 1) + 1) % 128) .. string.sub(b, 2)";
+      return `local b = redis.call('HGET', ${field}); redis.call('HSET', ${field}, ${raised})`;
+    });
+    const moved = change.steps.filter((step) => this.#isIndexed(step.column));
+    for (const { column } of moved) {
+      const value = `redis.call('HGET', KEYS[1], '${column}')`;
+      lines.push(`redis.call('ZADD', '${name}/${column}', ${value}, ARGV[1])`);
+    }
+    const script = new Script(this.#client, lines);
+    return (key, value) => script.run(this.#place(key), [String(key), String(value)]);
+  }
+
+  search(query: Query): (values: readonly Value[]) => Promise<R[]> {
+    const route = routeOf(this.#shape, query);
+    if (route === undefined) throw new Error("Redis searches by one index");
+    const bounds = boundsOn(query, route);
+    const low = bounds.low;
+    const high = bounds.high;
+    const limit = query.limit === undefined || query.limit === 0 ? -1 : query.limit;
+    const fields = this.#names.map((name) => `'${name}'`).join(", ");
+    const descending = query.sort?.descending === true;
+    const command = descending ? "ZREVRANGEBYSCORE" : "ZRANGEBYSCORE";
+    const script = new Script(this.#client, [
+      "local out = {}",
+      `for i, k in ipairs(redis.call('${command}', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', 0, ${limit}))`,
+      `do out[i] = redis.call('HMGET', '${this.#shape.name}:' .. k, ${fields}) end`,
+      "return out",
+    ]);
+    const index = `${this.#shape.name}/${route}`;
+    return async (values) => {
+      const from = low === undefined ? "-inf" : `${low.included ? "" : "("}${values[low.value]}`;
+      const to = high === undefined ? "+inf" : `${high.included ? "" : "("}${values[high.value]}`;
+      const found = await script.run(index, descending ? [to, from] : [from, to]);
+      return (found as string[][]).flatMap((each) => this.#decode(each) ?? []); // as it returns
+    };
+  }
+
+  async ingest(text: Uint8Array): Promise<void> {
+    let waiting: Promise<unknown>[] = [];
+    for (const values of parseTsv(this.#shape, text)) {
+      waiting.push(this.#write(values));
+      if (waiting.length < loadDepth) continue;
+      await Promise.all(waiting);
+      waiting = [];
+    }
+    await Promise.all(waiting);
+  }
+
+  #write(values: readonly Value[]): Promise<unknown> {
+    const [key] = values;
+    return this.#upsert.run(this.#place(String(key)), values.map(encode));
+  }
+
+  #place(key: Key): string {
+    return `${this.#shape.name}:${key}`;
+  }
+
+  #isIndexed(column: string): boolean {
+    return this.#shape.columns.some(({ name, indexed }) => name === column && indexed === true);
+  }
+
+  #decode(values: readonly (string | null)[]): R | undefined {
+    if (values[0] === null) return undefined;
+    const { columns } = this.#shape;
+    return this.#shape.make(values.map((value, i) => decode(value ?? "", columns[i] ?? this.#key)));
+  }
+}
+
+/** A script by its digest, loaded when it is first used. */
+class Script {
+  readonly #client: RedisClient;
+  readonly #lines: readonly string[];
+  #digest: string | undefined;
+  #loading: Promise<string> | undefined;
+
+  constructor(client: RedisClient, lines: readonly string[]) {
+    this.#client = client;
+    this.#lines = lines;
+  }
+
+  run(key: string, values: readonly string[]): Promise<unknown> {
+    if (this.#digest !== undefined) return this.#call(this.#digest, key, values);
+    this.#loading ??= this.#load();
+    return this.#loading.then((digest) => this.#call(digest, key, values));
+  }
+
+  #call(digest: string, key: string, values: readonly string[]): Promise<unknown> {
+    return this.#client.send("EVALSHA", [digest, "1", key, ...values]);
+  }
+
+  async #load(): Promise<string> {
+    this.#digest = String(await this.#client.send("SCRIPT", ["LOAD", this.#lines.join("\n")]));
+    return this.#digest;
+  }
+}
+
+/** Bytes have to be text: the client's replies are. */
+function encode(value: Value): string {
+  return value instanceof Uint8Array ? Buffer.from(value).toString("latin1") : String(value);
+}
+
+function decode(value: string, column: Column): Value {
+  if (column.kind === "string") return value;
+  return column.kind === "bytes" ? Buffer.from(value, "latin1") : Number(value);
+}
+
+async function start(place: Place, options: OpenOptions): Promise<Service> {
+  const program = findServer() ?? "redis-server";
+  const settings = {
+    port: "0",
+    unixsocket: socketOf(place),
+    dir: place.directory,
+    appendonly: "yes",
+    appendfsync: options.durable ? "always" : "everysec",
+    "auto-aof-rewrite-percentage": "0",
+    save: "",
+  };
+  return startServer({
+    command: [program, ...Object.entries(settings).flatMap(([name, v]) => [`--${name}`, v])],
+    log: join(place.directory, "redis.log"),
+    signal: "SIGTERM",
+    probe: async () => {
+      const client = await connect(place);
+      try {
+        await client.send("PING", []);
+      } finally {
+        client.close();
+      }
+    },
+  });
+}
+
+async function connect(place: Place): Promise<RedisClient> {
+  const client = new RedisClient(`redis+unix://${socketOf(place)}`, { autoReconnect: false });
+  await client.connect();
+  return client;
+}
+
+function findServer(): string | undefined {
+  return findProgram("redis-server", []);
+}
+
+function peer(name: string, inFlight: number): Peer {
+  return {
+    name,
+    promises: {
+      survives: "processes",
+      loses: "on power loss: up to a second (appendfsync everysec)",
+      isolation: "one command",
+      shared: "network",
+    },
+    cannot: {
+      search: "Redis has no predicates without modules",
+      transact: "a transaction cannot read and then decide, other than in a script",
+      overlap: "no transactions beside each other",
+    },
+    getIt: "apt-get install redis-server",
+    version: () => versionOf(findServer()),
+    start,
+    open: async (place, _shapes: readonly AnyShape[]) =>
+      new RedisStore(await connect(place), inFlight),
+  };
+}
+
+/** One operation after the other. */
+export const redis: Peer = peer("redis", 1);
+
+/** Many operations under way on one connection. */
+export const redisPipelined: Peer = peer("redis-pipelined", pipelineDepth);
