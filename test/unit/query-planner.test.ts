@@ -302,7 +302,7 @@ describe("planner: order", () => {
     });
   }
 
-  test("a walk with a limit beats a smaller range that must be sorted, until it is very small", () => {
+  test("a walk with a limit beats a smaller range that must be sorted, until that is tiny", () => {
     const query = "-compare {= name A} -sort size -limit 10";
     const rows = (count: number): Cardinality => ({
       rowCount: () => 1_000_000,
