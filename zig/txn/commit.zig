@@ -248,8 +248,12 @@ fn installNew(context: *Context, write: *Write) Error!bool {
     };
     slot.intent_count.store(number + 1, .release);
     fault.point("insert.named");
-    if (try write.table.map().insert(session, slot_ref, write.key)) |_| {
-        slot.intent_count.store(number, .release);
+    const existing = write.table.map().insert(session, slot_ref, write.key) catch |err| {
+        forget(slot, row, number);
+        return err;
+    };
+    if (existing != null) {
+        forget(slot, row, number);
         write_.unbind(write);
         return false;
     }
@@ -261,6 +265,13 @@ fn installNew(context: *Context, write: *Write) Error!bool {
     write.base = rel_ptr.none;
     write.base_present = false;
     return true;
+}
+
+/// Takes back an intent whose slot was not linked: slot and version stay in hand. A free slot names no version,
+/// because vacuum may still look at it for a row that it was before.
+fn forget(slot: *SessionSlot, row: *layout.RowSlot, number: u32) void {
+    row.head.store(Link.of(row.head.load(.monotonic)).next(rel_ptr.none).raw(), .release);
+    slot.intent_count.store(number, .release);
 }
 
 /// Fills a free record with the row that the write leaves; it is named in `held_version`.
