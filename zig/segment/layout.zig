@@ -115,7 +115,7 @@ pub const Header = extern struct {
     /// Raised to ask the WAL writer for a new file.
     rotate_wanted: Word(u32),
     rotate_done: Word(u32),
-    /// Some recent horizon (P6): it may be old, never too new.
+    /// The newest horizon that anything was reclaimed by (P6); only rises.
     horizon: Word(u64) align(limits.cache_line_size),
     /// Highest session slot ever used, plus one.
     session_limit: Word(u32) align(limits.cache_line_size),

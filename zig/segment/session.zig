@@ -97,11 +97,14 @@ pub const Session = struct {
             if (raw == layout.pin_none or raw == layout.pin_revoked) continue;
             horizon = @min(horizon, layout.Pin.of(raw).csn);
         }
-        if (horizon > session.horizon) {
-            session.horizon = horizon;
-            // Release: pairs with the acquire in `init`. An older value than another's does no harm.
-            segment.header.horizon.store(horizon, .release);
+        session.horizon = @max(session.horizon, horizon);
+        // Nothing is reclaimed by a horizon that is not published yet: `vacuum.isNeeded` relies on it. Sequentially
+        // consistent: a reclaimed record is read before a horizon that allows it, or not at all.
+        var published = segment.header.horizon.load(.seq_cst);
+        while (published < session.horizon) : (published = segment.header.horizon.load(.seq_cst)) {
+            if (segment.header.horizon.cas(published, session.horizon, .seq_cst)) break;
         }
+        session.horizon = @max(session.horizon, published);
         return session.horizon;
     }
 

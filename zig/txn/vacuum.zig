@@ -133,22 +133,38 @@ fn isNeeded(
     key: []const u64,
 ) Error!bool {
     const row = try session.segment.at(layout.RowSlot, slot);
+    const published = &session.segment.header.horizon;
     var ref = Link.of(row.head.load(.seq_cst)).ref;
+    var newer: u64 = std.math.maxInt(u64);
     var steps: u64 = 0;
     while (ref != rel_ptr.none and !layout.isClosed(ref)) : (steps += 1) {
         if (steps > limits.version_steps_max) return error.SegmentCorrupt;
-        const version = try session.segment.at(Version, ref);
-        const what = try fate.of(session.segment, version);
-        if (what == .free) return error.SegmentCorrupt;
-        if (what != .aborted) {
-            if (!version.isTombstone() and version.table() == table.id) {
-                var words: [limits.index_key_words_max]u64 = undefined;
-                key_.encodeKey(index.column, version.image(), words[0..index.key_words]);
-                if (std.mem.eql(u64, words[0..index.key_words], key)) return true;
-            }
-            if (what == .committed and what.committed < session.horizon) return false;
+        const version = session.segment.at(Version, ref) catch |err| {
+            return if (newer < published.load(.seq_cst)) false else err;
+        };
+        const what = fate.of(session.segment, version) catch |err| {
+            return if (newer < published.load(.seq_cst)) false else err;
+        };
+        const has_key = !version.isTombstone() and version.table() == table.id and key: {
+            var words: [limits.index_key_words_max]u64 = undefined;
+            key_.encodeKey(index.column, version.image(), words[0..index.key_words]);
+            break :key std.mem.eql(u64, words[0..index.key_words], key);
+        };
+        const older = version.older.load(.acquire); // pairs with the release that installed
+        // Another's horizon may have passed the newer version and let go what is below it: then that one was the
+        // newest below the horizon, and what was read here means nothing (docs/decisions/vacuum-walks.md).
+        if (newer < published.load(.seq_cst)) return false;
+        switch (what) {
+            .free => return error.SegmentCorrupt,
+            .aborted => {},
+            .undecided => if (has_key) return true,
+            .committed => |csn| {
+                if (has_key) return true;
+                if (csn < session.horizon) return false;
+                newer = csn;
+            },
         }
-        ref = version.older.load(.acquire); // pairs with the release that installed
+        ref = older;
     }
     return false;
 }
