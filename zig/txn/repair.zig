@@ -132,6 +132,10 @@ fn repairSimple(
     const held = Held.of(word_held.load(.acquire));
     if (held.ref == rel_ptr.none) return;
     if (held.ref != intended and try leftList(segment, slot, held)) {
+        if (held.class == classes.slot_class) {
+            const row = try segment.at(layout.RowSlot, held.ref); // a free slot names no version
+            row.head.store(Link.of(row.head.load(.monotonic)).next(rel_ptr.none).raw(), .release);
+        }
         try arena.give(segment, index, held.class, held.ref);
     }
     word_held.store(0, .release);
