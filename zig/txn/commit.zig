@@ -270,8 +270,8 @@ fn installNew(context: *Context, write: *Write) Error!bool {
 /// Takes back an intent whose slot was not linked: slot and version stay in hand. A free slot names no version,
 /// because vacuum may still look at it for a row that it was before.
 fn forget(slot: *SessionSlot, row: *layout.RowSlot, number: u32) void {
+    slot.intent_count.store(number, .release); // first: the repair would take the slot for one that others wrote to
     row.head.store(Link.of(row.head.load(.monotonic)).next(rel_ptr.none).raw(), .release);
-    slot.intent_count.store(number, .release);
 }
 
 /// Fills a free record with the row that the write leaves; it is named in `held_version`.
