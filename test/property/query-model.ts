@@ -40,10 +40,26 @@ const kinds: readonly Kind[] = [
 ];
 const keyKinds: readonly Kind[] = ["i8", "u32", "i64", "decimal", "timestamp", "string", "enum"];
 
-const texts = ["", "a", "A", "ab", "aB", "abc", "b", "é", "5", "a*", "abcd", "[a", "\u{1F600}"];
+const texts = [
+  "",
+  "a",
+  "A",
+  "ab",
+  "aB",
+  "abc",
+  "b",
+  "é",
+  "5",
+  "a*",
+  "abcd",
+  "aBcX",
+  "[a",
+  "a\\",
+  "\u{1F600}",
+];
 const patterns = [
   ...["", "*", "a*", "A*", "ab", "*b", "*B*", "a?", "?", "[a-b]*", "[^a]*", "é*", "5*", "a\\*"],
-  ...["ab*c", "abcdefgh*", "[a", "**", "[]a]*", "a[b", "\\", "\u{1F600}*", "*?b"],
+  ...["ab*c", "abcdefgh*", "[a", "**", "[]a]*", "a[b", "\\", "a\\", "\u{1F600}*", "*?b", "ABCD*"],
 ];
 const labels = ["low", "mid", "high"];
 

@@ -74,6 +74,8 @@ describe("planner: routes", () => {
     ["-compare {match name 12*4}", "index name: 12 <= name < 13", ["name match_case 12*4"]],
     ["-compare {match name 1a}", "index name: name in {1A 1a}", []],
     ["-compare {match name a1*}", "index name: A1 <= name < A2; a1 <= name < a2", []],
+    ["-compare {match_case name 1\\}", String.raw`index name: name = "1\\"`, []],
+    ["-compare {match_case name 1\\**}", "index name: 1* <= name < 1+", []],
     ["-compare {match_case note ab*}", "scan", ["note match_case ab*"]],
     ["-compare {match name *ab}", "scan", ["name match *ab"]],
     ["-compare {= flag true}", "scan", ["flag = true"]],
@@ -188,6 +190,22 @@ describe("planner: values by their column", () => {
       expect([shown, ...residual(made)]).toContain(term);
     });
   }
+
+  test("numbers of the object form keep their decimals", () => {
+    const shown = (value: number): string => route(planOf({ compare: [">", "weight", value] }));
+    expect(shown(1.255)).toBe("index weight: weight > 1.25");
+    expect(shown(-1.255)).toBe("index weight: weight > -1.26");
+    expect(shown(0.29)).toBe("index weight: weight > 0.29");
+    expect(shown(1e22)).toBe("nothing");
+  });
+
+  test("more than three letters of a folded pattern are narrowed by index, then tested", () => {
+    const made = planOf("-compare {match name abcd*}");
+    const arm = made.route.kind === "arms" ? made.route.arms[0] : undefined;
+    expect(arm?.clauses.map(describeTerm)).toContain("aBC <= name < aBD");
+    expect(arm?.clauses.length).toBe(8);
+    expect(residual(made)).toEqual(["name match abcd*"]);
+  });
 
   const mistakes: readonly (readonly [query: string, code: string, part: string])[] = [
     ["-compare {= siez 1}", "UNKNOWN_FIELD", 'did you mean "size"?'],

@@ -205,6 +205,7 @@ describe("stapi: mistakes say where and what instead", () => {
       ["-compare {{> a}}", 10, "{> column value}"],
       ["-compare {{> a 1 2}}", 10, "has 3 arguments"],
       ["-compare {{range a 1}}", 10, "{range column low high}"],
+      ["-compare {{range a 1 2 3}}", 10, "has 4 arguments"],
       ["-compare {{null a b}}", 10, "{null column}"],
       ["-compare {{}}", 10, "a clause is empty"],
       ["-compare {{{> a 1}}}", 11, "is not an operator"],
