@@ -177,7 +177,7 @@ pub fn read(segment: *const Segment, csn: u64, cell: ring.Cell) segment_.Corrupt
     const list_size = @as(u64, header.write_count) * @sizeOf(Written);
     const body_size = list_size + header.payload_size;
     const overflow = header.overflow.load(.acquire);
-    const offset = @as(u64, cell.position) * 8;
+    const offset = @as(u64, cell.position) * 8 % capacity;
     if (overflow == 0 and offset + @sizeOf(Header) + body_size > capacity) {
         return if (header.csn.load(.acquire) != csn) null else error.SegmentCorrupt;
     }
