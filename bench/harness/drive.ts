@@ -8,10 +8,15 @@ import type { Soon } from "../workloads/model.ts";
 import { Histogram } from "./histogram.ts";
 
 /** What is repeated. Operations of the timed part may overlap. */
-export interface Loop<T> {
+export interface Steps<T> {
   readonly step: (index: number) => Soon<T>;
   /** A number from everything that was read, as a program that uses it would touch it. */
   readonly take: (result: T) => number;
+  /** Which histogram a duration belongs to, from 0; all to the first without it. */
+  readonly kind?: (index: number) => number;
+}
+
+export interface Loop<T> extends Steps<T> {
   /** Operations that every peer does alike, before the clock starts. */
   readonly agreed: number;
   readonly seconds: number;
@@ -19,10 +24,15 @@ export interface Loop<T> {
   readonly check?: () => Promise<number>;
 }
 
-export interface Driven {
+export interface Timed {
   readonly operations: number;
   readonly seconds: number;
   readonly latency: Histogram;
+  /** By kind, where there are several. */
+  readonly latencies: readonly Histogram[];
+}
+
+export interface Driven extends Timed {
   readonly checksum: number;
 }
 
@@ -31,57 +41,98 @@ const timedEvery = 8;
 
 /** `inFlight` 0: results come at once. */
 export async function drive<T>(loop: Loop<T>, inFlight: number): Promise<Driven> {
-  let checksum = 17;
-  for (let i = 0; i < loop.agreed; i++) {
-    const result = loop.step(i);
-    checksum = mix(checksum, loop.take(result instanceof Promise ? await result : result));
-  }
+  let checksum = await agree(loop, loop.agreed);
   if (loop.check !== undefined) checksum = mix(checksum, await loop.check());
-  const timed = inFlight === 0 ? driveNow(loop) : await driveSoon(loop, inFlight);
+  const deadline = Bun.nanoseconds() + loop.seconds * 1e9;
+  const timed = await repeat(loop, inFlight, loop.agreed, (now) => now < deadline);
   return { ...timed, checksum };
 }
 
-function driveNow<T>(loop: Loop<T>): Omit<Driven, "checksum"> {
-  const latency = new Histogram();
-  const { agreed, take } = loop;
-  const step = loop.step as (index: number) => T; // a peer with nothing in flight answers at once
-  let sink = 0;
-  let index = agreed;
-  const start = Bun.nanoseconds();
-  const deadline = start + loop.seconds * 1e9;
-  let now = start;
-  while (now < deadline) {
-    for (let i = 1; i < timedEvery; i++) sink = (sink + take(step(index++))) | 0;
-    const before = Bun.nanoseconds();
-    sink = (sink + take(step(index++))) | 0;
-    now = Bun.nanoseconds();
-    latency.record(now - before);
+/** The first `count` operations, one after the other; a checksum of what they gave. */
+export async function agree<T>({ step, take }: Steps<T>, count: number): Promise<number> {
+  let checksum = 17;
+  for (let i = 0; i < count; i++) {
+    const result = step(i);
+    checksum = mix(checksum, take(result instanceof Promise ? await result : result));
   }
-  keep(sink);
-  return { operations: index - agreed, seconds: (now - start) / 1e9, latency };
+  return checksum;
 }
 
-async function driveSoon<T>(loop: Loop<T>, inFlight: number): Promise<Omit<Driven, "checksum">> {
-  const latency = new Histogram();
-  let sink = 0;
-  let index = loop.agreed;
+/** Operations from `first` on, while `goOn` says so; it is asked every few operations. */
+export async function repeat<T>(
+  steps: Steps<T>,
+  inFlight: number,
+  first: number,
+  goOn: (now: number) => boolean,
+): Promise<Timed> {
+  const meter = new Meter(steps.kind);
   const start = Bun.nanoseconds();
-  const deadline = start + loop.seconds * 1e9;
+  const end =
+    inFlight === 0
+      ? repeatNow(steps, first, goOn, meter)
+      : await repeatSoon(steps, inFlight, first, goOn, meter);
+  const seconds = (Bun.nanoseconds() - start) / 1e9;
+  return { operations: end - first, seconds, latency: meter.all, latencies: meter.kinds };
+}
+
+/** Durations, all together and by kind. */
+class Meter {
+  readonly all: Histogram = new Histogram();
+  readonly kinds: Histogram[] = [];
+  readonly #kind: ((index: number) => number) | undefined;
+
+  constructor(kind: ((index: number) => number) | undefined) {
+    this.#kind = kind;
+  }
+
+  record(index: number, nanoseconds: number): void {
+    this.all.record(nanoseconds);
+    if (this.#kind === undefined) return;
+    const kind = this.#kind(index);
+    (this.kinds[kind] ??= new Histogram()).record(nanoseconds);
+  }
+}
+
+function repeatNow<T>(
+  { step: stepSoon, take }: Steps<T>,
+  first: number,
+  goOn: (now: number) => boolean,
+  meter: Meter,
+): number {
+  const step = stepSoon as (index: number) => T; // a peer with nothing in flight answers at once
+  let sink = 0;
+  let index = first;
+  while (goOn(Bun.nanoseconds())) {
+    for (let i = 1; i < timedEvery; i++) sink = (sink + take(step(index++))) | 0;
+    const before = Bun.nanoseconds();
+    sink = (sink + take(step(index))) | 0;
+    meter.record(index++, Bun.nanoseconds() - before);
+  }
+  keep(sink);
+  return index;
+}
+
+async function repeatSoon<T>(
+  { step, take }: Steps<T>,
+  inFlight: number,
+  first: number,
+  goOn: (now: number) => boolean,
+  meter: Meter,
+): Promise<number> {
+  let sink = 0;
+  let index = first;
   const lane = async (): Promise<void> => {
     for (;;) {
       const before = Bun.nanoseconds();
-      if (before >= deadline) return;
-      sink = (sink + loop.take(await loop.step(index++))) | 0;
-      latency.record(Bun.nanoseconds() - before);
+      if (!goOn(before)) return;
+      const own = index++;
+      sink = (sink + take(await step(own))) | 0;
+      meter.record(own, Bun.nanoseconds() - before);
     }
   };
   await Promise.all(Array.from({ length: inFlight }, lane));
   keep(sink);
-  return {
-    operations: index - loop.agreed,
-    seconds: (Bun.nanoseconds() - start) / 1e9,
-    latency,
-  };
+  return index;
 }
 
 let kept = 0;

@@ -172,10 +172,15 @@ class SqliteTable<R extends object> implements Table<R>, TxTable<R> {
     const commit = this.#driver.prepare("COMMIT");
     return (key, value) => {
       begin.run();
-      const row = this.get(key);
-      if (row === undefined) throw new Error(`no row ${key}`);
-      this.#upsert.run(...this.#shape.values(change.apply(row, value)));
-      commit.run();
+      try {
+        const row = this.get(key);
+        if (row === undefined) throw new Error(`no row ${key}`);
+        this.#upsert.run(...this.#shape.values(change.apply(row, value)));
+        commit.run();
+      } catch (error) {
+        this.#driver.exec("ROLLBACK");
+        throw error;
+      }
     };
   }
 
