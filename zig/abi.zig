@@ -21,6 +21,8 @@ const IngestReject = @import("ingest/reject.zig").Reject;
 const IngestResult = @import("ingest/parser.zig").Result;
 const Handle = @import("runtime/handle.zig").Handle;
 const Registry = @import("runtime/registry.zig").Registry;
+const CheckProblem = @import("runtime/check.zig").Problem;
+const CheckReport = @import("runtime/check.zig").Report;
 const RecoveryReport = @import("runtime/recovery.zig").Report;
 const Stats = @import("runtime/stats.zig").Stats;
 const SessionStats = @import("runtime/stats.zig").SessionStats;
@@ -481,6 +483,16 @@ const exports = struct {
         return withHandle(handle, .{ budget_ms, report }, calls.stepRecovery);
     }
 
+    /// Begins to verify the database: its structures, and the files in `directory` (borrowed), if not empty.
+    pub fn check_open(handle: u32, directory: [*]const u8, directory_length: usize) callconv(.c) Status {
+        return withHandle(handle, .{directory[0..directory_length]}, calls.openCheck);
+    }
+
+    /// Goes on for at most `budget_ms` (100 or less). `report`: out. Phase 5 is the end.
+    pub fn check_step(handle: u32, budget_ms: u32, report: *CheckReport) callconv(.c) Status {
+        return withHandle(handle, .{ budget_ms, report }, calls.stepCheck);
+    }
+
     /// Starts a checkpoint of the database in `directory` (borrowed) in a thread of its own.
     pub fn checkpoint_start(handle: u32, directory: [*]const u8, directory_length: usize) callconv(.c) Status {
         return withHandle(handle, .{directory[0..directory_length]}, calls.startCheckpoint);
@@ -530,6 +542,8 @@ const layouts = [_]manifest.Named{
     .{ .name = "Stats", .type = Stats },
     .{ .name = "SessionStats", .type = SessionStats },
     .{ .name = "RecoveryReport", .type = RecoveryReport },
+    .{ .name = "CheckProblem", .type = CheckProblem },
+    .{ .name = "CheckReport", .type = CheckReport },
     .{ .name = "IngestResult", .type = IngestResult },
     .{ .name = "IngestReject", .type = IngestReject },
 };

@@ -2,7 +2,7 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const abiHash = "6c65619689514539";
+export const abiHash = "a55aa82352eecde6";
 
 export const Status = {
   ok: 0,
@@ -365,6 +365,32 @@ export const layouts = {
       fault_name: { type: "[64]u8", offset: 88, size: 64 },
     },
   },
+  CheckProblem: {
+    size: 24,
+    align: 8,
+    fields: {
+      kind: { type: "u32", offset: 0, size: 4 },
+      table: { type: "u32", offset: 4, size: 4 },
+      column: { type: "u32", offset: 8, size: 4 },
+      reason: { type: "u32", offset: 12, size: 4 },
+      offset: { type: "f64", offset: 16, size: 8 },
+    },
+  },
+  CheckReport: {
+    size: 824,
+    align: 8,
+    fields: {
+      phase: { type: "u32", offset: 0, size: 4 },
+      problem_count: { type: "u32", offset: 4, size: 4 },
+      tables: { type: "f64", offset: 8, size: 8 },
+      rows: { type: "f64", offset: 16, size: 8 },
+      entries: { type: "f64", offset: 24, size: 8 },
+      checkpoint_rows: { type: "f64", offset: 32, size: 8 },
+      log_transactions: { type: "f64", offset: 40, size: 8 },
+      truncated_size: { type: "f64", offset: 48, size: 8 },
+      problems: { type: "[32]CheckProblem", offset: 56, size: 768 },
+    },
+  },
   IngestResult: {
     size: 40,
     align: 8,
@@ -470,6 +496,8 @@ export const symbolTypes = {
   aerostore_durable_read: { args: ["u32"], returns: "i32" },
   aerostore_recovery_open: { args: ["u32", "buffer", "buffer_length", "u32"], returns: "i32" },
   aerostore_recovery_step: { args: ["u32", "u32", "ptr"], returns: "i32" },
+  aerostore_check_open: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_check_step: { args: ["u32", "u32", "ptr"], returns: "i32" },
   aerostore_checkpoint_start: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
   aerostore_checkpoint_poll: { args: ["u32"], returns: "i32" },
   aerostore_config_set: { args: ["u32", "u32", "u32"], returns: "i32" },
@@ -685,6 +713,18 @@ export interface Symbols {
   ) => Status;
   /** Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails. Phase 3 is the end. */
   readonly aerostore_recovery_step: (
+    handle: number,
+    budgetMs: number,
+    report: Uint8Array | Pointer,
+  ) => Status;
+  /** Begins to verify the database: its structures, and the files in `directory` (borrowed), if not empty. */
+  readonly aerostore_check_open: (
+    handle: number,
+    directory: ArrayBufferView,
+    directoryLength: ArrayBufferView,
+  ) => Status;
+  /** Goes on for at most `budget_ms` (100 or less). `report`: out. Phase 5 is the end. */
+  readonly aerostore_check_step: (
     handle: number,
     budgetMs: number,
     report: Uint8Array | Pointer,

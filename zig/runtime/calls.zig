@@ -12,7 +12,9 @@ const outcome = @import("../txn/outcome.zig");
 const repair = @import("../txn/repair.zig");
 const abi = @import("../abi.zig");
 const stats = @import("stats.zig");
+const check_ = @import("check.zig");
 const recovery_ = @import("recovery.zig");
+const Check = check_.Check;
 const Checkpointer = @import("checkpoint.zig").Checkpointer;
 const Handle = @import("handle.zig").Handle;
 const Recovery = recovery_.Recovery;
@@ -317,4 +319,24 @@ pub fn pollCheckpoint(handle: *Handle) !void {
 pub fn parserOf(handle: ?*Handle, number: u32) ?*@import("../ingest/parser.zig").Parser {
     const h = handle orelse return null;
     return h.ingestParser(number) catch null;
+}
+
+pub fn openCheck(handle: *Handle, directory: []const u8) !void {
+    if (handle.check) |old| old.destroy();
+    handle.check = null;
+    const path = try handle.allocator.dupeZ(u8, directory);
+    defer handle.allocator.free(path);
+
+    handle.check = try Check.create(handle.allocator, &handle.engine, path);
+}
+
+pub fn stepCheck(handle: *Handle, budget_ms: u32, report: *check_.Report) !void {
+    const check = handle.check orelse return error.InvalidArgument;
+    const outcome_of_step = check.step(@min(budget_ms, 100));
+    report.* = check.report;
+    if (check.phase == .done or std.meta.isError(outcome_of_step)) {
+        handle.check = null;
+        check.destroy();
+    }
+    return outcome_of_step;
 }

@@ -13,6 +13,7 @@ const write_ = @import("../txn/write.zig");
 const io_ = @import("io.zig");
 const search_ = @import("search.zig");
 const registry = @import("registry.zig");
+const Check = @import("check.zig").Check;
 const Checkpointer = @import("checkpoint.zig").Checkpointer;
 const Recovery = @import("recovery.zig").Recovery;
 const IngestParser = @import("../ingest/parser.zig").Parser;
@@ -35,9 +36,11 @@ pub const Handle = struct {
     orphans_repaired: u32 = 0,
     recovery: ?*Recovery = null,
     checkpointer: ?*Checkpointer = null,
+    check: ?*Check = null,
 
     pub fn deinit(handle: *Handle) void {
         if (handle.recovery) |recovery| recovery.destroy();
+        if (handle.check) |check| check.destroy();
         if (handle.checkpointer) |checkpointer| checkpointer.destroy();
         for (handle.searches.items) |search| if (search) |s| s.close();
         for (handle.transactions.items) |transaction| if (transaction) |t| t.destroy();

@@ -1,0 +1,320 @@
+//! Verification of a living database: rows against the map and the indexes, then checkpoint and log, in slices of
+//! time.
+//!
+//! **Invariants**: what is compared is one snapshot, so writers beside it cause no false alarm: no entry that a pinned
+//! snapshot needs is ever vacuumed (P23).
+//!
+//! **Concurrency**: the handle's thread. Damage met on the way is noted, and the walk goes on where it can.
+//!
+//! **Memory**: owns its readers until `destroy`.
+const std = @import("std");
+const limits = @import("../limits.zig");
+const os = @import("../os.zig");
+const layout = @import("../segment/layout.zig");
+const rel_ptr = @import("../segment/rel_ptr.zig");
+const segment_ = @import("../segment/segment.zig");
+const key_ = @import("../index/key.zig");
+const skiplist = @import("../index/skiplist.zig");
+const checkpoint_load = @import("../checkpoint/load.zig");
+const wal_reader = @import("../wal/reader.zig");
+const storage_ = @import("../wal/storage.zig");
+const primary_map = @import("../table/primary_map.zig");
+const view_ = @import("../table/view.zig");
+const fate = @import("../txn/fate.zig");
+const Engine = @import("../txn/engine.zig").Engine;
+const Link = rel_ptr.Link;
+
+pub const Phase = enum(u32) { header = 0, rows = 1, indexes = 2, checkpoint = 3, log = 4, done = 5 };
+
+/// Shown by number: append only.
+pub const ProblemKind = enum(u32) {
+    header_checksum = 1,
+    table_unreadable = 2,
+    row_unreadable = 3,
+    /// The map does not lead to the row under its own key, or leads to another.
+    row_not_found = 4,
+    entry_missing = 5,
+    index_order = 6,
+    index_unreadable = 7,
+    checkpoint_damaged = 8,
+    log_damaged = 9,
+    row_invalid = 10,
+};
+
+pub const Problem = extern struct { kind: u32, table: u32, column: u32, reason: u32, offset: f64 };
+
+pub const problems_max = 32;
+
+pub const Report = extern struct {
+    phase: u32,
+    problem_count: u32,
+    tables: f64,
+    rows: f64,
+    entries: f64,
+    checkpoint_rows: f64,
+    log_transactions: f64,
+    truncated_size: f64,
+    problems: [problems_max]Problem,
+};
+
+pub const Check = struct {
+    allocator: std.mem.Allocator,
+    engine: *Engine,
+    directory: ?storage_.Directory,
+    snapshot: u64,
+    phase: Phase = .header,
+    table_id: u32 = 0,
+    walk: ?primary_map.Map.Walk = null,
+    index_number: u32 = 0,
+    entry: ?*layout.Entry = null,
+    start_csn: u64 = 1,
+    loader: ?checkpoint_load.Loader = null,
+    reader: ?wal_reader.Reader = null,
+    report: Report = std.mem.zeroes(Report),
+
+    /// With an empty path the files are left out.
+    pub fn create(allocator: std.mem.Allocator, engine: *Engine, path: [:0]const u8) !*Check {
+        const check = try allocator.create(Check);
+        errdefer allocator.destroy(check);
+        var directory: ?storage_.Directory = null;
+        if (path.len > 0) directory = try storage_.Directory.open(path);
+        errdefer if (directory) |*d| d.close();
+        check.* = .{
+            .allocator = allocator,
+            .engine = engine,
+            .directory = directory,
+            .snapshot = try engine.pins.open(allocator, &engine.context.session),
+        };
+        return check;
+    }
+
+    pub fn destroy(check: *Check) void {
+        if (check.loader) |*loader| loader.close();
+        if (check.reader) |*reader| reader.close();
+        if (check.directory) |*directory| directory.close();
+        check.engine.pins.close(&check.engine.context.session, check.snapshot);
+        check.allocator.destroy(check);
+    }
+
+    pub fn step(check: *Check, budget_ms: u32) !void {
+        const deadline = os.monotonicNs() + @as(u64, budget_ms) * 1_000_000;
+        while (check.phase != .done and os.monotonicNs() < deadline) {
+            if (check.engine.pins.isRevoked(&check.engine.context.session, check.snapshot)) {
+                return error.SnapshotTooOld;
+            }
+            switch (check.phase) {
+                .header => check.checkHeader(),
+                .rows => check.checkRows(),
+                .indexes => check.checkIndexes(),
+                .checkpoint => try check.checkCheckpoint(),
+                .log => try check.checkLog(),
+                .done => unreachable,
+            }
+            check.report.phase = @intFromEnum(check.phase);
+        }
+    }
+
+    fn note(check: *Check, kind: ProblemKind, column: u32, reason: u32, offset: u64) void {
+        const report = &check.report;
+        if (report.problem_count < problems_max) {
+            report.problems[report.problem_count] = .{
+                .kind = @intFromEnum(kind),
+                .table = check.table_id,
+                .column = column,
+                .reason = reason,
+                .offset = @floatFromInt(offset),
+            };
+        }
+        report.problem_count += 1;
+    }
+
+    fn segment(check: *Check) *const segment_.Segment {
+        return check.engine.context.session.segment;
+    }
+
+    fn checkHeader(check: *Check) void {
+        const header = check.segment().header;
+        if (header.checksum != header.computeChecksum()) check.note(.header_checksum, 0, 0, 0);
+        check.phase = .rows;
+    }
+
+    /// The view of the table in hand; null at the end of the tables.
+    fn nextTable(check: *Check) ?*const view_.TableView {
+        while (check.table_id < limits.table_count_max) : (check.table_id += 1) {
+            if (check.segment().catalog[check.table_id].table.load(.acquire) == 0) continue; // pairs with its release
+            return check.engine.context.table(check.table_id) catch {
+                check.note(.table_unreadable, 0, 0, 0);
+                continue;
+            };
+        }
+        return null;
+    }
+
+    fn checkRows(check: *Check) void {
+        const table = check.nextTable() orelse {
+            check.table_id = 0;
+            check.phase = .indexes;
+            return;
+        };
+        if (check.walk == null) {
+            check.walk = table.map().walk();
+            check.report.tables += 1;
+        }
+        for (0..4096) |_| {
+            const found = (check.walk.?.next() catch {
+                check.note(.row_unreadable, 0, 0, 0);
+                return check.endTable();
+            }) orelse return check.endTable();
+            check.checkRow(table, found.ref, found.slot) catch {
+                check.note(.row_unreadable, 0, 0, rel_ptr.toBytes(found.ref));
+            };
+        }
+    }
+
+    fn endTable(check: *Check) void {
+        check.walk = null;
+        check.entry = null;
+        check.index_number = 0;
+        check.table_id += 1;
+    }
+
+    fn checkRow(check: *Check, table: *const view_.TableView, ref: rel_ptr.Ref, slot: *layout.RowSlot) !void {
+        const head = Link.of(slot.head.load(.seq_cst)).ref;
+        const version = (try fate.visible(check.segment(), head, check.snapshot)) orelse return;
+        check.report.rows += 1;
+        const image = version.image();
+        const offset = rel_ptr.toBytes(ref);
+        if (version.table() != table.id) return check.note(.row_invalid, 0, 0, offset);
+        const found = (try table.map().find(.init(table.keyBytes(image)))) orelse
+            return check.note(.row_not_found, 0, 0, offset);
+        if (found.ref != ref) return check.note(.row_not_found, 0, 0, offset);
+        for (table.indexes[0..table.index_count]) |*index| {
+            var words: [limits.index_key_words_max]u64 = undefined;
+            key_.encodeKey(index.column, image, &words);
+            const position: skiplist.Position = .{ .words = words[0..index.key_words], .slot = ref };
+            const first = (try index.list.seek(position)) orelse {
+                check.note(.entry_missing, index.column.position, 0, offset);
+                continue;
+            };
+            const is_it = first.entry.slot.load(.monotonic) == ref and // never changes while linked
+                key_.equal(index.list.keyOf(first.entry), words[0..index.key_words]);
+            if (!is_it) check.note(.entry_missing, index.column.position, 0, offset);
+        }
+    }
+
+    fn checkIndexes(check: *Check) void {
+        const table = check.nextTable() orelse {
+            check.table_id = 0;
+            check.phase = if (check.directory != null) .checkpoint else .done;
+            return;
+        };
+        if (check.index_number >= table.index_count) return check.endTable();
+        const index = &table.indexes[check.index_number];
+        check.checkEntries(index) catch {
+            check.note(.index_unreadable, index.column.position, 0, 0);
+            check.entry = null;
+            check.index_number += 1;
+        };
+    }
+
+    fn checkEntries(check: *Check, index: *const view_.IndexView) !void {
+        const list = index.list;
+        var entry = check.entry orelse try check.segment().at(layout.Entry, list.index.head);
+        const is_head = check.entry == null;
+        var before: ?*layout.Entry = if (is_head) null else entry;
+        for (0..4096) |_| {
+            const found = (try list.after(entry)) orelse {
+                check.entry = null;
+                check.index_number += 1;
+                return;
+            };
+            check.report.entries += 1;
+            const slot = found.entry.slot.load(.monotonic); // never changes while linked
+            _ = try check.segment().at(layout.RowSlot, slot);
+            if (before) |b| {
+                const order = key_.order(list.keyOf(b), list.keyOf(found.entry));
+                const in_order = order == .lt or (order == .eq and b.slot.load(.monotonic) < slot); // as above
+                if (!in_order) check.note(.index_order, index.column.position, 0, rel_ptr.toBytes(found.ref));
+            }
+            before = found.entry;
+            entry = found.entry;
+        }
+        check.entry = entry;
+    }
+
+    fn checkCheckpoint(check: *Check) !void {
+        if (check.loader == null) {
+            var fault: ?checkpoint_load.Fault = null;
+            check.loader = checkpoint_load.Loader.open(
+                check.directory.?.storage(),
+                check.allocator,
+                .{ .database_id = check.segment().header.database_id },
+                &fault,
+            ) catch |err| {
+                if (err != error.CheckpointCorrupt) return err;
+                check.noteFault(.checkpoint_damaged, fault);
+                check.phase = .log;
+                return;
+            };
+            if (check.loader == null) {
+                check.phase = .log;
+                return;
+            }
+            check.start_csn = check.loader.?.header.snapshot_csn;
+        }
+        const loader = &check.loader.?;
+        const event = loader.next() catch |err| {
+            if (err != error.CheckpointCorrupt) return err;
+            check.noteFault(.checkpoint_damaged, loader.fault);
+            return check.endCheckpoint();
+        } orelse return check.endCheckpoint();
+        switch (event) {
+            .table => {},
+            .rows => |rows| check.report.checkpoint_rows += @floatFromInt(rows.row_count),
+        }
+    }
+
+    fn noteFault(check: *Check, kind: ProblemKind, fault: anytype) void {
+        if (fault) |f| {
+            check.note(kind, 0, @intFromEnum(f.reason), f.offset);
+        } else {
+            check.note(kind, 0, 0, 0);
+        }
+    }
+
+    fn endCheckpoint(check: *Check) void {
+        check.loader.?.close();
+        check.loader = null;
+        check.phase = .log;
+    }
+
+    fn checkLog(check: *Check) !void {
+        if (check.reader == null) {
+            var fault: ?wal_reader.Fault = null;
+            check.reader = wal_reader.Reader.open(check.directory.?.storage(), check.allocator, .{
+                .start_csn = check.start_csn,
+                .database_id = check.segment().header.database_id,
+            }, &fault) catch |err| {
+                if (err != error.WalCorrupt) return err;
+                check.noteFault(.log_damaged, fault);
+                check.phase = .done;
+                return;
+            };
+        }
+        const reader = &check.reader.?;
+        for (0..4096) |_| {
+            const transaction = reader.next() catch |err| {
+                if (err != error.WalCorrupt) return err;
+                check.noteFault(.log_damaged, reader.fault);
+                check.phase = .done;
+                return;
+            };
+            if (transaction == null) {
+                check.report.truncated_size = @floatFromInt(reader.report.truncated_size);
+                check.phase = .done;
+                return;
+            }
+            check.report.log_transactions += 1;
+        }
+    }
+};
