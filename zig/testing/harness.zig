@@ -71,6 +71,7 @@ pub const World = struct {
         const engine = try allocator.create(Engine);
         errdefer allocator.destroy(engine);
         try engine.attach(allocator, &world.segment, world.newLiveness());
+        engine.context.session.random = std.hash.int(@as(u64, world.holder_last)) | 1; // the same in every run
         try world.engines.append(world.allocator, engine);
         return engine;
     }

@@ -35,6 +35,7 @@ pub const Actor = struct {
         for (actor.script) |op| {
             actor.perform(op) catch |err| {
                 actor.history.report("participant {d} failed with {t} at {any}", .{ actor.number, err, op });
+                if (!actor.history.silent) if (@errorReturnTrace()) |trace| std.debug.dumpErrorReturnTrace(trace);
                 actor.failure = err;
                 return;
             };
