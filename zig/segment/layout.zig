@@ -441,7 +441,7 @@ pub const Entry = extern struct {
 pub const EntryState = packed struct(u32) {
     height: u4,
     closed: bool,
-    /// Raised by touching (P22); once closed, the session that closed it and will retire it.
+    /// Raised by touching (P22); once closed, the session that closed it and will retire it. Zero while free.
     tag: u27,
 
     pub fn raw(state: EntryState) u32 {

@@ -92,6 +92,10 @@ const Accounts = struct {
             var ref = slot.free[class].head.raw;
             while (ref != rel_ptr.none) {
                 try accounts.note(ref, class, .free); // a ring is found as doubly owned
+                if (classes.kindOf(class) == .entry) {
+                    const entry = try accounts.segment.at(layout.Entry, ref);
+                    if (layout.EntryState.of(entry.state.raw).closed) return damaged("free entry {d} is closed", .{ref});
+                }
                 const record: [*]u8 = @ptrCast(try accounts.segment.at(u8, ref));
                 const next: *const Ref = @ptrCast(@alignCast(record + classes.linkOffset(class)));
                 ref = next.*;

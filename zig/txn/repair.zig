@@ -169,11 +169,10 @@ fn isLinkedBucket(context: *Context, ref: Ref) Error!bool {
     return false;
 }
 
+/// True when the entry was linked. What the dead session linked of a closed one after the closer's sweep is swept.
 fn isLinkedEntry(context: *Context, ref: Ref) Error!bool {
     const segment = context.session.segment;
     const entry = try segment.at(layout.Entry, ref);
-    const state = layout.EntryState.of(entry.state.load(.acquire));
-    if (state.closed) return true; // it was linked once, and whoever closed it retires it
     for (0..limits.table_count_max) |id| {
         if (segment.catalog[id].table.load(.acquire) == rel_ptr.none) continue;
         const view = try context.table(@intCast(id));
@@ -186,7 +185,10 @@ fn isLinkedEntry(context: *Context, ref: Ref) Error!bool {
             if (found) |f| if (f.ref == ref) return true;
         }
     }
-    return false;
+    // Only now: closing comes before unlinking. Entries that were never linked are not closed.
+    if (!layout.EntryState.of(entry.state.load(.acquire)).closed) return false;
+    try sweepEntry(context, ref);
+    return true;
 }
 
 /// An entry or slot that was about to be closed, or was closed and not retired yet.

@@ -78,6 +78,9 @@ fn takeOne(
             if (entry.b < classes.entry_classes_start or entry.b >= classes.version_classes_start) {
                 return error.SegmentCorrupt;
             }
+            // A free entry is not closed: the repair tells by it whether one in hand was ever linked.
+            const free = layout.EntryState{ .height = 0, .closed = false, .tag = 0 };
+            (try session.segment.at(layout.Entry, entry.a)).state.store(free.raw(), .release);
             word.bump(&session.slot.counters.entries_reclaimed, 1);
             try reclaim(session, owner, .{ .ref = entry.a, .class = entry.b }, taken);
         },
