@@ -1,8 +1,8 @@
 /**
  * The rows of a search: images copied out of shared memory once, decoded when somebody looks.
  *
- * What the engine had no room to return at first is read in batches under the search's own snapshot.
- * Rows are kept as they come, so that a result can be read any number of times; beyond
+ * What the engine had no room to return at first is read in batches under the search's own
+ * snapshot. Rows are kept as they come, so that a result can be read any number of times; beyond
  * `keptSizeMax` bytes a pass over the rows keeps no more, and is the only one.
  */
 import { AerostoreError } from "./errors.ts";

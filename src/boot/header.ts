@@ -1,6 +1,7 @@
 /**
  * Whether a segment's header is one that this engine can attach to, decided from its bytes and the
- * layout that the library describes. Pure; the engine checks again, with the checksum, when it maps.
+ * layout that the library describes. Pure; the engine checks again, with the checksum, when it
+ * maps.
  */
 
 /** One struct of the library's manifest. */
@@ -19,8 +20,8 @@ export interface SegmentLayouts {
 /** What a segment must say of itself to be ours. */
 export interface HeaderExpectation {
   readonly formatVersion: number;
-  /** Of the shared structures of this build of the engine. */
-  readonly fingerprint: bigint;
+  /** Of the shared structures of this build; `undefined` leaves that to the engine. */
+  readonly fingerprint: bigint | undefined;
   /** 16 bytes, as hexadecimal digits. */
   readonly databaseId: string;
   /** Of the running kernel, likewise. */
@@ -83,7 +84,7 @@ export function validateHeader(
     const reason = `its format version is ${version}, this engine's is ${expected.formatVersion}`;
     return { kind: "unreadable", reason };
   }
-  if (read("fingerprint") !== expected.fingerprint) {
+  if (expected.fingerprint !== undefined && read("fingerprint") !== expected.fingerprint) {
     return { kind: "unreadable", reason: "another build of the engine made it" };
   }
   const damage = checkGeometry(readGeometry, layouts, expected.fileSize);

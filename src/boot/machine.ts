@@ -7,8 +7,9 @@
  * locking ─locked→ probing ─valid→ attaching ─attached→ ready (WarmAttach)
  *                     │ invalid       │ refused
  *                     └──────┬────────┘
- *                         counting ─unused→ creating ─created→ recovering ─recovered→
- *                                                        publishing ─published→ ready (ColdReplay)
+ *                         counting ─unused→ creating ─created→ recovering
+ *                                             recovering ─recovered→ publishing
+ *                                             publishing ─published→ ready (ColdReplay)
  * ```
  *
  * Laws. Nothing is created, replaced or attached without the boot lock. A segment that cannot be

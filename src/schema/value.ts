@@ -245,6 +245,11 @@ export function describeValue(value: unknown): string {
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
+/** Whether a value can stand for a key in an error. */
+export function isScalar(value: unknown): value is string | number | bigint | boolean {
+  return ["string", "number", "bigint", "boolean"].includes(typeof value);
+}
+
 function listLabels(labels: readonly string[]): string {
   const shown = labels
     .slice(0, 8)

@@ -1,0 +1,345 @@
+/**
+ * Runs the boot machine: does what its effects say and tells it what came of them. What an effect
+ * needs from an earlier one is kept in `Boot`; decisions are all in `machine.ts`.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, realpathSync, unlinkSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { layouts, Status } from "../ffi/abi.gen.ts";
+import type { Symbols } from "../ffi/abi.gen.ts";
+import { recover } from "../recovery/recover.ts";
+import type { RecoveryProgress } from "../recovery/recover.ts";
+import { bootError, systemError } from "./failure.ts";
+import { makeDatabaseId, readIdentity, writeIdentity } from "./identity.ts";
+import type { Identity } from "./identity.ts";
+import { bootInitial, nothingRecovered, transition } from "./machine.ts";
+import type { BootEffect, BootEvent, BootMode, BootState, RecoveryReport } from "./machine.ts";
+import { pathsFor } from "./paths.ts";
+import type { DatabasePaths } from "./paths.ts";
+import { SegmentProbe } from "./probe.ts";
+
+/** What the caller of `open` wants. */
+export interface BootRequest {
+  readonly directory: string;
+  /** The `shmPath` option. */
+  readonly shmPath: string | undefined;
+  /** Size of a segment that has to be created: a multiple of 1 MiB. */
+  readonly segmentSize: number;
+  readonly sessionCount: number;
+  /** How long another process may boot or recover before this one gives up. */
+  readonly lockTimeoutMs: number;
+  readonly onProgress: ((progress: BootProgress) => void) | undefined;
+}
+
+/** Told at each step, and at each slice of recovery. */
+export interface BootProgress {
+  readonly state: BootState["kind"];
+  /** Why the segment is built anew, once that is known. */
+  readonly reason: string | undefined;
+  readonly recovery: RecoveryProgress | undefined;
+  readonly elapsedMs: number;
+}
+
+/** How a database came up. */
+export interface BootReport {
+  readonly mode: BootMode;
+  readonly reason: string;
+  readonly elapsedMs: number;
+  /** Sessions of dead processes that were repaired on the way. */
+  readonly orphansCleared: number;
+  readonly rowsLoaded: number;
+  readonly recordsReplayed: number;
+  /** Bytes of a torn tail that were cut off the log. */
+  readonly truncatedBytes: number;
+}
+
+/** An attached session as the engine gave it. */
+export interface OpenedSession {
+  readonly handle: number;
+  /** Address of its io block. */
+  readonly ioAddress: number;
+  readonly orphansRepaired: number;
+}
+
+export interface Booted {
+  readonly report: BootReport;
+  readonly session: OpenedSession;
+  readonly paths: DatabasePaths;
+}
+
+const lockPauseMs = 5;
+const cellCountMin = 1 << 15;
+
+/**
+ * Attaches to the database in `request.directory`, which is created if it is missing.
+ *
+ * **Throws** `PERMISSION`, `IO_ERROR`, `LAYOUT_MISMATCH` and `SEGMENT_CORRUPT` (while others use
+ * the segment), `WAL_CORRUPT`, `CHECKPOINT_CORRUPT`, `SEGMENT_FULL`, `TOO_MANY_SESSIONS`,
+ * `LOCK_TIMEOUT`.
+ */
+export async function boot(calls: Symbols, request: BootRequest): Promise<Booted> {
+  const run = new Boot(calls, request);
+  let { state, effects } = transition(bootInitial, { kind: "begin" });
+  while (effects.length > 0) {
+    run.tell(state);
+    let event: BootEvent | undefined;
+    for (const effect of effects) event = (await run.perform(effect)) ?? event;
+    if (event === undefined) break;
+    ({ state, effects } = transition(state, event));
+  }
+  return run.finish(state);
+}
+
+class Boot {
+  readonly #calls: Symbols;
+  readonly #request: BootRequest;
+  readonly #startedAt = performance.now();
+  #descriptor: number | undefined;
+  #paths: DatabasePaths | undefined;
+  #identity: Identity | undefined;
+  #probe: SegmentProbe | undefined;
+  /** Path of a segment that is not published yet. */
+  #temporary: string | undefined;
+  #session: OpenedSession | undefined;
+  #reason: string | undefined;
+
+  constructor(calls: Symbols, request: BootRequest) {
+    this.#calls = calls;
+    this.#request = request;
+  }
+
+  /** Does `effect`; what came of it. Failures are events, too. */
+  async perform(effect: BootEffect): Promise<BootEvent | undefined> {
+    try {
+      switch (effect.kind) {
+        case "lock":
+          return await this.#lock();
+        case "probe":
+          return this.#probing.look();
+        case "attach":
+          return this.#attach();
+        case "count":
+          this.#reason = effect.reason;
+          return this.#probing.count(effect.reason);
+        case "create":
+          return this.#create();
+        case "recover":
+          return await this.#recover();
+        case "publish":
+          return this.#publish();
+        case "discard":
+          return this.#discard();
+        case "unlock":
+          return this.#unlock();
+      }
+    } catch (error) {
+      const reason = error instanceof Error ? error : new Error(String(error));
+      return { kind: "failed", error: systemError("opening a database", this.#place, reason) };
+    }
+  }
+
+  tell(state: BootState, recovery?: RecoveryProgress): void {
+    this.#request.onProgress?.({
+      state: state.kind,
+      reason: this.#reason,
+      recovery,
+      elapsedMs: performance.now() - this.#startedAt,
+    });
+  }
+
+  finish(state: BootState): Booted {
+    if (state.kind === "failed") throw state.error;
+    const [session, paths] = [this.#session, this.#paths];
+    if (state.kind !== "ready" || session === undefined || paths === undefined) {
+      throw new Error(`boot: ended while ${state.kind}`);
+    }
+    const { rowsLoaded, recordsReplayed, truncatedBytes, note } = state.recovery;
+    const report: BootReport = {
+      mode: state.mode,
+      reason: note === "" ? state.reason : `${state.reason}; ${note}`,
+      elapsedMs: performance.now() - this.#startedAt,
+      orphansCleared: session.orphansRepaired,
+      rowsLoaded,
+      recordsReplayed,
+      truncatedBytes,
+    };
+    return { report, session, paths };
+  }
+
+  get #place(): string {
+    return this.#paths?.segment ?? this.#request.directory;
+  }
+
+  get #known(): DatabasePaths {
+    if (this.#paths === undefined) throw new Error("boot: the paths are known behind the lock");
+    return this.#paths;
+  }
+
+  get #probing(): SegmentProbe {
+    if (this.#probe === undefined) throw new Error("boot: there is no probe before the lock");
+    return this.#probe;
+  }
+
+  async #lock(): Promise<BootEvent> {
+    const { shmPath, lockTimeoutMs } = this.#request;
+    mkdirSync(this.#request.directory, { recursive: true, mode: 0o700 });
+    const directory = realpathSync(this.#request.directory);
+    const lock = encode(join(directory, "aerostore.lock"));
+    const descriptor = new Uint32Array(new ArrayBuffer(4));
+    const deadline = performance.now() + lockTimeoutMs;
+    let status = this.#calls.aerostore_boot_lock(lock, lock, 0, descriptor);
+    while (status === Status.busy) {
+      if (performance.now() > deadline) {
+        const found = `another process has been booting it for ${lockTimeoutMs} ms`;
+        throw bootError(Status.lock_timeout, directory, found);
+      }
+      await Bun.sleep(lockPauseMs);
+      status = this.#calls.aerostore_boot_lock(lock, lock, 0, descriptor);
+    }
+    if (status !== Status.ok) throw bootError(status, directory);
+    this.#descriptor = descriptor[0];
+
+    const identityPath = join(directory, "aerostore.id");
+    this.#identity = readIdentity(identityPath);
+    this.#paths = pathsFor(directory, realpathSync(process.cwd()), {
+      option: shmPath,
+      environment: process.env["AEROSTORE_SHM_PATH"],
+      recorded: this.#identity?.segment,
+    });
+    if (this.#identity === undefined) {
+      this.#identity = { databaseId: makeDatabaseId(), segment: this.#paths.segment };
+      writeIdentity(identityPath, this.#identity);
+    }
+    this.#probe = new SegmentProbe(this.#calls, this.#paths, {
+      identity: this.#identity,
+      bootId: kernelBootId(),
+    });
+    return { kind: "locked" };
+  }
+
+  #attach(): BootEvent {
+    const status = this.#open(this.#known.segment);
+    switch (status) {
+      case Status.ok:
+        this.#record();
+        return { kind: "attached" };
+      case Status.layout_mismatch:
+        return { kind: "refused", reason: "another build of the engine made the segment" };
+      case Status.segment_corrupt:
+        return { kind: "refused", reason: "the segment's checksum is wrong" };
+      default:
+        throw bootError(status, this.#known.segment);
+    }
+  }
+
+  #create(): BootEvent {
+    const { segment } = this.#known;
+    this.#removeLeftovers();
+    const temporary = `${segment}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
+    const path = encode(temporary);
+    const status = this.#calls.aerostore_segment_create(path, path, this.#createOptions());
+    if (status === Status.no_space) throw bootError(Status.segment_full, segment);
+    if (status !== Status.ok) throw bootError(status, segment);
+    this.#temporary = temporary;
+    return { kind: "created" };
+  }
+
+  async #recover(): Promise<BootEvent> {
+    const { directory } = this.#known;
+    const temporary = this.#temporary ?? "";
+    const status = this.#open(temporary);
+    if (status !== Status.ok) throw bootError(status, temporary);
+    let report: RecoveryReport = nothingRecovered;
+    const handle = this.#session?.handle ?? 0;
+    for (const progress of recover(this.#calls, handle, directory)) {
+      this.tell({ kind: "recovering", reason: this.#reason ?? "" }, progress);
+      report = { ...progress, note: noteOf(progress) };
+      await Bun.sleep(0);
+    }
+    return { kind: "recovered", recovery: report };
+  }
+
+  #publish(): BootEvent {
+    const [from, to] = [encode(this.#temporary ?? ""), encode(this.#known.segment)];
+    const status = this.#calls.aerostore_segment_publish(from, from, to, to);
+    if (status !== Status.ok) throw bootError(status, this.#known.segment);
+    this.#temporary = undefined;
+    this.#record();
+    return { kind: "published" };
+  }
+
+  #discard(): undefined {
+    if (this.#session !== undefined) {
+      this.#calls.aerostore_session_close(this.#session.handle);
+      this.#session = undefined;
+    }
+    if (this.#temporary !== undefined) unlinkSync(this.#temporary);
+    this.#temporary = undefined;
+  }
+
+  #unlock(): undefined {
+    if (this.#descriptor !== undefined) this.#calls.aerostore_boot_unlock(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+
+  #open(path: string): Status {
+    const [segment, lock] = [encode(path), encode(this.#known.lock)];
+    const out = new Uint8Array(new ArrayBuffer(layouts.SessionOpened.size));
+    const status = this.#calls.aerostore_session_open(segment, segment, lock, lock, out);
+    if (status !== Status.ok) return status;
+    const { fields } = layouts.SessionOpened;
+    const view = new DataView(out.buffer);
+    this.#session = {
+      handle: view.getUint32(fields.handle.offset, true),
+      ioAddress: view.getFloat64(fields.io_address.offset, true),
+      orphansRepaired: view.getUint32(fields.orphans_repaired.offset, true),
+    };
+    return status;
+  }
+
+  /** Notes where the segment is, for processes that start elsewhere. */
+  #record(): void {
+    const { segment, identity: path } = this.#known;
+    if (this.#identity === undefined || this.#identity.segment === segment) return;
+    writeIdentity(path, { ...this.#identity, segment });
+  }
+
+  /** Segments of boots that died before they published them. */
+  #removeLeftovers(): void {
+    const { segment } = this.#known;
+    const [folder, name] = [dirname(segment), basename(segment)];
+    for (const each of readdirSync(folder)) {
+      if (each.startsWith(`${name}.`) && /\.\d+\.[0-9a-f]{8}\.tmp$/.test(each)) {
+        unlinkSync(join(folder, each));
+      }
+    }
+  }
+
+  #createOptions(): Uint8Array {
+    const { fields, size } = layouts.CreateOptions;
+    const { segmentSize, sessionCount } = this.#request;
+    const bytes = Buffer.from(new ArrayBuffer(size));
+    const cells = Math.max(cellCountMin, 2 ** Math.ceil(Math.log2(sessionCount * 4)));
+    bytes.writeBigUInt64LE(BigInt(segmentSize), fields.size.offset);
+    bytes.writeBigUInt64LE(1n, fields.first_csn.offset);
+    bytes.write(this.#identity?.databaseId ?? "", fields.database_id.offset, "hex");
+    bytes.write(kernelBootId(), fields.boot_id.offset, "hex");
+    bytes.writeUInt32LE(sessionCount, fields.session_count.offset);
+    bytes.writeUInt32LE(cells, fields.cell_count.offset);
+    return bytes;
+  }
+}
+
+function noteOf({ truncatedBytes }: RecoveryProgress): string {
+  if (truncatedBytes === 0) return "";
+  return `a torn tail of ${truncatedBytes} bytes was cut off the log`;
+}
+
+/** Names this start of the machine: what was in memory before it is gone. */
+function kernelBootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim().replaceAll("-", "");
+}
+
+function encode(path: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(path);
+}

@@ -1,0 +1,60 @@
+/** Searches that are planned once and run many times, with other values each time. */
+import type { TableBinding } from "./catalog.ts";
+import type { Parameters } from "./query/encode.ts";
+import type { Result } from "./result.ts";
+import type { DynamicShape, TableDefinition, TableShape } from "./schema/table.ts";
+import type { Scope } from "./scope.ts";
+import type { KeptSearch } from "./search.ts";
+import { executeSearch } from "./statement.ts";
+
+/** Values for `$name`, by name. */
+export type { Parameters };
+
+/**
+ * A query with parameters. Every method **throws** `INVALID_VALUE` for a value that is missing,
+ * unknown or does not fit its column, and what `Table.search` throws.
+ */
+export class Prepared<S extends TableShape = DynamicShape> {
+  readonly #scope: Scope;
+  readonly #binding: TableBinding;
+  readonly #definition: TableDefinition<S>;
+  readonly #rows: KeptSearch;
+  readonly #query: unknown;
+  #counting: KeptSearch | undefined;
+
+  /** For `Table.prepare`. */
+  constructor(scope: Scope, binding: TableBinding, definition: TableDefinition<S>, query: unknown) {
+    this.#scope = scope;
+    this.#binding = binding;
+    this.#definition = definition;
+    this.#query = query;
+    this.#rows = scope.handle.searches.keep(binding, query, false);
+  }
+
+  /** The rows found, read when somebody looks. */
+  search(parameters: Parameters = {}): Result<S["row"]> {
+    this.#scope.use();
+    const planned = this.#scope.handle.searches.fresh(this.#binding, this.#rows);
+    return executeSearch(this.#scope, this.#binding, this.#definition, planned, parameters);
+  }
+
+  /** All rows found. */
+  all(parameters: Parameters = {}): S["row"][] {
+    return this.search(parameters).toArray();
+  }
+
+  /** The first row found; a `-limit 1` in the query makes it cheaper still. */
+  first(parameters: Parameters = {}): S["row"] | undefined {
+    using result = this.search(parameters);
+    return result.first();
+  }
+
+  /** How many rows are found, after offset and limit. */
+  count(parameters: Parameters = {}): number {
+    const tx = this.#scope.use();
+    const { searches } = this.#scope.handle;
+    this.#counting ??= searches.keep(this.#binding, this.#query, true);
+    const planned = searches.fresh(this.#binding, this.#counting);
+    return searches.count(this.#binding, planned, tx, parameters);
+  }
+}

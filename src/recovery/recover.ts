@@ -1,0 +1,131 @@
+/**
+ * Recovery of a data directory into a segment that nobody else knows yet: the engine's loops over
+ * checkpoint, log and indexes, in slices, so that the event loop turns and progress is told.
+ */
+import { join } from "node:path";
+import { AerostoreError } from "../errors.ts";
+import type { ErrorCode } from "../errors.ts";
+import { layouts, Status } from "../ffi/abi.gen.ts";
+import type { Symbols } from "../ffi/abi.gen.ts";
+import { errorFromStatus } from "../ffi/status.ts";
+
+export type RecoveryPhase = "checkpoint" | "log" | "indexes" | "done";
+
+/** Where recovery stands. */
+export interface RecoveryProgress {
+  readonly phase: RecoveryPhase;
+  readonly tables: number;
+  readonly rowsLoaded: number;
+  readonly recordsReplayed: number;
+  /** Bytes of the files of this phase, and how many of them are read. */
+  readonly sizeBytes: number;
+  readonly doneBytes: number;
+  readonly truncatedBytes: number;
+}
+
+const { fields, size: reportSize } = layouts.RecoveryReport;
+const phases: readonly RecoveryPhase[] = ["checkpoint", "log", "indexes", "done"];
+const sliceMs = 20;
+
+/**
+ * Recovers `directory` into the segment of `handle`. Gives the progress of each slice; the last one
+ * has the phase `done`.
+ *
+ * **Throws** `WAL_CORRUPT` and `CHECKPOINT_CORRUPT` with file and offset, `SEGMENT_FULL`,
+ * `PERMISSION`, `IO_ERROR`.
+ */
+export function* recover(
+  calls: Symbols,
+  handle: number,
+  directory: string,
+): Generator<RecoveryProgress, void> {
+  const report = new Uint8Array(new ArrayBuffer(reportSize));
+  const path = new TextEncoder().encode(directory);
+  const opened = calls.aerostore_recovery_open(handle, path, path, 0);
+  if (opened !== Status.ok) throw failure(opened, directory, report);
+  while (true) {
+    const status = calls.aerostore_recovery_step(handle, sliceMs, report);
+    if (status !== Status.ok) throw failure(status, directory, report);
+    const progress = readProgress(report);
+    yield progress;
+    if (progress.phase === "done") return;
+  }
+}
+
+function readProgress(report: Uint8Array<ArrayBuffer>): RecoveryProgress {
+  const view = new DataView(report.buffer);
+  const number = (field: { readonly offset: number }): number =>
+    view.getFloat64(field.offset, true);
+  return {
+    phase: phases[view.getUint32(fields.phase.offset, true)] ?? "checkpoint",
+    tables: view.getUint32(fields.tables.offset, true),
+    rowsLoaded: number(fields.rows_loaded),
+    recordsReplayed: number(fields.records_replayed),
+    sizeBytes: number(fields.size),
+    doneBytes: number(fields.done_size),
+    truncatedBytes: number(fields.truncated_size),
+  };
+}
+
+/** What is wrong with a damaged file, by the reason's number (zig/wal/reader.zig). */
+const logReasons: readonly string[] = [
+  "",
+  "it is shorter than its header",
+  "it is not a log file",
+  "another version wrote it",
+  "its header is damaged",
+  "it belongs to another database",
+  "another file has the same epoch",
+  "its place among the files is wrong",
+  "the beginning of the log is missing",
+  "it ends before the next file begins",
+  "a batch is damaged although later ones are whole",
+  "a batch does not follow on the one before it",
+  "its content is not what a writer writes",
+];
+/** Likewise for checkpoints (zig/checkpoint/load.zig). */
+const checkpointReasons: readonly string[] = [
+  "",
+  "it is shorter than its header",
+  "it is not a checkpoint",
+  "another version wrote it",
+  "its header is damaged",
+  "it belongs to another database",
+  "it has not the size that its header tells",
+  "a block is damaged",
+  "a block is missing or repeated",
+  "its counts do not fit",
+  "its rows are not what a writer writes",
+];
+
+function failure(status: Status, directory: string, report: Uint8Array<ArrayBuffer>): Error {
+  switch (status) {
+    case Status.wal_corrupt:
+      return damaged("WAL_CORRUPT", logReasons, directory, report);
+    case Status.checkpoint_corrupt:
+      return damaged("CHECKPOINT_CORRUPT", checkpointReasons, directory, report);
+    default:
+      return errorFromStatus(status, { attempted: "recovering a database", path: directory });
+  }
+}
+
+function damaged(
+  code: ErrorCode,
+  reasons: readonly string[],
+  directory: string,
+  report: Uint8Array<ArrayBuffer>,
+): AerostoreError {
+  const view = new DataView(report.buffer);
+  const nameSize = view.getUint32(fields.fault_name_size.offset, true);
+  const nameAt = fields.fault_name.offset;
+  const name = new TextDecoder().decode(report.subarray(nameAt, nameAt + nameSize));
+  const offset = view.getFloat64(fields.fault_offset.offset, true);
+  const reason = reasons[view.getUint32(fields.fault_reason.offset, true)] ?? "it is damaged";
+  const path = join(directory, name);
+  return new AerostoreError(
+    code,
+    `recovering a database from ${path}: ${reason} (at byte ${offset}); ` +
+      "restore the data directory from a backup",
+    { path, offset },
+  );
+}

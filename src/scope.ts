@@ -1,0 +1,61 @@
+/**
+ * What a statement runs in: the database, where each statement is a transaction of its own, or one
+ * transaction. Tables hold a scope and ask it before every call.
+ */
+import type { Catalog } from "./catalog.ts";
+import type { DurabilityMonitor } from "./durability.ts";
+import { AerostoreError } from "./errors.ts";
+import type { SearchRunner } from "./search.ts";
+import type { Session } from "./session.ts";
+
+/** What all scopes of one handle share. */
+export interface Handle {
+  readonly session: Session;
+  readonly catalog: Catalog;
+  readonly searches: SearchRunner;
+  readonly durability: DurabilityMonitor;
+  /** Open transactions, which closing the handle aborts. */
+  readonly open: Set<{ abort(): void }>;
+}
+
+/** `Scope.tx` of the database. */
+export const autoCommit = 0;
+/** `Scope.tx` after the end; no id of the engine is negative. */
+const over = -1;
+
+export abstract class Scope {
+  readonly handle: Handle;
+  /** Transaction id, `autoCommit`, or negative when the scope is over. */
+  tx: number;
+
+  constructor(handle: Handle, tx: number) {
+    this.handle = handle;
+    this.tx = tx;
+  }
+
+  get isOver(): boolean {
+    return this.tx < 0;
+  }
+
+  end(): void {
+    this.tx = over;
+  }
+
+  /** The id to call with. **Throws** `CLOSED` when the scope is over. */
+  use(): number {
+    if (this.tx < 0) throw this.closed();
+    return this.tx;
+  }
+
+  closed(): AerostoreError {
+    return new AerostoreError("CLOSED", this.closedText());
+  }
+
+  protected abstract closedText(): string;
+
+  /** Called behind each statement that may have written. */
+  abstract wrote(): void;
+
+  /** Runs `body` in one transaction: this one, or a new one that is retried and committed. */
+  abstract atomically<T>(body: (scope: Scope) => T): T;
+}

@@ -1,0 +1,274 @@
+/**
+ * Searches: from a query to a plan, which is kept by the query's text, and from a plan to rows. The
+ * cardinalities that a plan was chosen by are asked for again when the table has grown or shrunk to
+ * half, so a kept plan is never far from what would be planned now.
+ */
+import { Status } from "./ffi/abi.gen.ts";
+import type { TableBinding } from "./catalog.ts";
+import type { Cardinality } from "./query/cardinality.ts";
+import { bindParameters, encodePlan } from "./query/encode.ts";
+import type { EncodedPlan, Parameters } from "./query/encode.ts";
+import type { Measured } from "./query/explain.ts";
+import { keyWordsCount } from "./query/key-words.ts";
+import type { KeyWords } from "./query/key-words.ts";
+import { plan as planQuery } from "./query/planner.ts";
+import type { Plan } from "./query/planner.ts";
+import type { Query } from "./query/query.ts";
+import { parseStapi } from "./query/stapi.ts";
+import { Result } from "./result.ts";
+import type { RowChunk, RowSource } from "./result.ts";
+import { RowArena } from "./rows.ts";
+import type { ColumnDefinition } from "./schema/column.ts";
+import { Memory } from "./schema/memory.ts";
+import type { TableDefinition, TableShape } from "./schema/table.ts";
+import { inputAt, inputSize, numbers, outputAt, words } from "./session.ts";
+import type { Session } from "./session.ts";
+
+/** A query as planned for a table. */
+export interface PlannedSearch {
+  readonly query: Query;
+  readonly plan: Plan;
+  readonly encoded: EncodedPlan;
+  /** Columns of the rows; the table's own list when it is all of them. */
+  readonly fields: readonly ColumnDefinition[];
+}
+
+/** What opening a search gave at first. */
+export interface OpenedSearch {
+  readonly rowCount: number;
+  readonly done: boolean;
+  readonly cursor: number;
+}
+
+const keptMax = 256;
+/** Uses of a kept plan between two looks at the table's size. */
+const usesPerLook = 64;
+/** Below this many rows it does not matter how they are reached. */
+const tableRowsMin = 64;
+const chunkSize = 1 << 20;
+
+/** A plan that is used again and again. */
+export interface KeptSearch {
+  planned: PlannedSearch;
+  uses: number;
+}
+
+/** Plans and runs the searches of one session. */
+export class SearchRunner {
+  readonly #session: Session;
+  readonly #arena = new RowArena();
+  readonly #kept = new Map<TableBinding, Map<string, KeptSearch>>();
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /**
+   * The plan of `query`, new or kept. **Throws** `PARSE_ERROR`, `UNKNOWN_FIELD`, `INVALID_VALUE`,
+   * `TypeError` for what is no query.
+   */
+  plan(binding: TableBinding, query: unknown, countOnly: boolean): PlannedSearch {
+    if (typeof query !== "string") return this.#plan(binding, parseStapi(query), countOnly);
+    const byText = this.#keptOf(binding);
+    const text = countOnly ? `#${query}` : query;
+    const known = byText.get(text);
+    if (known !== undefined) return this.fresh(binding, known);
+    const kept = this.keep(binding, query, countOnly);
+    const [oldest] = byText.keys();
+    if (byText.size >= keptMax && oldest !== undefined) byText.delete(oldest);
+    byText.set(text, kept);
+    return kept.planned;
+  }
+
+  /** Plans `query` for repeated use. **Throws** what `plan` throws. */
+  keep(binding: TableBinding, query: unknown, countOnly: boolean): KeptSearch {
+    return { planned: this.#plan(binding, parseStapi(query), countOnly), uses: 0 };
+  }
+
+  /** A kept plan, planned again if the table has become another. */
+  fresh(binding: TableBinding, kept: KeptSearch): PlannedSearch {
+    kept.uses++;
+    if (kept.uses % usesPerLook !== 0) return kept.planned;
+    const { plan, query } = kept.planned;
+    const before = Math.max(plan.tableRows, tableRowsMin);
+    const now = Math.max(this.rowCount(binding), tableRowsMin);
+    if (now > before * 2 || now * 2 < before) {
+      kept.planned = this.#plan(binding, query, plan.countOnly);
+    }
+    return kept.planned;
+  }
+
+  /** Rows of the table, for the planner and for `count()`. */
+  rowCount(binding: TableBinding): number {
+    const { calls, handle, f64 } = this.#session;
+    const status = calls.aerostore_table_count(handle, binding.id);
+    if (status !== Status.ok) throw this.#session.error(status, { attempted: "counting rows" });
+    return f64[numbers.count] ?? 0;
+  }
+
+  /** The rows of a search. The plan's parameters must be bound. */
+  rows<S extends TableShape>(
+    definition: TableDefinition<S>,
+    binding: TableBinding,
+    planned: PlannedSearch,
+    tx: number,
+  ): Result<S["row"]> {
+    const { rowCount, done, cursor } = this.open(binding, planned, tx);
+    const session = this.#session;
+    const stride = definition.imageSize;
+    return new Result<S["row"]>({
+      table: definition,
+      fields: planned.fields,
+      decoder: definition.decoderOf(planned.fields),
+      first: this.#arena.copy(session.memory, outputAt, rowCount, stride),
+      source: done ? undefined : new Cursor(session, cursor, stride),
+      count: planned.plan.countOnly ? (session.f64[numbers.count] ?? 0) : undefined,
+    });
+  }
+
+  /** Runs a search to its end without looking at its rows, and tells what that took. */
+  measure(binding: TableBinding, planned: PlannedSearch, tx: number): Measured {
+    const { f64 } = this.#session;
+    const startedAt = performance.now();
+    let returned = 0;
+    for (const { rowCount } of this.chunks(binding, planned, tx)) returned += rowCount;
+    const elapsedMs = performance.now() - startedAt;
+    const examined = f64[numbers.examined] ?? 0;
+    if (planned.plan.countOnly) returned = f64[numbers.count] ?? 0;
+    return { examined, returned, elapsedMs };
+  }
+
+  /** Runs a search to its end; each chunk is good until the next one is taken. */
+  *chunks(binding: TableBinding, planned: PlannedSearch, tx: number): Generator<RowChunk, void> {
+    const session = this.#session;
+    const { rowCount, done, cursor } = this.open(binding, planned, tx);
+    if (done) {
+      yield { memory: session.memory, at: outputAt, rowCount };
+      return;
+    }
+    const source = new Cursor(session, cursor, binding.definition.imageSize);
+    try {
+      yield { memory: session.memory, at: outputAt, rowCount };
+      const memory = Memory.allocate(chunkSize);
+      for (let isLast = false; !isLast;) {
+        const next = source.next(memory);
+        isLast = next.done;
+        yield { memory, at: 0, rowCount: next.rowCount };
+      }
+    } finally {
+      source.close();
+    }
+  }
+
+  /** Rows of the window of a search that counts. */
+  count(
+    binding: TableBinding,
+    planned: PlannedSearch,
+    tx: number,
+    parameters: Parameters = {},
+  ): number {
+    bindParameters(planned.encoded, parameters);
+    this.open(binding, planned, tx);
+    return this.#session.f64[numbers.count] ?? 0;
+  }
+
+  /** Runs a plan; its first rows are in the io block's output. */
+  open({ id, definition }: TableBinding, { encoded }: PlannedSearch, tx: number): OpenedSearch {
+    const { calls, handle, memory, u32 } = this.#session;
+    const { bytes } = encoded;
+    const fits = bytes.length <= inputSize;
+    if (fits) memory.u8.set(bytes, inputAt);
+    const call = (): Status =>
+      fits
+        ? calls.aerostore_search_open(handle, tx, id, bytes.length)
+        : calls.aerostore_search_open_plan(handle, tx, id, bytes, bytes);
+    const status = call();
+    if (status !== Status.ok) {
+      this.#session.settle(status, { attempted: "searching", table: definition.name }, call);
+    }
+    return {
+      rowCount: u32[words.rows] ?? 0,
+      done: u32[words.done] === 1,
+      cursor: u32[words.cursor] ?? 0,
+    };
+  }
+
+  #plan(binding: TableBinding, query: Query, countOnly: boolean): PlannedSearch {
+    const { definition } = binding;
+    const asked = countOnly === query.countOnly ? query : { ...query, countOnly: true };
+    const plan = planQuery(asked, definition, this.#cardinalityOf(binding));
+    const isAll = plan.fields === definition.columns;
+    const fields = isAll
+      ? definition.columns
+      : plan.fields.flatMap(({ position }) => definition.columns[position] ?? []);
+    return { query: asked, plan, encoded: encodePlan(plan), fields };
+  }
+
+  #keptOf(binding: TableBinding): Map<string, KeptSearch> {
+    const known = this.#kept.get(binding);
+    if (known !== undefined) return known;
+    const kept = new Map<string, KeptSearch>();
+    this.#kept.set(binding, kept);
+    return kept;
+  }
+
+  #cardinalityOf(binding: TableBinding): Cardinality {
+    return {
+      rowCount: () => this.rowCount(binding),
+      estimateRange: (column, low, high) => this.#estimate(binding, column, low, high),
+    };
+  }
+
+  /** An absent bound is the smallest or the largest key there could be. */
+  #estimate(
+    binding: TableBinding,
+    position: number,
+    low: KeyWords | undefined,
+    high: KeyWords | undefined,
+  ): number {
+    const column = binding.definition.columns[position];
+    if (column === undefined) return 0;
+    const { calls, handle, memory, f64 } = this.#session;
+    const size = keyWordsCount(column) * 2;
+    const at = inputAt >> 2;
+    if (low === undefined) memory.u32.fill(0, at, at + size);
+    else memory.u32.set(low, at);
+    if (high === undefined) memory.u32.fill(0xffff_ffff, at + size, at + size * 2);
+    else memory.u32.set(high, at + size);
+    const status = calls.aerostore_estimate_range(handle, binding.id, position);
+    if (status !== Status.ok) throw this.#session.error(status, { attempted: "planning" });
+    return f64[numbers.count] ?? 0;
+  }
+}
+
+/** The rest of a search that did not fit the io block. */
+class Cursor implements RowSource {
+  readonly #session: Session;
+  readonly #stride: number;
+  #cursor: number;
+
+  constructor(session: Session, cursor: number, stride: number) {
+    this.#session = session;
+    this.#cursor = cursor;
+    this.#stride = stride;
+  }
+
+  next(target: Memory): { rowCount: number; done: boolean } {
+    const { calls, handle, u32 } = this.#session;
+    // Whole rows only, whatever the engine would do with the rest.
+    const room = Math.floor(target.u8.length / this.#stride) * this.#stride;
+    const out = new Uint8Array(target.buffer, 0, room);
+    const status = calls.aerostore_search_next(handle, this.#cursor, out, out);
+    if (status !== Status.ok) {
+      throw this.#session.error(status, { attempted: "reading the rows of a search" });
+    }
+    return { rowCount: u32[words.rows] ?? 0, done: u32[words.done] === 1 };
+  }
+
+  close(): void {
+    const cursor = this.#cursor;
+    this.#cursor = 0;
+    if (cursor === 0 || !this.#session.isOpen) return;
+    this.#session.calls.aerostore_search_close(this.#session.handle, cursor);
+  }
+}

@@ -1,0 +1,210 @@
+/** A table as programs use it: rows by key, searches, and writes by search. */
+import { upsertMany } from "./batch.ts";
+import type { BatchOptions, WriteCounts } from "./batch.ts";
+import type { TableBinding } from "./catalog.ts";
+import { Status } from "./ffi/abi.gen.ts";
+import { ingestEngine } from "./ingest-session.ts";
+import { ingest } from "./ingest/ingest.ts";
+import type { IngestOptions, IngestReport } from "./ingest/ingest.ts";
+import type { IngestSource } from "./ingest/source.ts";
+import { Prepared } from "./prepared.ts";
+import { explain } from "./query/explain.ts";
+import type { ExplainedPlan } from "./query/explain.ts";
+import type { SearchInput } from "./query/types.ts";
+import type { Result } from "./result.ts";
+import type { RowDecoder } from "./schema/decode.ts";
+import type { RowEncoder } from "./schema/encode.ts";
+import type { DynamicShape, TableDefinition, TableShape } from "./schema/table.ts";
+import { isScalar } from "./schema/value.ts";
+import type { Scope } from "./scope.ts";
+import { inputAt, outputAt, words } from "./session.ts";
+import type { CallSubject, Session } from "./session.ts";
+import { deleteFound, executeSearch, updateFound } from "./statement.ts";
+
+export interface ExplainOptions {
+  /** Runs the search, too, and tells what was examined and returned. */
+  readonly analyze?: boolean | undefined;
+}
+
+const writeOps = { upsert: 0, insert: 1, update: 2 } as const;
+type WriteOp = (typeof writeOps)[keyof typeof writeOps];
+
+/** A table in a scope: the database or a transaction. */
+export class Table<S extends TableShape = DynamicShape> {
+  readonly definition: TableDefinition<S>;
+  protected readonly scope: Scope;
+  protected readonly binding: TableBinding;
+  readonly #session: Session;
+  readonly #encoder: RowEncoder;
+  readonly #decoder: RowDecoder<S["row"]>;
+
+  /** For `Database.table`, `Transaction.table`. **Throws** `UNKNOWN_TABLE`, `SCHEMA_MISMATCH`. */
+  constructor(scope: Scope, definition: TableDefinition<S>) {
+    this.definition = definition;
+    this.scope = scope;
+    this.binding = scope.handle.catalog.bind(definition);
+    this.#session = scope.handle.session;
+    this.#encoder = this.binding.encoder;
+    this.#decoder = definition.decoder;
+  }
+
+  get name(): string {
+    return this.definition.name;
+  }
+
+  /**
+   * Inserts the row, or changes the named columns of the one that has its key; true if inserted.
+   *
+   * **Throws** `INVALID_VALUE`, `UNKNOWN_FIELD`, `DUPLICATE_KEY` (a unique column),
+   * `SERIALIZATION_FAILURE`, `SEGMENT_FULL`.
+   */
+  upsert(row: S["upsert"]): boolean {
+    this.#encoder.record(row, inputAt);
+    this.#write(writeOps.upsert, "upserting", row);
+    return this.#session.u32[words.inserted] === 1;
+  }
+
+  /** Inserts the row. **Throws** `DUPLICATE_KEY` if its key is taken, and what `upsert` throws. */
+  insert(row: S["insert"]): void {
+    this.#encoder.record(row, inputAt);
+    this.#write(writeOps.insert, "inserting", row);
+  }
+
+  /** Changes columns of a row; true if it is there, changed or not. **Throws** like `upsert`. */
+  update(key: S["key"], patch: S["patch"]): boolean {
+    this.#encoder.patch(key, patch, inputAt);
+    this.#write(writeOps.update, "updating", key);
+    return this.#session.u32[words.found] === 1;
+  }
+
+  /** Deletes a row; true if it was there. **Throws** like `upsert`. */
+  delete(key: S["key"]): boolean {
+    const tx = this.scope.use();
+    const { calls, handle, u32 } = this.#session;
+    this.#encoder.key(key, inputAt);
+    const status = calls.aerostore_row_delete(handle, tx, this.binding.id);
+    if (status !== Status.ok) {
+      this.#session.settle(status, this.subject("deleting", key), () =>
+        calls.aerostore_row_delete(handle, tx, this.binding.id),
+      );
+    }
+    const found = u32[words.found] === 1;
+    this.scope.wrote();
+    return found;
+  }
+
+  /** The row of a key. **Throws** `INVALID_VALUE` for what cannot be a key. */
+  get(key: S["key"]): S["row"] | undefined {
+    const tx = this.scope.use();
+    const session = this.#session;
+    const { calls, handle } = session;
+    this.#encoder.key(key, inputAt);
+    const status = calls.aerostore_row_get(handle, tx, this.binding.id);
+    if (status !== Status.ok) {
+      session.settle(status, this.subject("reading", key), () =>
+        calls.aerostore_row_get(handle, tx, this.binding.id),
+      );
+    }
+    if (session.u32[words.found] !== 1) return undefined;
+    return this.#decoder.row(session.memory, outputAt);
+  }
+
+  /**
+   * Upserts many rows, one transaction per batch. **Throws** what `upsert` throws; batches before
+   * the failing one are in, the failing one is not.
+   */
+  upsertMany(rows: Iterable<S["upsert"]>, options: BatchOptions = {}): WriteCounts {
+    return upsertMany(this.scope, this.binding, rows, options);
+  }
+
+  /**
+   * Streams a file, text, bytes or a stream of them into the table, one transaction per batch.
+   *
+   * **Throws** what `upsert` throws when it concerns more than a line, `INVALID_VALUE` at the first
+   * bad line with `strict`, `UNKNOWN_FIELD` and `PARSE_ERROR` for a header, `IO_ERROR`.
+   */
+  async ingest(source: IngestSource, options: IngestOptions = {}): Promise<IngestReport> {
+    this.scope.use();
+    return ingest(ingestEngine(this.scope, this.binding), source, options);
+  }
+
+  /** `ingest` of tab-separated lines. */
+  async ingestTsv(source: IngestSource, options: IngestOptions = {}): Promise<IngestReport> {
+    return this.ingest(source, { format: "tsv", ...options });
+  }
+
+  /**
+   * The rows that a query finds (docs/stapi.md); all rows without one. With `-update` or `-delete`
+   * they are changed or deleted, and only counted.
+   *
+   * **Throws** `PARSE_ERROR`, `UNKNOWN_FIELD`, `INVALID_VALUE`; `SNAPSHOT_TOO_OLD` while a long
+   * result is read.
+   */
+  search(query?: SearchInput<S["row"]>): Result<S["row"]> {
+    this.scope.use();
+    const planned = this.scope.handle.searches.plan(this.binding, query, false);
+    return executeSearch(this.scope, this.binding, this.definition, planned, {});
+  }
+
+  /** How many rows a query finds, after its offset and limit. **Throws** like `search`. */
+  count(query?: SearchInput<S["row"]>): number {
+    const tx = this.scope.use();
+    const { searches } = this.scope.handle;
+    return searches.count(this.binding, searches.plan(this.binding, query, true), tx);
+  }
+
+  /** How a query would be run; with `analyze`, also what running it gives. **Throws** likewise. */
+  explain(query?: SearchInput<S["row"]>, options: ExplainOptions = {}): ExplainedPlan {
+    const tx = this.scope.use();
+    const { searches } = this.scope.handle;
+    const planned = searches.plan(this.binding, query, false);
+    if (options.analyze !== true) return explain(planned.plan);
+    return explain(planned.plan, searches.measure(this.binding, planned, tx));
+  }
+
+  /** A search with `$name` where values stand, planned once. **Throws** like `search`. */
+  prepare(query: SearchInput<S["row"]>): Prepared<S> {
+    this.scope.use();
+    return new Prepared(this.scope, this.binding, this.definition, query);
+  }
+
+  /**
+   * Changes columns of the rows that a query finds, in one transaction; its sort and limit apply.
+   * The number of rows found. **Throws** like `search` and `upsert`.
+   */
+  updateWhere(query: SearchInput<S["row"]>, patch: S["patch"]): number {
+    this.scope.use();
+    const planned = this.scope.handle.searches.plan(this.binding, query, false);
+    return updateFound(this.scope, this.binding, planned, patch);
+  }
+
+  /** Deletes the rows that a query finds, likewise. The number of rows deleted. */
+  deleteWhere(query: SearchInput<S["row"]>): number {
+    this.scope.use();
+    const planned = this.scope.handle.searches.plan(this.binding, query, false);
+    return deleteFound(this.scope, this.binding, planned);
+  }
+
+  protected subject(attempted: string, key: unknown): CallSubject {
+    return { attempted, table: this.definition.name, ...(isScalar(key) ? { key } : {}) };
+  }
+
+  /** Writes the record in the input. `of` is the row or its key. */
+  #write(op: WriteOp, attempted: string, of: unknown): void {
+    const tx = this.scope.use();
+    const { calls, handle } = this.#session;
+    const status = calls.aerostore_row_write(handle, tx, this.binding.id, op);
+    if (status !== Status.ok) {
+      const key = typeof of === "object" && of !== null ? this.#keyOf(of) : of;
+      this.#session.settle(status, this.subject(attempted, key), () =>
+        calls.aerostore_row_write(handle, tx, this.binding.id, op),
+      );
+    }
+    this.scope.wrote();
+  }
+
+  #keyOf(row: object): unknown {
+    const descriptor = Object.entries(row).find(([name]) => name === this.definition.key.name);
+    return descriptor?.[1];
+  }
+}
