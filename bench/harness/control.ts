@@ -39,6 +39,13 @@ export class Control {
     Atomics.store(this.#words, phaseAt, phases.stopped);
   }
 
+  /** Before another crew; the counter goes on. */
+  reset(): void {
+    Atomics.store(this.#words, phaseAt, phases.waiting);
+    Atomics.store(this.#words, readyAt, 0);
+    this.#words.fill(0, workersAt);
+  }
+
   get isRunning(): boolean {
     return Atomics.load(this.#words, phaseAt) === phases.running;
   }

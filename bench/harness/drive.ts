@@ -28,7 +28,7 @@ export interface Timed {
   readonly operations: number;
   readonly seconds: number;
   readonly latency: Histogram;
-  /** By kind, where there are several. */
+  /** By kind. */
   readonly latencies: readonly Histogram[];
 }
 
@@ -63,7 +63,7 @@ export async function repeat<T>(
   steps: Steps<T>,
   inFlight: number,
   first: number,
-  goOn: (now: number) => boolean,
+  goOn: (now: number, operations: number) => boolean,
 ): Promise<Timed> {
   const meter = new Meter(steps.kind);
   const start = Bun.nanoseconds();
@@ -79,30 +79,34 @@ export async function repeat<T>(
 class Meter {
   readonly all: Histogram = new Histogram();
   readonly kinds: Histogram[] = [];
-  readonly #kind: ((index: number) => number) | undefined;
+  readonly #kind: (index: number) => number;
 
-  constructor(kind: ((index: number) => number) | undefined) {
+  constructor(kind: (index: number) => number = () => 0) {
     this.#kind = kind;
   }
 
   record(index: number, nanoseconds: number): void {
     this.all.record(nanoseconds);
-    if (this.#kind === undefined) return;
     const kind = this.#kind(index);
-    (this.kinds[kind] ??= new Histogram()).record(nanoseconds);
+    let own = this.kinds[kind];
+    if (own === undefined) {
+      own = new Histogram();
+      this.kinds[kind] = own;
+    }
+    own.record(nanoseconds);
   }
 }
 
 function repeatNow<T>(
   { step: stepSoon, take }: Steps<T>,
   first: number,
-  goOn: (now: number) => boolean,
+  goOn: (now: number, operations: number) => boolean,
   meter: Meter,
 ): number {
   const step = stepSoon as (index: number) => T; // a peer with nothing in flight answers at once
   let sink = 0;
   let index = first;
-  while (goOn(Bun.nanoseconds())) {
+  while (goOn(Bun.nanoseconds(), index)) {
     for (let i = 1; i < timedEvery; i++) sink = (sink + take(step(index++))) | 0;
     const before = Bun.nanoseconds();
     sink = (sink + take(step(index))) | 0;
@@ -116,7 +120,7 @@ async function repeatSoon<T>(
   { step, take }: Steps<T>,
   inFlight: number,
   first: number,
-  goOn: (now: number) => boolean,
+  goOn: (now: number, operations: number) => boolean,
   meter: Meter,
 ): Promise<number> {
   let sink = 0;
@@ -124,7 +128,7 @@ async function repeatSoon<T>(
   const lane = async (): Promise<void> => {
     for (;;) {
       const before = Bun.nanoseconds();
-      if (!goOn(before)) return;
+      if (!goOn(before, index)) return;
       const own = index++;
       sink = (sink + take(await step(own))) | 0;
       meter.record(own, Bun.nanoseconds() - before);

@@ -2,6 +2,7 @@
 import type { Peer } from "./peer.ts";
 
 const loaders: Readonly<Record<string, () => Promise<Peer>>> = {
+  aerostore: async () => (await import("./aerostore.ts")).aerostore,
   map: async () => (await import("./map.ts")).map,
   "map-append": async () => (await import("./map.ts")).mapAppending,
   "bun:sqlite": async () => (await import("./bun-sqlite.ts")).bunSqlite,

@@ -50,6 +50,8 @@ export interface OpenOptions {
   readonly durable: boolean;
   /** Memory that data may take, where that has to be said beforehand. */
   readonly bytesMax: number;
+  /** Transactions that will be open at once, where that takes a connection each. */
+  readonly connections?: number;
 }
 
 export interface Peer {
@@ -64,6 +66,8 @@ export interface Peer {
   readonly getIt: string;
   /** Starts what has to run beside the program; returns how to end it. */
   start?(place: Place, options: OpenOptions): Promise<Service>;
+  /** Drops what is kept in memory only, so that the next open starts from the disk. */
+  forgetMemory?(place: Place): void;
   open(place: Place, shapes: readonly AnyShape[], options: OpenOptions): Soon<Store>;
 }
 
@@ -82,7 +86,9 @@ export interface Store {
   transact?<T>(body: Body<T>): Soon<T>;
   /** A transaction beside others of this process. */
   begin?(): Soon<OpenTx>;
-  /** Bytes of log appended so far, by all processes. */
+  /** Whether an error says that a transaction lost a conflict. */
+  isConflict?(error: unknown): boolean;
+  /** Bytes of log appended since the first call, or some earlier moment, by all processes. */
   logBytes?(): Soon<number>;
   /** Bytes of memory that hold the data, where the peer knows. */
   memoryBytes?(): Soon<number>;
@@ -122,8 +128,7 @@ export interface TxTable<R extends object> {
 }
 
 export interface OpenTx extends Tx {
-  /** False when it lost a conflict. */
-  commit(): Soon<boolean>;
+  commit(): Soon<unknown>;
   abort(): Soon<unknown>;
 }
 

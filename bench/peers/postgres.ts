@@ -83,13 +83,9 @@ class PostgresStore implements Store {
   async begin(): Promise<OpenTx> {
     const own = await this.#sql.reserve();
     await own.unsafe("BEGIN ISOLATION LEVEL SERIALIZABLE");
-    const end = async (command: string): Promise<boolean> => {
+    const end = async (command: string): Promise<void> => {
       try {
         await own.unsafe(command);
-        return true;
-      } catch (error) {
-        if (!isConflict(error)) throw error;
-        return false;
       } finally {
         own.release();
       }
@@ -102,6 +98,10 @@ class PostgresStore implements Store {
       commit: () => end("COMMIT"),
       abort: () => end("ROLLBACK"),
     };
+  }
+
+  isConflict(error: unknown): boolean {
+    return isConflict(error);
   }
 
   async logBytes(): Promise<number> {
@@ -309,6 +309,7 @@ async function start(place: Place, options: OpenOptions): Promise<Service> {
     command: [...as, findServer("postgres") ?? "postgres", "-D", data, ...flags],
     log: join(place.directory, "postgres.log"),
     signal: "SIGINT",
+    crashSignal: "SIGQUIT", // killed, it would leave its other processes behind
     probe: async () => {
       const sql = connect(place, 1);
       try {
@@ -336,7 +337,7 @@ async function openStore(
   options: OpenOptions,
   inFlight: number,
 ): Promise<Store> {
-  const sql = connect(place, options.durable ? pipelineDepth : 1);
+  const sql = connect(place, options.connections ?? (options.durable ? pipelineDepth : 1));
   if (options.create) {
     for (const shape of shapes) {
       await sql.unsafe(createTable(shape, dialect));

@@ -223,6 +223,7 @@ async function start(place: Place, options: OpenOptions): Promise<Service> {
     command: [program, ...Object.entries(settings).flatMap(([name, v]) => [`--${name}`, v])],
     log: join(place.directory, "redis.log"),
     signal: "SIGTERM",
+    crashSignal: "SIGKILL",
     probe: async () => {
       const client = await connect(place);
       try {

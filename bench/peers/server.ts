@@ -9,6 +9,8 @@ export interface ServerSpec {
   readonly probe: () => Promise<void>;
   /** How it is asked to end. */
   readonly signal: NodeJS.Signals;
+  /** What ends it, and all that belongs to it, at once. */
+  readonly crashSignal: NodeJS.Signals;
 }
 
 const startLimitMs = 20_000;
@@ -22,7 +24,7 @@ export async function startServer(spec: ServerSpec): Promise<Service> {
       await child.exited;
     },
     restart: async () => {
-      child.kill("SIGKILL");
+      child.kill(spec.crashSignal);
       await child.exited;
       child = await launch(spec);
     },

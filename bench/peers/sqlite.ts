@@ -117,6 +117,10 @@ class SqliteStore implements Store {
     return new SqliteOpenTx(this.#reconnect());
   }
 
+  isConflict(error: unknown): boolean {
+    return error instanceof Error && /database is locked|SQLITE_BUSY/.test(error.message);
+  }
+
   /** The whole WAL file: it must not have been checkpointed since. */
   logBytes(): number {
     const wal = `${this.#path}-wal`;
@@ -263,15 +267,9 @@ class SqliteOpenTx extends SqliteTx implements OpenTx {
     driver.exec("BEGIN");
   }
 
-  commit(): boolean {
-    try {
-      this.end.run();
-      return true;
-    } catch {
-      return false;
-    } finally {
-      this.driver.close();
-    }
+  commit(): void {
+    this.end.run();
+    this.driver.close();
   }
 
   abort(): void {

@@ -6,13 +6,14 @@
  * Afterwards the whole table, read through its index, has to account for every acknowledged change.
  */
 import { Control } from "../harness/control.ts";
-import { runCrew, together, total } from "../harness/crew.ts";
-import { agree, repeat } from "../harness/drive.ts";
+import { together, total } from "../harness/crew.ts";
+import { agree } from "../harness/drive.ts";
 import type { Steps } from "../harness/drive.ts";
-import { Histogram } from "../harness/histogram.ts";
+import { latencyName, runPlayers, workAs } from "../harness/players.ts";
+import type { Casting, Player } from "../harness/players.ts";
 import { Random } from "../harness/random.ts";
-import type { Bench, Case, Outcome, WorkerReport, Workload } from "../harness/workload.ts";
-import type { Store, Table } from "../peers/peer.ts";
+import type { Bench, Case, Outcome, Workload } from "../harness/workload.ts";
+import type { Table } from "../peers/peer.ts";
 import { mix, raiseFirstByte } from "./model.ts";
 import type { Change, Query, Shape } from "./model.ts";
 
@@ -90,7 +91,7 @@ function prepareOperations(rows: number, seed: number): Int32Array {
 }
 
 /** What one process does, and what it counts while doing so. */
-class Part {
+class Part implements Player<readonly Aircraft[] | undefined> {
   readonly steps: Steps<readonly Aircraft[] | undefined>;
   upserts = 0;
   failed = 0;
@@ -131,18 +132,21 @@ class Part {
     };
   }
 
+  counts(): Record<string, number> {
+    return { upserts: this.upserts, failed: this.failed };
+  }
+
   /** A lost conflict is counted; the first thousand in a row are no accident. */
   #note(error: unknown): void {
     if (++this.failed > 1_000 + this.upserts) throw error;
   }
 }
 
-async function openPart(bench: Bench, control: Control, worker: number) {
-  const store = await bench.open({ create: false });
-  const rows = bench.parameters["rows"] ?? 0;
+const casting: Casting<readonly Aircraft[] | undefined> = (bench, store, control, worker) => {
   const seed = bench.settings.seed * 1_000 + worker;
-  return { store, part: new Part(store.table(shape), control, prepareOperations(rows, seed)) };
-}
+  const operations = prepareOperations(bench.parameters["rows"] ?? 0, seed);
+  return new Part(store.table(shape), control, operations);
+};
 
 /** Reads everything through the index: each row once, and nothing lost or made up. */
 async function audit(table: Table<Aircraft>, rows: number, upserts: number): Promise<void> {
@@ -162,100 +166,45 @@ async function audit(table: Table<Aircraft>, rows: number, upserts: number): Pro
 /** The share of the first part of a long run that the last part reaches. */
 function steadiness(series: readonly number[]): number | undefined {
   const part = Math.min(60, Math.floor(series.length / 2));
-  if (part < 5) return undefined;
+  if (part < 10) return undefined;
   const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
   return sum(series.slice(-part - 1, -1)) / sum(series.slice(0, part));
 }
 
-interface Measured {
-  readonly operations: number;
-  readonly upserts: number;
-  readonly failed: number;
-  readonly seconds: number;
-  readonly series: readonly number[];
-  readonly upsert: Histogram;
-  readonly search: Histogram;
-}
-
-async function measureAlone(part: Part, store: Store, seconds: number): Promise<Measured> {
-  const deadline = Bun.nanoseconds() + seconds * 1e9;
-  const before = part.upserts;
-  const timed = await repeat(part.steps, store.inFlight, 0, (now) => now < deadline);
-  const [upsert = new Histogram(), search = new Histogram()] = timed.latencies;
-  const { operations } = timed;
-  const upserts = part.upserts - before;
-  return { ...timed, operations, upserts, failed: part.failed, series: [], upsert, search };
-}
-
-async function measureCrew(bench: Bench, control: Control, count: number): Promise<Measured> {
-  const { reports, seconds, series } = await runCrew(bench, control, count, bench.settings.seconds);
-  return {
-    operations: total(reports, "operations"),
-    upserts: total(reports, "upserts"),
-    failed: total(reports, "failed"),
-    seconds,
-    series,
-    upsert: together(reports, "upsert"),
-    search: together(reports, "search"),
-  };
-}
-
 async function run(bench: Bench): Promise<Outcome> {
   const rows = bench.parameters["rows"] ?? 0;
-  const processes = bench.parameters["processes"] ?? 1;
   const store = await bench.open();
   const table = store.table(shape);
   await table.load(makeRows(rows));
   const control = await Control.create(bench.place);
   control.counter = rows;
-  const operations = prepareOperations(rows, bench.settings.seed);
-  const part = new Part(table, control, operations);
-  const checksum = await agree(part.steps, bench.settings.smoke ? 300 : 3_000);
-  const agreed = part.upserts;
-  const measured =
-    processes === 1
-      ? await measureAlone(part, store, bench.settings.seconds)
-      : await measureCrew(bench, control, processes);
-  await audit(table, rows, agreed + measured.upserts);
+  const rehearsal = new Part(table, control, prepareOperations(rows, bench.settings.seed));
+  const checksum = await agree(rehearsal.steps, bench.settings.smoke ? 300 : 3_000);
+  const processes = bench.parameters["processes"] ?? 1;
+  const { reports, seconds, series } = await runPlayers(bench, store, control, processes, casting);
+  await audit(table, rows, rehearsal.upserts + total(reports, "upserts"));
   const memory = await store.memoryBytes?.();
   await store.close();
-  const steady = steadiness(measured.series);
+  const upsert = together(reports, latencyName(0));
+  const search = together(reports, latencyName(1));
+  const operations = total(reports, "operations");
+  const failed = total(reports, "failed");
+  const steady = steadiness(series);
   return {
     metrics: {
-      rate: (measured.operations - measured.failed) / measured.seconds,
-      "upsert p50": measured.upsert.percentile(0.5) / 1e3,
-      "upsert p99": measured.upsert.percentile(0.99) / 1e3,
-      "upsert p99.9": measured.upsert.percentile(0.999) / 1e3,
-      "search p50": measured.search.percentile(0.5) / 1e3,
-      "search p99": measured.search.percentile(0.99) / 1e3,
-      failed: (100 * measured.failed) / measured.operations,
+      rate: (operations - failed) / seconds,
+      "upsert p50": upsert.percentile(0.5) / 1e3,
+      "upsert p99": upsert.percentile(0.99) / 1e3,
+      "upsert p99.9": upsert.percentile(0.999) / 1e3,
+      "search p50": search.percentile(0.5) / 1e3,
+      "search p99": search.percentile(0.99) / 1e3,
+      failed: (100 * failed) / operations,
       ...(steady === undefined ? {} : { "last over first": steady }),
       ...(memory === undefined ? {} : { memory }),
     },
     checksum,
-    latency: measured.upsert.buckets(),
-    series: measured.series,
-  };
-}
-
-async function work(bench: Bench, worker: number): Promise<WorkerReport> {
-  const control = Control.attach(bench.place);
-  const { store, part } = await openPart(bench, control, worker);
-  control.waitForStart();
-  let asked = 0;
-  const timed = await repeat(part.steps, store.inFlight, 0, () => {
-    // Asked every few operations, which is often enough to tell how far it has come.
-    if ((++asked & 15) === 0) control.setProgress(worker, part.upserts + part.failed);
-    return control.isRunning;
-  });
-  await store.close();
-  const [upsert = new Histogram(), search = new Histogram()] = timed.latencies;
-  return {
-    operations: timed.operations,
-    upserts: part.upserts,
-    failed: part.failed,
-    upsert: upsert.buckets(),
-    search: search.buckets(),
+    latency: upsert.buckets(),
+    series,
   };
 }
 
@@ -291,5 +240,5 @@ export const crucible: Workload = {
     );
   },
   run,
-  work,
+  work: workAs(casting),
 };
