@@ -34,20 +34,25 @@ pub const Tables = struct {
     get: *const fn (context: *anyopaque, id: u32) ?*const view_.TableView,
 };
 
+/// A session that commits one row at a time computes the horizon once in so many commits.
+const refresh_interval = 8;
+
 /// Takes up to `budget` records of `owner`'s queue. Returns how many.
 pub fn run(session: *Session, owner: *SessionSlot, tables: Tables, budget: u32) Error!u32 {
     if (owner.retire_taken.load(.monotonic) == owner.retire_added.load(.acquire)) return 0;
     if (!owner.retire_latch.cas(0, session.index + 1, .acq_rel)) return 0;
     defer owner.retire_latch.store(0, .release); // pairs with the compare-and-swap above
 
+    // A horizon that lags behind makes the walks over versions long; a new one costs a look at every session.
+    session.ticks +%= 1;
+    const is_due = budget > refresh_interval or session.ticks % refresh_interval == 0;
+    if (is_due) _ = session.refreshHorizon();
     var count: u32 = 0;
     while (count < budget) : (count += 1) {
         const taken = owner.retire_taken.load(.monotonic); // only the holder of the latch moves it
         if (taken == owner.retire_added.load(.acquire)) break; // pairs with the release in `retire.add`
         const entry = (try retire.queueOf(session.segment, owner).at(taken)).*;
-        if (entry.csnOf() >= session.horizon) {
-            if (entry.csnOf() >= session.refreshHorizon()) break;
-        }
+        if (entry.csnOf() >= session.horizon) break;
         try takeOne(session, owner, tables, entry, taken);
     }
     return count;
