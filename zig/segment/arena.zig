@@ -67,7 +67,8 @@ pub fn give(segment: *const Segment, slot_index: u32, class: u32, ref: Ref) Erro
     list.count.store(list.count.load(.monotonic) +% 1, .release);
 }
 
-fn linkOf(segment: *const Segment, class: u32, ref: Ref) Error!*Ref {
+/// Where a free record names the next one.
+pub fn linkOf(segment: *const Segment, class: u32, ref: Ref) Error!*Ref {
     const record = try segment.at(u8, ref);
     return @ptrCast(@alignCast(@as([*]u8, @ptrCast(record)) + classes.linkOffset(class)));
 }

@@ -147,12 +147,22 @@ fn lastIntent(segment: *const segment_.Segment, slot: *SessionSlot) Error!layout
     return (try commit.intentsOf(segment, slot).at(count - 1)).*;
 }
 
-/// True when the record is no longer what the free list would hand out next.
+/// How many words name records in hand; a repair puts at most so many in front of a record in a free list.
+const held_count = 5;
+
+/// True when the record is in no free list: it left the list after it was named, and did not come back.
 fn leftList(segment: *const segment_.Segment, slot: *SessionSlot, held: Held) Error!bool {
     if (held.class >= classes.count) return error.SegmentCorrupt;
     _ = try segment.at(u8, held.ref);
     const list = &slot.free[held.class];
-    return list.head.load(.acquire) != held.ref and list.bump.load(.acquire) != held.ref;
+    if (list.bump.load(.acquire) == held.ref) return false;
+    var ref = list.head.load(.acquire);
+    for (0..held_count) |_| {
+        if (ref == held.ref) return false;
+        if (ref == rel_ptr.none) break;
+        ref = (try arena.linkOf(segment, held.class, ref)).*;
+    }
+    return true;
 }
 
 fn isLinkedBucket(context: *Context, ref: Ref) Error!bool {
@@ -265,11 +275,8 @@ fn repairReclaim(context: *Context, slot: *SessionSlot, index: u32) Error!void {
         }
         owner.retire_latch.store(0, .release);
     }
-    if (held.ref != rel_ptr.none and advanced) {
-        if (held.class >= classes.count) return error.SegmentCorrupt;
-        if (slot.free[held.class].head.load(.acquire) != held.ref) {
-            try arena.give(segment, index, held.class, held.ref);
-        }
+    if (held.ref != rel_ptr.none and advanced and try leftList(segment, slot, held)) {
+        try arena.give(segment, index, held.class, held.ref);
     }
     slot.reclaim_held.store(0, .release);
 }
