@@ -120,7 +120,7 @@ fn fail(handle: *Handle, err: anyerror) Status {
 /// Runs one call on a handle.
 fn withHandle(number: u32, arguments: anytype, comptime call: anytype) Status {
     const handle = registry.get(number) orelse return .closed;
-    handle.engine.context.conflict = .{};
+    handle.engine.context.conflict.reset();
     @call(.auto, call, .{handle} ++ arguments) catch |err| return fail(handle, err);
     return .ok;
 }

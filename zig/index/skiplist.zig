@@ -122,6 +122,7 @@ pub const Skiplist = struct {
 
     /// Links the entry of a position, or touches the one that is there (P22).
     pub fn insert(list: Skiplist, session: *Session, position: Position) Error!void {
+        @setRuntimeSafety(false); // `find` fills the path: no pattern is written into it first
         var path: Path = undefined;
         var ref: Ref = rel_ptr.none;
         var height: u4 = 0;
@@ -209,6 +210,7 @@ pub const Skiplist = struct {
 
     /// The entry at a position, with the state that `close` expects.
     pub fn findEntry(list: Skiplist, position: Position) Corrupt!?struct { ref: Ref, state: u32 } {
+        @setRuntimeSafety(false); // `find` fills the path: no pattern is written into it first
         var path: Path = undefined;
         try list.find(position, &path);
         if (path.equal == rel_ptr.none) return null;
@@ -235,6 +237,7 @@ pub const Skiplist = struct {
     pub fn sweep(list: Skiplist, ref: Ref) Corrupt!void {
         const entry = try list.segment.at(Entry, ref);
         try list.mark(entry);
+        @setRuntimeSafety(false); // `find` fills the path: no pattern is written into it first
         var path: Path = undefined;
         var words: [limits.index_key_words_max]u64 = undefined;
         const key = list.keyOf(entry);

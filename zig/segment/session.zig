@@ -9,6 +9,7 @@
 //! `attached` set repairs it first (P26); a slot is never handed out unrepaired.
 const std = @import("std");
 const os = @import("../os.zig");
+const limits = @import("../limits.zig");
 const layout = @import("layout.zig");
 const segment_ = @import("segment.zig");
 const ring = @import("../txn/ring.zig");
@@ -26,6 +27,8 @@ pub const Session = struct {
     /// Last horizon that this session computed or saw.
     horizon: u64,
     ticks: u32 = 0,
+    /// Scratch for one index key, so that the hot path has no array to initialize.
+    words: [limits.index_key_words_max]u64 = @splat(0),
     /// Age of the last aborted attempt, kept for its retry (P17); 0 none.
     retry_age: u64 = 0,
 

@@ -108,6 +108,16 @@ pub const Column = struct {
         return nullMask(image) & column.mask() != 0;
     }
 
+    /// Whether two images have the same value here.
+    pub inline fn isEqual(column: *const Column, a: [*]align(8) const u8, b: [*]align(8) const u8) bool {
+        if ((nullMask(a) ^ nullMask(b)) & column.mask() != 0) return false;
+        if (column.size == 8) {
+            return std.mem.readInt(u64, a[column.offset..][0..8], .little) ==
+                std.mem.readInt(u64, b[column.offset..][0..8], .little);
+        }
+        return std.mem.eql(u8, column.bytesIn(a), column.bytesIn(b));
+    }
+
     /// The value of a column of fixed size. Zeros when null.
     pub inline fn value(
         column: *const Column,

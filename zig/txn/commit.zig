@@ -305,18 +305,12 @@ fn linkEntries(session: *Session, write: *Write) Error!void {
     const base: ?*Version = if (write.base_present) try segment.at(Version, write.base) else null;
     for (write.table.indexes[0..write.table.index_count]) |*index| {
         if (base) |b| {
-            if (sameColumn(index.column, b.image(), version.image())) continue;
+            if (index.column.isEqual(b.image(), version.image())) continue;
         }
-        var words: [limits.index_key_words_max]u64 = undefined;
-        const key = words[0..index.key_words];
+        const key = session.words[0..index.key_words];
         key_.encodeKey(index.column, version.image(), key);
         try index.list.insert(session, .{ .words = key, .slot = write.slot });
     }
-}
-
-fn sameColumn(column: anytype, a: [*]align(8) const u8, b: [*]align(8) const u8) bool {
-    return column.isNull(a) == column.isNull(b) and
-        std.mem.eql(u8, column.bytesIn(a), column.bytesIn(b));
 }
 
 /// Unique indexes: after linking, every other row with the key must be gone; two that insert one key at a time

@@ -26,6 +26,13 @@ pub const Conflict = struct {
     key_size: u32 = 0,
     key: [limits.key_size_max]u8 = undefined,
 
+    pub fn reset(conflict: *Conflict) void {
+        conflict.cause = .none;
+        conflict.table = std.math.maxInt(u32);
+        conflict.column = std.math.maxInt(u32);
+        conflict.key_size = 0;
+    }
+
     pub fn set(conflict: *Conflict, cause: Cause, table: u32, key: []const u8) void {
         conflict.cause = cause;
         conflict.table = table;

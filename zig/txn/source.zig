@@ -113,6 +113,7 @@ pub const Source = struct {
         own_index: usize = 0,
         /// The row of the index that waits behind own ones.
         waiting: ?Row = null,
+        words: [limits.index_key_words_max]u64 = @splat(0),
 
         pub fn deinit(cursor: *Cursor) void {
             cursor.own.deinit(cursor.source.allocator);
@@ -161,10 +162,9 @@ pub const Source = struct {
             const ref = entry.slot.load(.monotonic); // never changes while linked
             const slot = try source.segment.at(layout.RowSlot, ref);
             const row = (try source.rowOf(ref, slot)) orelse return null;
-            var words: [limits.index_key_words_max]u64 = undefined;
             const count = cursor.index.key_words;
-            key_.encodeKey(cursor.index.column, row.image, &words);
-            if (!key_.equal(words[0..count], cursor.index.list.keyOf(entry))) return null;
+            key_.encodeKey(cursor.index.column, row.image, &cursor.words);
+            if (!key_.equal(cursor.words[0..count], cursor.index.list.keyOf(entry))) return null;
             return if (source.isHidden(row.image)) null else row;
         }
 

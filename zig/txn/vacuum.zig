@@ -16,6 +16,7 @@ const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
 const fault = @import("../testing/fault.zig");
 const key_ = @import("../index/key.zig");
+const schema_ = @import("../table/schema.zig");
 const view_ = @import("../table/view.zig");
 const fate = @import("fate.zig");
 const retire = @import("retire.zig");
@@ -112,13 +113,12 @@ fn advance(session: *Session, owner: *SessionSlot, taken: u64) Error!void {
 fn closeEntries(session: *Session, table: *const view_.TableView, version: *Version, slot: Ref) Error!void {
     const image = version.image();
     for (table.indexes[0..table.index_count]) |*index| {
-        var words: [limits.index_key_words_max]u64 = undefined;
-        const key = words[0..index.key_words];
-        key_.encodeKey(index.column, image, key);
-        if (try isNeeded(session, table, index, slot, key)) continue;
+        if (try isNeeded(session, table, index.column, slot, image)) continue;
         // Only now the entry is looked up: most updates leave most keys as they are.
+        const key = session.words[0..index.key_words];
+        key_.encodeKey(index.column, image, key);
         const found = (try index.list.findEntry(.{ .words = key, .slot = slot })) orelse continue;
-        if (try isNeeded(session, table, index, slot, key)) continue;
+        if (try isNeeded(session, table, index.column, slot, image)) continue;
         try retire.reserve(session, session.slot, 1);
         const class = try index.list.classOf(found.ref);
         session.slot.vacuum_entry.store((layout.Held{ .ref = found.ref, .class = class }).raw(), .release);
@@ -136,9 +136,9 @@ fn closeEntries(session: *Session, table: *const view_.TableView, version: *Vers
 fn isNeeded(
     session: *Session,
     table: *const view_.TableView,
-    index: *const view_.IndexView,
+    column: *const schema_.Column,
     slot: Ref,
-    key: []const u64,
+    image: [*]align(8) const u8,
 ) Error!bool {
     const row = try session.segment.at(layout.RowSlot, slot);
     const published = &session.segment.header.horizon;
@@ -153,11 +153,8 @@ fn isNeeded(
         const what = fate.of(session.segment, version) catch |err| {
             return if (newer < published.load(.seq_cst)) false else err;
         };
-        const has_key = !version.isTombstone() and version.table() == table.id and key: {
-            var words: [limits.index_key_words_max]u64 = undefined;
-            key_.encodeKey(index.column, version.image(), words[0..index.key_words]);
-            break :key std.mem.eql(u64, words[0..index.key_words], key);
-        };
+        const has_key = !version.isTombstone() and version.table() == table.id and
+            column.isEqual(version.image(), image);
         const older = version.older.load(.acquire); // pairs with the release that installed
         // Another's horizon may have passed the newer version and let go what is below it: then that one was the
         // newest below the horizon, and what was read here means nothing (docs/decisions/vacuum-walks.md).
