@@ -13,6 +13,7 @@
 //! **Memory.** Fills the caller's buffer; owns its file until `finish` or `abandon`.
 
 const std = @import("std");
+const fault = @import("../testing/fault.zig");
 const formats = @import("format.zig");
 const storages = @import("../wal/storage.zig");
 const rows = @import("../wal/row.zig");
@@ -133,9 +134,12 @@ pub const Writer = struct {
             defer writer.storage.close(writer.file);
             try writer.complete();
         }
+        fault.point("checkpoint.written");
         try writer.checkCurrent();
         try writer.storage.rename(formats.temporary_name, formats.current_name, .replace);
+        fault.point("checkpoint.placed");
         try writer.storage.syncDirectory();
+        fault.point("checkpoint.synced");
         return .{
             .table_count = writer.header.table_count,
             .row_count = writer.header.row_count,

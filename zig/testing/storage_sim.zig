@@ -88,6 +88,14 @@ pub const Disk = struct {
     failure: Failure = .none,
     /// Set when a call was made to fail.
     failed: bool = false,
+    /// Before this call another process does something.
+    interlude_at: u64 = std.math.maxInt(u64),
+    interlude: ?Interlude = null,
+
+    pub const Interlude = struct {
+        context: *anyopaque,
+        run: *const fn (*anyopaque) void,
+    };
 
     pub fn init(allocator: Allocator) Disk {
         return .{ .allocator = allocator };
@@ -289,6 +297,11 @@ pub const Disk = struct {
 
     /// What happens to this call: nothing, a failure, or (true) a short write.
     fn enter(disk: *Disk) CallError!bool {
+        if (disk.interlude != null and disk.call_count >= disk.interlude_at) {
+            const interlude = disk.interlude.?;
+            disk.interlude = null;
+            interlude.run(interlude.context);
+        }
         const number = disk.call_count;
         disk.call_count += 1;
         if (number >= disk.power_until) return error.IoError;
@@ -392,11 +405,13 @@ pub const Disk = struct {
 
     fn sync(context: *anyopaque, file: File) CallError!void {
         const disk = self(context);
-        const inode = disk.inodeOf(file);
         disk.enterWhole() catch |err| {
-            if (err != error.Interrupted and disk.hasPower()) inode.dropWrites(disk.allocator);
+            if (err != error.Interrupted and disk.hasPower()) {
+                disk.inodeOf(file).dropWrites(disk.allocator);
+            }
             return err;
         };
+        const inode = disk.inodeOf(file);
         // What an earlier failure lost stays lost: only what is still dirty goes to the disk.
         for (inode.writes.items) |each| {
             for (0..sectorsOf(each)) |index| {

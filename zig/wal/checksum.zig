@@ -14,8 +14,8 @@ const builtin = @import("builtin");
 /// The reversed polynomial.
 const polynomial: u32 = 0x82f6_3b78;
 
-/// True when the target has an instruction for it, and the compiler's back end can assemble it (that
-/// of debug builds cannot).
+/// True when the target has an instruction for it, and the compiler's back end can assemble it
+/// (that of debug builds cannot).
 pub const has_hardware = builtin.zig_backend == .stage2_llvm and switch (builtin.cpu.arch) {
     .x86_64 => builtin.cpu.has(.x86, .sse4_2),
     .aarch64 => builtin.cpu.has(.aarch64, .crc),

@@ -20,6 +20,7 @@
 
 const std = @import("std");
 const checksum = @import("checksum.zig");
+const fault = @import("../testing/fault.zig");
 const formats = @import("format.zig");
 const storages = @import("storage.zig");
 const vints = @import("vint.zig");
@@ -79,8 +80,11 @@ pub const Batch = struct {
     };
 
     /// Adds the record of a committed transaction, which may lie in several parts (a log buffer
-    /// that wraps around). CSNs rise; those left out are the aborted ones.
+    /// that wraps around). CSNs rise; those left out are the aborted ones. A CSN
+    /// below `first_csn` is in the file already, from an attempt whose end did not become known,
+    /// and is passed over.
     pub fn add(batch: *Batch, csn: u64, parts: []const []const u8) AddError!void {
+        if (csn < batch.first_csn) return;
         const size = sizeOf(parts);
         if (size > batch.buffer.len - batch.used) return error.BatchFull;
         if (transaction_head_size_max > batch.buffer.len - batch.used - size) {
@@ -106,9 +110,10 @@ pub const Batch = struct {
         batch.transaction_count += 1;
     }
 
-    /// Tells of CSNs up to, but not including, `end_csn`: those not added were aborted.
+    /// Tells of CSNs up to, but not including, `end_csn`: those not added were aborted. What is
+    /// told already stays told.
     pub fn cover(batch: *Batch, end_csn: u64) AddError!void {
-        assert(end_csn >= batch.end_csn);
+        if (end_csn <= batch.end_csn) return;
         if (end_csn - batch.first_csn > std.math.maxInt(u32)) return error.BatchFull;
         batch.end_csn = end_csn;
     }
@@ -177,18 +182,23 @@ pub const Writer = struct {
         const writer = try createFile(storage, temporary.slice(), options);
         errdefer storage.close(writer.file);
         errdefer storage.unlink(temporary.slice()) catch {};
+        fault.point("log.made");
 
         var tries: u32 = 0;
         while (tries < tries_max) : (tries += 1) {
             try retireCurrent(storage, options.epoch);
+            fault.point("log.retired");
             // On the disk before the new name is taken: a crash must not keep the second renaming
             // and lose the first, and with it the older file.
             storage.syncDirectory() catch return error.Poisoned;
             const from = temporary.slice();
             storage.rename(from, formats.current_name, .keep) catch |err| switch (err) {
                 error.Exists => continue,
+                // A newer writer has removed it.
+                error.NotFound => return error.Superseded,
                 else => |other| return other,
             };
+            fault.point("log.placed");
             storage.syncDirectory() catch return error.Poisoned;
             return writer;
         }
@@ -275,15 +285,19 @@ pub const Writer = struct {
         writer.storage.close(writer.file);
     }
 
-    /// Writes the batch behind the ones before, with one write. Its CSNs are covered then, though
-    /// not on the disk before `sync`. After an error other than `Poisoned` nothing has happened,
-    /// and the same or another batch that begins with the same CSN may be tried again.
+    /// Writes the batch behind the ones before, with one write; nothing if it is empty. Its CSNs
+    /// are covered then, though not on the disk before `sync`. After an error other than `Poisoned`
+    /// nothing has happened, and the same or another batch that begins with the same CSN may be
+    /// tried again.
     pub fn append(writer: *Writer, batch: *Batch) AppendError!void {
+        if (writer.poisoned) return error.Poisoned;
+        if (batch.isEmpty()) return;
         try writer.appendParts(batch, &.{});
     }
 
     /// Appends a batch of one transaction whose record does not fit into the batch's buffer: it is
-    /// written from where it lies. The batch must be empty, but may cover aborted CSNs.
+    /// written from where it lies. The batch has no transaction, but may cover aborted CSNs. Those
+    /// behind `csn` go by another batch, before anybody relies on their being told of (W9).
     pub fn appendLarge(
         writer: *Writer,
         batch: *Batch,
@@ -291,6 +305,7 @@ pub const Writer = struct {
         parts: []const []const u8,
     ) AppendError!void {
         assert(batch.transaction_count == 0);
+        if (csn < batch.first_csn) return;
         const before = batch.*;
         batch.addHead(csn, sizeOf(parts)) catch return error.RecordTooLarge;
         errdefer batch.* = before;
@@ -329,6 +344,7 @@ pub const Writer = struct {
             at += part.len;
         }
         assert(at == end);
+        fault.point("log.written");
         writer.position = end;
         writer.previous_crc = crc;
         writer.next_csn = batch.end_csn;

@@ -128,6 +128,11 @@ pub fn temporaryEpoch(name: []const u8) ?u64 {
     return suffixEpoch(name[0 .. name.len - temporary_suffix.len]);
 }
 
+/// The epoch in the name of a retired file.
+pub fn retiredEpoch(name: []const u8) ?u64 {
+    return suffixEpoch(name);
+}
+
 /// True for the names of log files; a copy kept under another name is none.
 pub fn isLogName(name: []const u8) bool {
     return std.mem.eql(u8, name, current_name) or suffixEpoch(name) != null;

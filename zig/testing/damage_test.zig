@@ -7,6 +7,7 @@ const checkpoint_load = @import("../checkpoint/load.zig");
 const checkpoint_write = @import("../checkpoint/write.zig");
 const files = @import("../wal/file.zig");
 const formats = @import("../wal/format.zig");
+const cut = @import("../wal/cut.zig");
 const readers = @import("../wal/reader.zig");
 const row_model = @import("row_model.zig");
 const RowCodec = @import("../wal/row.zig").RowCodec;
@@ -144,9 +145,9 @@ test "damage: a log cut at every byte of its last 64 KiB ends with its last whol
         try testing.expectEqual(end.csn, outcome.read.end_csn);
         try testing.expectEqual(end.offset, outcome.read.end_offset);
         // Zeros at the cut are no loss, and are not told from what was never written.
-        const cut = outcome.read.truncated_size;
-        try testing.expect(cut <= size - end.offset);
-        try testing.expect(size - end.offset < 4 or cut > 0);
+        const lost = outcome.read.truncated_size;
+        try testing.expect(lost <= size - end.offset);
+        try testing.expect(size - end.offset < 4 or lost > 0);
     }
     bytes.items.len = formats.batches_offset - 1;
     while (bytes.items.len > 0) : (bytes.items.len -= 1) {
@@ -280,6 +281,45 @@ test "damage: a copy of the log inside a row is not taken for the log" {
     const outcome = try readLog(&log.disk, testing.allocator);
     try testing.expectEqual(log.next_csn, outcome.read.end_csn);
     try testing.expect(outcome.read.truncated_size > copy.len);
+}
+
+test "damage: a log cut on order can be read up to there, and all of it is kept" {
+    const allocator = testing.allocator;
+    var buffer: [1000]u8 = undefined;
+    const names = [_][]const u8{ "aerostore.wal.1", "aerostore.wal.2", "aerostore.wal" };
+    for (names, 1..) |name, epoch| {
+        for ([_]u64{ 0, formats.batches_offset, formats.batches_offset + 700 }) |offset| {
+            var log: Log = undefined;
+            try createThreeFiles(&log);
+            defer log.deinit();
+            const bytes = log.disk.contents(name).?.items;
+            const before = try allocator.dupe(u8, bytes);
+            defer allocator.free(before);
+            bytes[@intCast(offset)] ^= 1;
+            const damaged = try readLog(&log.disk, allocator);
+            try testing.expectEqual(.refused, std.meta.activeTag(damaged));
+
+            const at = damaged.refused.offset;
+            const storage = log.disk.storage();
+            const report = try cut.cutAt(storage, allocator, name, at, &buffer);
+            const later: u64 = 3 - epoch;
+            const whole = @intFromBool(offset == 0);
+            try testing.expectEqual(later + whole, report.set_aside_count);
+            const outcome = (try readLog(&log.disk, allocator)).read;
+            try testing.expectEqual(0, outcome.truncated_size);
+            try testing.expect(outcome.end_csn <= log.next_csn);
+            var kept_buffer: [64]u8 = undefined;
+            const kept = try std.fmt.bufPrint(&kept_buffer, "{s}.kept", .{name});
+            const copy = log.disk.contents(kept).?.items;
+            try testing.expectEqual(before.len, copy.len);
+            // A new file follows on what remains.
+            log.next_csn = outcome.end_csn;
+            log.writer = try log.open(9);
+            try log.append(3);
+            const after = (try readLog(&log.disk, allocator)).read;
+            try testing.expectEqual(log.next_csn, after.end_csn);
+        }
+    }
 }
 
 const row_count = 300;

@@ -1,0 +1,253 @@
+//! The writer and its files, one behaviour each; what survives crashes is in `testing/`.
+
+const std = @import("std");
+const files = @import("file.zig");
+const formats = @import("format.zig");
+const readers = @import("reader.zig");
+const sim = @import("../testing/storage_sim.zig");
+
+const testing = std.testing;
+const Batch = files.Batch;
+const Disk = sim.Disk;
+const Writer = files.Writer;
+
+const database_id: [16]u8 = @splat(0x11);
+
+fn create(disk: *Disk, epoch: u64, first_csn: u64) files.CreateError!Writer {
+    return .create(disk.storage(), testing.allocator, .{
+        .database_id = database_id,
+        .epoch = epoch,
+        .first_csn = first_csn,
+        .allocate_size = 4096,
+    });
+}
+
+fn append(writer: *Writer, record: []const u8) !void {
+    var buffer: [1024]u8 = undefined;
+    var batch: Batch = .init(&buffer);
+    batch.begin(writer.next_csn);
+    try batch.add(writer.next_csn, &.{record});
+    try writer.append(&batch);
+}
+
+/// The log from a CSN on is these records, each a CSN further.
+fn expectLog(disk: *Disk, start_csn: u64, records: []const []const u8) !readers.Report {
+    var fault: ?readers.Fault = null;
+    var reader = try readers.Reader.open(
+        disk.storage(),
+        testing.allocator,
+        .{ .start_csn = start_csn },
+        &fault,
+    );
+    defer reader.close();
+    for (records, start_csn..) |record, csn| {
+        const transaction = (try reader.next()).?;
+        try testing.expectEqual(csn, transaction.csn);
+        try testing.expectEqualStrings(record, transaction.record);
+    }
+    try testing.expectEqual(null, try reader.next());
+    return reader.report;
+}
+
+test "wal batch: a full buffer refuses, and what is in it stays" {
+    var buffer: [Batch.sizeFor(100)]u8 = undefined;
+    var batch: Batch = .init(&buffer);
+    batch.begin(5);
+    try testing.expect(batch.isEmpty());
+    try batch.add(5, &.{ "ab", "", "cd" });
+    const long: [100]u8 = @splat('x');
+    try testing.expectError(error.BatchFull, batch.add(6, &.{&long}));
+    try testing.expectEqual(6, batch.end_csn);
+    batch.begin(6);
+    try batch.add(6, &.{&long});
+    try batch.cover(9);
+    try testing.expectEqual(9, batch.end_csn);
+}
+
+test "wal batch: what an earlier attempt wrote is passed over, and an empty batch writes nothing" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var writer = try create(&disk, 1, 1);
+    try append(&writer, "one");
+    const position = writer.position;
+    var buffer: [1024]u8 = undefined;
+    var batch: Batch = .init(&buffer);
+    batch.begin(writer.next_csn);
+    try batch.add(1, &.{"one"});
+    try batch.cover(1);
+    try writer.append(&batch);
+    try testing.expectEqual(position, writer.position);
+    try batch.add(2, &.{"two"});
+    try batch.cover(2);
+    try writer.append(&batch);
+    _ = try expectLog(&disk, 1, &.{ "one", "two" });
+}
+
+test "wal writer: a commit in a batch of many costs its record and one byte" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var writer = try create(&disk, 1, 1);
+    var buffer: [4096]u8 = undefined;
+    var batch: Batch = .init(&buffer);
+    batch.begin(1);
+    const record: [12]u8 = @splat('r');
+    for (1..65) |csn| try batch.add(csn, &.{&record});
+    try writer.append(&batch);
+    const size = writer.position - formats.batches_offset;
+    try testing.expectEqual(formats.batch_header_size + 64 * (record.len + 1), size);
+}
+
+test "wal writer: a record larger than the batch's buffer is written from where it lies" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var writer = try create(&disk, 1, 7);
+    var buffer: [Batch.sizeFor(16)]u8 = undefined;
+    var batch: Batch = .init(&buffer);
+    batch.begin(7);
+    try batch.cover(8);
+    const long: [9_000]u8 = @splat('x');
+    try testing.expectError(error.BatchFull, batch.add(8, &.{&long}));
+    disk.failure = .no_space;
+    disk.fail_at = disk.call_count + 2;
+    try testing.expectError(error.NoSpace, writer.appendLarge(&batch, 8, &.{ &long, "tail" }));
+    try writer.appendLarge(&batch, 8, &.{ &long, "tail" });
+    try append(&writer, "next");
+
+    var fault: ?readers.Fault = null;
+    const options: readers.Options = .{ .start_csn = 7 };
+    var reader = try readers.Reader.open(disk.storage(), testing.allocator, options, &fault);
+    defer reader.close();
+    const transaction = (try reader.next()).?;
+    try testing.expectEqual(8, transaction.csn);
+    try testing.expectEqualStrings(long ++ "tail", transaction.record);
+    try testing.expectEqualStrings("next", (try reader.next()).?.record);
+    try testing.expectEqual(null, try reader.next());
+    try testing.expectEqual(10, reader.report.end_csn);
+}
+
+test "wal writer: a full disk refuses the append, and the next one succeeds" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var writer = try create(&disk, 1, 1);
+    try append(&writer, "one");
+    for ([_]sim.Failure{ .no_space, .io_error }) |failure| {
+        disk.failure = failure;
+        disk.fail_at = disk.call_count;
+        const before = writer.position;
+        try testing.expect(std.meta.isError(append(&writer, "a longer record that fails")));
+        try testing.expectEqual(before, writer.position);
+    }
+    try append(&writer, "two");
+    try writer.sync();
+    _ = try expectLog(&disk, 1, &.{ "one", "two" });
+}
+
+test "wal writer: a failed sync is the end of writing" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var writer = try create(&disk, 1, 1);
+    try append(&writer, "one");
+    disk.failure = .io_error;
+    disk.fail_at = disk.call_count;
+    try testing.expectError(error.Poisoned, writer.sync());
+    try testing.expectError(error.Poisoned, writer.sync());
+    try testing.expectError(error.Poisoned, append(&writer, "two"));
+    _ = try expectLog(&disk, 1, &.{"one"});
+}
+
+test "wal writer: an epoch that is not above all others is superseded" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    _ = try create(&disk, 3, 1);
+    try testing.expectError(error.Superseded, create(&disk, 3, 1));
+    try testing.expectError(error.Superseded, create(&disk, 2, 1));
+    _ = try create(&disk, 4, 1);
+}
+
+test "wal writer: what a late writer appends is not read" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var late = try create(&disk, 1, 1);
+    try append(&late, "one");
+    var writer = try create(&disk, 2, late.next_csn);
+    try append(&late, "never");
+    try append(&late, "never");
+    try append(&writer, "two");
+    const report = try expectLog(&disk, 1, &.{ "one", "two" });
+    try testing.expectEqual(2, report.epoch_max);
+    _ = try expectLog(&disk, 2, &.{"two"});
+}
+
+test "wal files: those that recovery does not need are dropped, and only those" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var csn: u64 = 1;
+    for (1..5) |epoch| {
+        var writer = try create(&disk, epoch, csn);
+        if (epoch == 2) continue; // An empty file.
+        try append(&writer, "a");
+        try append(&writer, "b");
+        csn = writer.next_csn;
+    }
+    const none = try files.dropBefore(disk.storage(), testing.allocator, 2);
+    try testing.expectEqual(1, none.dropped_count);
+    try testing.expect(disk.contents("aerostore.wal.2") == null);
+    _ = try expectLog(&disk, 1, &.{ "a", "b", "a", "b", "a", "b" });
+    const two = try files.dropBefore(disk.storage(), testing.allocator, 5);
+    try testing.expectEqual(2, two.dropped_count);
+    _ = try expectLog(&disk, 5, &.{ "a", "b" });
+}
+
+/// Another session takes over while this one is making its file.
+const Takeover = struct {
+    disk: *Disk,
+    writer: ?Writer = null,
+    drop: bool,
+
+    fn run(context: *anyopaque) void {
+        const takeover: *Takeover = @ptrCast(@alignCast(context));
+        takeover.act() catch |err| std.debug.panic("takeover: {t}", .{err});
+    }
+
+    fn act(takeover: *Takeover) !void {
+        var writer = try create(takeover.disk, 3, 2);
+        try append(&writer, "two");
+        if (takeover.drop) {
+            _ = try files.dropBefore(takeover.disk.storage(), testing.allocator, 2);
+        }
+        takeover.writer = writer;
+    }
+};
+
+test "wal writer: a takeover between any two calls of another one loses nothing" {
+    for ([_]bool{ false, true }) |drop| {
+        var call: u64 = 0;
+        var interrupted = true;
+        while (interrupted) : (call += 1) {
+            var disk: Disk = .init(testing.allocator);
+            defer disk.deinit();
+            var first = try create(&disk, 1, 1);
+            try append(&first, "one");
+
+            var takeover: Takeover = .{ .disk = &disk, .drop = drop };
+            disk.interlude_at = disk.call_count + call;
+            disk.interlude = .{ .context = &takeover, .run = Takeover.run };
+            var second: ?Writer = create(&disk, 2, 2) catch |err| switch (err) {
+                error.Superseded => null,
+                else => return err,
+            };
+            interrupted = disk.interlude == null;
+            if (!interrupted) break;
+            // Before it looked at the drained word, which has another epoch.
+            if (second) |*late| try append(late, "never");
+            try append(&takeover.writer.?, "three");
+
+            errdefer std.debug.print("call {d}, dropping {}\n", .{ call, drop });
+            if (!drop) _ = try expectLog(&disk, 1, &.{ "one", "two", "three" });
+            _ = try expectLog(&disk, 2, &.{ "two", "three" });
+            _ = try create(&disk, 4, 4);
+            _ = try expectLog(&disk, 2, &.{ "two", "three" });
+        }
+        try testing.expect(call > 8);
+    }
+}
