@@ -35,12 +35,15 @@ pub const Geometry = extern struct {
 
     pub const Options = struct { size: u64, session_count: u32, cell_count: u32 };
 
+    /// Under the scheduler a ring may be so small that a schedule goes around it.
+    const cell_count_min = if (@import("build_options").scheduler) 16 else limits.cell_count_min;
+
     pub fn init(options: Options) ?Geometry {
         if (options.size < limits.segment_size_min or options.size > limits.segment_size_max) return null;
         if (options.size % limits.extent_size != 0) return null;
         if (options.session_count < 2 or options.session_count > limits.session_count_max) return null;
         if (!std.math.isPowerOfTwo(options.cell_count)) return null;
-        if (options.cell_count < limits.cell_count_min) return null;
+        if (options.cell_count < cell_count_min) return null;
         if (options.cell_count < options.session_count * 4) return null;
 
         var geometry = std.mem.zeroes(Geometry);
