@@ -1,0 +1,33 @@
+/** `export`: rows in a form that `ingest` reads back. */
+import { type Command, done, openDatabase, tableNameOf, tableOption } from "../command.ts";
+import { fieldsOf } from "../fields.ts";
+import { printRows } from "../rows.ts";
+import { queryOf } from "./search.ts";
+
+export const exportRows: Command = {
+  name: "export",
+  summary: "prints rows that ingest reads back",
+  synopsis: "['<STAPI options>']",
+  options: {
+    ...tableOption,
+    format: { value: "FORMAT", help: "tsv, csv or ndjson (default tsv)" },
+    header: { help: "begin with the names of the columns; ingest --header reads that" },
+  },
+  notes: [
+    "Rows are of one instant, whatever is written meanwhile. With --json the format is ndjson.",
+    "",
+    "  aerostore export --format csv --header '-compare {> altitude 30000}' > high.csv",
+  ],
+  words: [0, Number.MAX_SAFE_INTEGER],
+  async run(invocation) {
+    const { args, terminal, json } = invocation;
+    const format = json ? "ndjson" : (args.oneOf("format", ["tsv", "csv", "ndjson"]) ?? "tsv");
+    await using db = await openDatabase(invocation);
+    const table = db.table(tableNameOf(args));
+    const query = queryOf(args);
+    const columns = fieldsOf(table.definition, table.explain(query).fields);
+    using result = table.search(query);
+    printRows(terminal, result, columns, format, args.has("header"));
+    return done;
+  },
+};

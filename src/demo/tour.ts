@@ -1,0 +1,255 @@
+/**
+ * The tour: a database, a feed from several processes, searches meanwhile, plans, a process killed
+ * in mid-work, a warm restart, and the proof that everything is there. Every figure is measured.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import type { Terminal } from "../cli/terminal.ts";
+import { formatBytes, formatCount, formatDuration } from "../cli/terminal.ts";
+import { alignTable } from "../cli/rows.ts";
+import { type Database, open } from "../index.ts";
+import { FlightState } from "../schema/flight-state.ts";
+import { batch, Crew } from "./crew.ts";
+import type { DemoDatabase, SearchFigures } from "./messages.ts";
+import { Narrator } from "./narrator.ts";
+import { compare, inspectAftermath, recompute } from "./proof.ts";
+
+export interface TourOptions {
+  readonly aircraft: number;
+  /** How long the feed streams. */
+  readonly seconds: number;
+  /** Standard output is for JSON: the tour speaks to standard error. */
+  readonly quietOutput: boolean;
+}
+
+/** What the tour measured. */
+export interface TourFigures {
+  readonly aircraft: number;
+  readonly processes: { readonly writers: number; readonly searchers: number };
+  readonly coldStartMs: number;
+  readonly streamMs: number;
+  readonly rowsCommitted: number;
+  readonly rowsPerSecond: number;
+  readonly searches: number;
+  readonly killed: {
+    readonly pid: number;
+    readonly othersHeardAfterMs: number;
+    readonly acknowledgedRows: number;
+    readonly lostRows: number;
+  };
+  readonly warmAttachMs: number;
+  readonly rowsVerified: number;
+  readonly ok: boolean;
+}
+
+const writers = 3;
+const searchers = 2;
+const victim = 1;
+
+const plannedQueries = [
+  "-compare {= flight_id UAL1234}",
+  "-compare {{range lat 45 50} {range lon 5 10} {> altitude 20000}} -sort -altitude -limit 5",
+  "-compare {> altitude 30000} -sort -altitude -limit 10",
+];
+
+/** Gives the tour. **Throws** `Error` when anything is not as it should be; cleans up in any case. */
+export async function runTour(options: TourOptions, terminal: Terminal): Promise<TourFigures> {
+  const directory = mkdtempSync(join(tmpdir(), "aerostore-demo-"));
+  const shmPath = join("/dev/shm", `${basename(directory)}.mmap`);
+  const cleanUp = (): void => {
+    rmSync(directory, { recursive: true, force: true });
+    rmSync(shmPath, { force: true });
+  };
+  // The other processes end when this one does: it holds their standard input.
+  const interrupt = (): void => {
+    cleanUp();
+    process.exit(130);
+  };
+  process.once("SIGINT", interrupt);
+  try {
+    const narrator = new Narrator(terminal, options.quietOutput);
+    return await new Tour(options, narrator, { directory, shmPath }).run();
+  } finally {
+    process.off("SIGINT", interrupt);
+    cleanUp();
+  }
+}
+
+class Tour {
+  readonly #options: TourOptions;
+  readonly #narrator: Narrator;
+  readonly #database: DemoDatabase;
+
+  constructor(options: TourOptions, narrator: Narrator, database: DemoDatabase) {
+    this.#options = options;
+    this.#narrator = narrator;
+    this.#database = database;
+  }
+
+  async run(): Promise<TourFigures> {
+    const { aircraft, seconds } = this.#options;
+    const narrator = this.#narrator;
+    narrator.line(
+      `Aerostore: ${formatCount(aircraft)} aircraft, ${writers} writing and ${searchers} searching ` +
+        `processes, ${availableParallelism()} processors`,
+    );
+
+    narrator.heading("A database in shared memory");
+    const startedAt = performance.now();
+    const db = await this.#open();
+    const coldStartMs = performance.now() - startedAt;
+    narrator.lines([
+      `created in ${formatDuration(coldStartMs)}: ${this.#database.shmPath}`,
+      `table FlightState, ${FlightState.columns.map(({ name }) => name).join(" ")}`,
+    ]);
+
+    const crew = new Crew(this.#database, aircraft, writers, searchers);
+    await using _crew = crew;
+    narrator.heading("A flight feed from several processes, and searches meanwhile");
+    await crew.ready();
+    const streamAt = performance.now();
+    const streamFor = async (part: number): Promise<void> => {
+      await crew.until(() => {
+        const elapsed = performance.now() - streamAt;
+        if (elapsed >= seconds * 1000 * part) return true;
+        narrator.status(() => streamText(crew, elapsed));
+        return false;
+      });
+    };
+    await streamFor(0.5);
+
+    narrator.heading("How searches are answered");
+    this.#explainPlans(db);
+
+    narrator.heading("A writer is killed in mid-work");
+    const { pid, gapMs } = await crew.killWriter(victim);
+    const share = crew.progress[victim];
+    if (share === undefined) throw new RangeError("there is no such writer");
+    const flights = db.table(FlightState);
+    const aftermath = inspectAftermath(flights, aircraft, share, batch);
+    narrator.lines([
+      `SIGKILL to process ${pid}, which had acknowledged tick ${share.lastTick} and was in the next`,
+      `every other process was heard of again after ${formatDuration(gapMs)}`,
+      `${formatCount(aftermath.acknowledged)} rows of its last acknowledged tick: all there`,
+      `transactions of the tick it was in: ${aftermath.wholeBatches} there in whole, ` +
+        `${aftermath.absentBatches} not at all, 0 in part`,
+    ]);
+    await crew.replaceWriter(victim);
+    narrator.lines(["another process goes on where it was last heard"]);
+    await streamFor(1);
+    await crew.stop();
+    const streamMs = performance.now() - streamAt;
+    this.#reportStream(crew, streamMs);
+
+    narrator.heading("Everybody leaves; a warm restart");
+    db.close();
+    const reopenedAt = performance.now();
+    await using again = await this.#open();
+    const warmAttachMs = performance.now() - reopenedAt;
+    const rowCount = again.table(FlightState).count();
+    narrator.lines([
+      `${again.boot.mode} in ${formatDuration(warmAttachMs)}: ${formatCount(rowCount)} rows, ` +
+        `${memoryText(again)}`,
+    ]);
+
+    narrator.heading("Is everything there?");
+    const compared = await this.#prove(again, crew);
+    return {
+      aircraft,
+      processes: { writers, searchers },
+      coldStartMs,
+      streamMs,
+      rowsCommitted: crew.rows,
+      rowsPerSecond: crew.rows / (streamMs / 1000),
+      searches: crew.searches,
+      killed: {
+        pid,
+        othersHeardAfterMs: gapMs,
+        acknowledgedRows: aftermath.acknowledged,
+        lostRows: 0,
+      },
+      warmAttachMs,
+      rowsVerified: compared,
+      ok: true,
+    };
+  }
+
+  async #open(): Promise<Database> {
+    const { directory, shmPath } = this.#database;
+    return open(directory, { tables: [FlightState], shmPath });
+  }
+
+  #explainPlans(db: Database): void {
+    const flights = db.table(FlightState);
+    for (const query of plannedQueries) {
+      this.#narrator.lines([
+        query,
+        ...flights.explain(query, { analyze: true }).toString().split("\n"),
+      ]);
+      this.#narrator.line();
+    }
+  }
+
+  #reportStream(crew: Crew, streamMs: number): void {
+    const rate = crew.rows / (streamMs / 1000);
+    this.#narrator.heading("What they did");
+    this.#narrator.lines([
+      `${formatCount(crew.rows)} rows committed in ${formatDuration(streamMs)}, ` +
+        `${formatCount(rate)} a second, in transactions of ${batch}`,
+      `${formatCount(crew.searches)} searches, every row checked`,
+      ...searchTable(crew.figures),
+    ]);
+  }
+
+  /** Compares everything with what is computed again; how many rows. */
+  async #prove(db: Database, crew: Crew): Promise<number> {
+    const narrator = this.#narrator;
+    const report = await db.check();
+    narrator.lines([`check: ${report.ok ? "ok" : report.problems.join("; ")}`]);
+    const expected = recompute(this.#options.aircraft, crew.progress);
+    const { rows, searches, problems } = compare(db.table(FlightState), expected);
+    if (!report.ok || problems.length > 0) {
+      throw new Error(`not everything is there: ${[...report.problems, ...problems].join("; ")}`);
+    }
+    narrator.lines([
+      `${formatCount(rows)} rows computed again from the feed: all equal`,
+      `${searches} searches computed again without a database: all equal`,
+    ]);
+    return rows;
+  }
+}
+
+function streamText(crew: Crew, elapsedMs: number): string {
+  const rate = crew.rows / Math.max(0.001, elapsedMs / 1000);
+  return (
+    `${formatDuration(elapsedMs)}: ${formatCount(crew.rows)} rows committed ` +
+    `(${formatCount(rate)} a second), ${formatCount(crew.searches)} searches`
+  );
+}
+
+function memoryText(db: Database): string {
+  const { memory } = db.stats();
+  return `${formatBytes(memory.usedBytes)} of shared memory`;
+}
+
+/** Searchers side by side: the numbers added, the times those of the slower. */
+function searchTable(figures: readonly Readonly<Record<string, SearchFigures>>[]): string[] {
+  const names = Object.keys(figures[0] ?? {});
+  const lines = names.map((name) => {
+    const all = figures.flatMap((each) => each[name] ?? []);
+    const sum = (pick: (each: SearchFigures) => number): number =>
+      all.reduce((total, each) => total + pick(each), 0);
+    const slowest = (pick: (each: SearchFigures) => number): string =>
+      formatDuration(Math.max(...all.map(pick)) / 1000);
+    return [
+      name,
+      formatCount(sum(({ count }) => count)),
+      formatCount(sum(({ rows }) => rows)),
+      slowest(({ p50 }) => p50),
+      slowest(({ p99 }) => p99),
+    ];
+  });
+  const header = ["search", "times", "rows", "median", "99 %"];
+  return alignTable([header, ...lines], ["left", "right", "right", "right", "right"]);
+}
