@@ -102,8 +102,13 @@ pub const World = struct {
         for (high..segment_.Segment.pageOf(world.segment.limit_ref)) |page| {
             if (world.segment.pages[page].raw != 0) high = @intCast(page + 1);
         }
+        // Outcomes are most of what lies in front of the arena, and only tokens write them.
+        const geometry = &world.segment.header.geometry;
+        const outcomes_offset = geometry.outcomes_offset;
+        const catalog_offset = geometry.catalog_offset;
         const size = @as(usize, high) * limits.page_size;
-        @memcpy(world.memory[0..size], world.saved.?[0..size]);
+        @memcpy(world.memory[0..outcomes_offset], world.saved.?[0..outcomes_offset]);
+        @memcpy(world.memory[catalog_offset..size], world.saved.?[catalog_offset..size]);
     }
 
     /// Columns: id u64 key; altitude i64 indexed; stamp u64 indexed; note u64.
@@ -152,7 +157,7 @@ pub const World = struct {
     /// As `verify`, of a segment that is settled: there are no other entries.
     pub fn verifySettled(world: *World, engine: *Engine, table_id: u32) !void {
         const rows = try world.checkRows(engine, table_id, .exact);
-        const totals = try accounting.check(world.allocator, &world.segment);
+        const totals = try accounting.check(engine.context.allocator, &world.segment);
         if (totals.retired != 0 or totals.tombstones != 0 or totals.rows != rows) return error.NotReclaimed;
     }
 

@@ -146,8 +146,8 @@ pub const History = struct {
 
     /// Explains every result by the order of the CSNs; returns the state that is left.
     pub fn check(history: *History, initial: State) !State {
-        const events = try history.allocator.dupe(*Event, history.events.items);
-        defer history.allocator.free(events);
+        const scratch = history.arena.allocator();
+        const events = try scratch.dupe(*Event, history.events.items);
         std.sort.block(*Event, events, {}, struct {
             fn before(_: void, a: *Event, b: *Event) bool {
                 return a.csn < b.csn;
@@ -156,8 +156,7 @@ pub const History = struct {
         var first: usize = 0;
         while (first < events.len and events[first].csn == 0) first += 1;
         const commits = events[first..];
-        const states = try history.allocator.alloc(State, commits.len + 1);
-        defer history.allocator.free(states);
+        const states = try scratch.alloc(State, commits.len + 1);
         states[0] = initial;
         for (commits, 0..) |event, i| {
             states[i + 1] = states[i];

@@ -46,7 +46,7 @@ pub const Stage = struct {
             .table = table,
             .initial = .{},
             .arena = .init(std.heap.page_allocator),
-            .history = .init(allocator),
+            .history = .init(std.heap.page_allocator),
         };
         for (setup) |op| {
             try performer.run(engine, table, op);
@@ -86,7 +86,7 @@ pub const Stage = struct {
             actor.engine.context.session.random = actor.seed;
             participant.* = .{ .context = actor, .main = performer.Actor.main };
         }
-        const report = try scheduler.run(std.heap.page_allocator, participants, .{
+        const report = try scheduler.run(allocator, participants, .{
             .seed = options.seed,
             .stops = options.stops,
             .on_stop = onStop,
@@ -125,7 +125,7 @@ pub const Stage = struct {
             }
         }
         try world.verify(checker, stage.table);
-        _ = try accounting.check(stage.allocator, &world.segment);
+        _ = try accounting.check(checker.context.allocator, &world.segment);
         try world.settle(checker);
         try world.verifySettled(checker, stage.table);
     }

@@ -53,7 +53,7 @@ fn playRandom(stage: *Stage, seed: u64, mix: Mix) !void {
     const random = prng.random();
     var buffers: [4][8]Op = undefined;
     var scripts: [4][]const Op = undefined;
-    const count = random.intRangeAtMost(usize, 2, 4);
+    const count = random.intRangeAtMost(usize, 2, @min(4, stage.world.segment.session_count - 1));
     for (buffers[0..count], scripts[0..count]) |*buffer, *script| {
         const size = random.intRangeAtMost(usize, 1, buffer.len);
         for (buffer[0..size]) |*op| op.* = randomOp(random, mix);
@@ -89,5 +89,37 @@ test "schedule: any statements on few keys, with deaths and repairs" {
         .{ .put, 6 },  .{ .insert, 2 }, .{ .update, 1 }, .{ .delete, 4 }, .{ .get, 2 },   .{ .pair, 3 },
         .{ .look, 2 }, .{ .vacuum, 3 }, .{ .sweep, 2 },  .{ .tick, 1 },   .{ .drain, 1 }, .{ .reattach, 1 },
         .{ .move, 2 },
+    } });
+}
+
+test "schedule: two rows under transactions, batches and snapshots" {
+    try playAll(1000, .{ .size = 4 << 20, .session_count = 5 }, &.{
+        .{ .put = .{ .id = 0, .altitude = 5 } },
+        .{ .put = .{ .id = 1, .altitude = 5 } },
+    }, .{ .ids = 2, .weights = &.{
+        .{ .move, 6 }, .{ .pair, 3 }, .{ .put, 2 }, .{ .look, 6 }, .{ .get, 2 }, .{ .vacuum, 3 }, .{ .tick, 2 },
+    } });
+}
+
+test "schedule: one key inserted, deleted and moved between index keys beside vacuum" {
+    try playAll(1000, .{ .size = 4 << 20, .session_count = 5 }, &.{
+        .{ .put = .{ .id = 0, .altitude = 1 } },
+    }, .{ .ids = 2, .altitudes = 2, .stamps = 1, .weights = &.{
+        .{ .put, 8 }, .{ .insert, 2 }, .{ .delete, 5 }, .{ .look, 3 }, .{ .vacuum, 5 }, .{ .tick, 3 }, .{ .sweep, 1 },
+    } });
+}
+
+test "schedule: the ring wraps around while everybody writes" {
+    try playAll(1000, .{ .size = 4 << 20, .session_count = 4, .cell_count = 16 }, &.{
+        .{ .put = .{ .id = 0, .altitude = 1 } },
+    }, .{ .weights = &.{
+        .{ .put, 4 },  .{ .delete, 1 }, .{ .pair, 2 }, .{ .move, 2 }, .{ .get, 2 }, .{ .look, 2 },
+        .{ .drain, 3 }, .{ .tick, 8 },  .{ .sweep, 1 }, .{ .vacuum, 1 },
+    } });
+}
+
+test "schedule: sessions come and go, and slots of the dead are taken over" {
+    try playAll(1000, .{ .size = 4 << 20, .session_count = 4 }, &.{}, .{ .weights = &.{
+        .{ .put, 5 }, .{ .delete, 3 }, .{ .pair, 2 }, .{ .reattach, 4 }, .{ .sweep, 3 }, .{ .vacuum, 2 }, .{ .tick, 1 },
     } });
 }

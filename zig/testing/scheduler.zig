@@ -72,7 +72,7 @@ const Schedule = struct {
     main_pointer: usize = 0,
     random: std.Random.DefaultPrng,
     steps: u64 = 0,
-    /// Chance in 256 that a step switches; drawn per seed.
+    /// Chance in 1024 that a step switches; drawn per seed, from every step to once in a while.
     eagerness: u16,
     too_long: bool = false,
 
@@ -96,7 +96,7 @@ const Schedule = struct {
             trace.append(std.heap.page_allocator, choice) catch schedule.toMain();
             return live[choice.chosen];
         }
-        if (may_stay and schedule.random.random().uintLessThan(u16, 256) >= schedule.eagerness) {
+        if (may_stay and schedule.random.random().uintLessThan(u16, 1024) >= schedule.eagerness) {
             return schedule.current;
         }
         return live[schedule.random.random().uintLessThan(u32, count)];
@@ -178,7 +178,7 @@ pub fn run(allocator: std.mem.Allocator, participants: []const Participant, opti
     var schedule: Schedule = .{
         .options = options,
         .fibers = fibers,
-        .eagerness = @as(u16, 1) << prng.random().intRangeAtMost(u4, 0, 8),
+        .eagerness = @as(u16, 1) << prng.random().intRangeAtMost(u4, 0, 10),
         .random = prng,
     };
     schedule.current = schedule.choose(false) orelse 0;
