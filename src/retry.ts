@@ -7,6 +7,7 @@ const backoffMsBase = 1;
 const backoffMsMax = 16;
 /** Nobody ever writes or wakes this word: waiting for it is sleeping. */
 const never = new Int32Array(new SharedArrayBuffer(4));
+const random = new Uint32Array(1);
 
 /** How long to wait before attempt `attempt` (from 1), with `random` from 0 to 1. */
 export function backoffMs(attempt: number, random: number): number {
@@ -15,7 +16,8 @@ export function backoffMs(attempt: number, random: number): number {
 
 /** Blocks the thread for at most `backoffMsMax` milliseconds. */
 export function backOff(attempt: number): void {
-  pause(backoffMs(attempt, Math.random()));
+  crypto.getRandomValues(random);
+  pause(backoffMs(attempt, (random[0] ?? 0) / 2 ** 32));
 }
 
 /** Blocks the thread. For milliseconds at most: nothing else of it runs meanwhile. */

@@ -176,7 +176,7 @@ export class Session {
       case Status.missing_value: {
         const found = "the row is new, and the column has no value, no default and no null";
         const advice = "name it when inserting";
-        const name = column?.name ?? subject.column;
+        const name = subject.column ?? column?.name;
         return errorFromStatus(Status.invalid_value, { ...where, column: name, found, advice });
       }
       case Status.transaction_too_large: {

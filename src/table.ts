@@ -27,6 +27,8 @@ export interface ExplainOptions {
 }
 
 const writeOps = { upsert: 0, insert: 1, update: 2 } as const;
+/** Where a write record has the mask of columns without a value. */
+const missingAt = 8;
 type WriteOp = (typeof writeOps)[keyof typeof writeOps];
 
 /** A table in a scope: the database or a transaction. */
@@ -196,7 +198,9 @@ export class Table<S extends TableShape = DynamicShape> {
     const status = calls.aerostore_row_write(handle, tx, this.binding.id, op);
     if (status !== Status.ok) {
       const key = typeof of === "object" && of !== null ? this.#keyOf(of) : of;
-      this.#session.settle(status, this.subject(attempted, key), () =>
+      const missing = status === Status.missing_value ? this.#missingColumn() : undefined;
+      const subject = { ...this.subject(attempted, key), column: missing };
+      this.#session.settle(status, subject, () =>
         calls.aerostore_row_write(handle, tx, this.binding.id, op),
       );
     }
@@ -204,7 +208,14 @@ export class Table<S extends TableShape = DynamicShape> {
   }
 
   #keyOf(row: object): unknown {
-    const descriptor = Object.entries(row).find(([name]) => name === this.definition.key.name);
-    return descriptor?.[1];
+    return Object.entries(row).find(([name]) => name === this.definition.key.name)?.[1];
+  }
+
+  /** The first column that the record in the input has no value for. */
+  #missingColumn(): string | undefined {
+    const missing = this.#session.memory.u64[(inputAt + missingAt) >> 3] ?? 0n;
+    return this.definition.columns.find(
+      ({ position }) => position > 0 && (missing >> BigInt(position - 1)) % 2n === 1n,
+    )?.name;
   }
 }
