@@ -17,6 +17,9 @@ interface Share {
   readonly index: number;
   child: Child;
   lastTick: number;
+  /** When that was heard, and how long the tick took. */
+  heardAt: number;
+  tickMs: number;
 }
 
 /** Starts, hears and ends the demo's processes. */
@@ -38,7 +41,7 @@ export class Crew implements AsyncDisposable {
     this.#aircraft = aircraft;
     for (let index = 0; index < writers; index++) {
       const child = this.#startWriter(`writer ${index + 1}`, index, writers, 0);
-      this.#shares.push({ index, child, lastTick: -1 });
+      this.#shares.push({ index, child, lastTick: -1, heardAt: 0, tickMs: 0 });
     }
     for (let index = 0; index < searchers; index++) {
       const options: SearcherOptions = { ...database, aircraft };
@@ -79,15 +82,16 @@ export class Crew implements AsyncDisposable {
 
   /**
    * Kills the writer of a share in the middle of its work, and waits until all that it said has been
-   * heard, and everybody else has been heard of again; the milliseconds that this took at most.
+   * heard, and everybody else has finished work begun after that; the milliseconds that this took.
    */
   async killWriter(index: number): Promise<{ readonly pid: number; readonly gapMs: number }> {
     const share = this.#shareAt(index);
     const { child } = share;
     const others = this.#shares.filter((each) => each !== share);
-    // Right after a tick was acknowledged the next one is in the making.
+    // Half a tick after one was acknowledged, the next is half done.
     const tick = share.lastTick;
     await this.until(() => share.lastTick > tick);
+    await Bun.sleep(share.tickMs / 2);
     const before = others.map((each) => each.lastTick);
     this.#killed.add(child);
     const killedAt = performance.now();
@@ -143,7 +147,11 @@ export class Crew implements AsyncDisposable {
     return this.#start(name, "writer.ts", options, (message) => {
       if (message.kind !== "acknowledged") return;
       this.rows += message.rows;
-      this.#shareAt(index).lastTick = message.tick;
+      const share = this.#shareAt(index);
+      const now = performance.now();
+      share.tickMs = now - share.heardAt;
+      share.heardAt = now;
+      share.lastTick = message.tick;
     });
   }
 

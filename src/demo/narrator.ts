@@ -22,6 +22,7 @@ export class Narrator {
   /** Begins the next part of the tour. */
   heading(text: string): void {
     this.#step += 1;
+    this.#shownAt = performance.now();
     const title = `${this.#step}  ${text}`;
     this.line();
     this.line(this.#isLive ? `\x1b[1m${title}\x1b[0m` : title);
