@@ -84,7 +84,7 @@ export function writeRecords(
   count: number,
   newest: number | undefined,
 ): WriteCounts {
-  const tx = scope.use();
+  const tx = scope.useToWrite();
   const { session } = scope.handle;
   const { calls, handle, u32 } = session;
   const column = newest ?? newestNone;

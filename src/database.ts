@@ -96,7 +96,7 @@ function checkOption(name: string, value: number, min: number, max: number): voi
 /** Statements outside a transaction: each is one of its own. */
 class DatabaseScope extends Scope {
   constructor(handle: Handle) {
-    super(handle, autoCommit);
+    super(handle, autoCommit, false);
   }
 
   override wrote(): void {

@@ -25,12 +25,14 @@ const over = -1;
 
 export abstract class Scope {
   readonly handle: Handle;
+  readonly readOnly: boolean;
   /** Transaction id, `autoCommit`, or negative when the scope is over. */
   tx: number;
 
-  constructor(handle: Handle, tx: number) {
+  constructor(handle: Handle, tx: number, readOnly: boolean) {
     this.handle = handle;
     this.tx = tx;
+    this.readOnly = readOnly;
   }
 
   get isOver(): boolean {
@@ -45,6 +47,12 @@ export abstract class Scope {
   use(): number {
     if (this.tx < 0) throw this.closed();
     return this.tx;
+  }
+
+  /** Likewise, for what writes. **Throws** `TypeError`, too, in a read-only transaction. */
+  useToWrite(): number {
+    if (this.readOnly) throw new TypeError("the transaction is read-only: begin one that is not");
+    return this.use();
   }
 
   closed(): AerostoreError {

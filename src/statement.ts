@@ -48,6 +48,7 @@ export function executeSearch<S extends TableShape>(
 
 /** Deletes the rows of a search in one transaction; how many they were. */
 export function deleteFound(scope: Scope, binding: TableBinding, planned: PlannedSearch): number {
+  scope.useToWrite();
   const { session } = scope.handle;
   const { calls, handle, memory } = session;
   const { size } = binding.definition.key;
@@ -74,6 +75,7 @@ export function updateFound(
 ): number {
   const { key } = binding.definition;
   const keyAt = recordHeadSize + key.offset;
+  scope.useToWrite();
   // Before anything is looked for, so that a wrong patch is refused even if nothing is found.
   const template = encodePatch(binding, patch);
   return scope.atomically((inner) => {

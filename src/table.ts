@@ -81,7 +81,7 @@ export class Table<S extends TableShape = DynamicShape> {
 
   /** Deletes a row; true if it was there. **Throws** like `upsert`. */
   delete(key: S["key"]): boolean {
-    const tx = this.scope.use();
+    const tx = this.scope.useToWrite();
     const { calls, handle, u32 } = this.#session;
     this.#encoder.key(key, inputAt);
     const status = calls.aerostore_row_delete(handle, tx, this.binding.id);
@@ -126,7 +126,7 @@ export class Table<S extends TableShape = DynamicShape> {
    * bad line with `strict`, `UNKNOWN_FIELD` and `PARSE_ERROR` for a header, `IO_ERROR`.
    */
   async ingest(source: IngestSource, options: IngestOptions = {}): Promise<IngestReport> {
-    this.scope.use();
+    this.scope.useToWrite();
     return ingest(ingestEngine(this.scope, this.binding), source, options);
   }
 
@@ -175,14 +175,14 @@ export class Table<S extends TableShape = DynamicShape> {
    * The number of rows found. **Throws** like `search` and `upsert`.
    */
   updateWhere(query: SearchInput<S["row"]>, patch: S["patch"]): number {
-    this.scope.use();
+    this.scope.useToWrite();
     const planned = this.scope.handle.searches.plan(this.binding, query, false);
     return updateFound(this.scope, this.binding, planned, patch);
   }
 
   /** Deletes the rows that a query finds, likewise. The number of rows deleted. */
   deleteWhere(query: SearchInput<S["row"]>): number {
-    this.scope.use();
+    this.scope.useToWrite();
     const planned = this.scope.handle.searches.plan(this.binding, query, false);
     return deleteFound(this.scope, this.binding, planned);
   }
@@ -193,7 +193,7 @@ export class Table<S extends TableShape = DynamicShape> {
 
   /** Writes the record in the input. `of` is the row or its key. */
   #write(op: WriteOp, attempted: string, of: unknown): void {
-    const tx = this.scope.use();
+    const tx = this.scope.useToWrite();
     const { calls, handle } = this.#session;
     const status = calls.aerostore_row_write(handle, tx, this.binding.id, op);
     if (status !== Status.ok) {

@@ -104,7 +104,7 @@ export class Transaction implements Disposable {
       session.calls.aerostore_transaction_begin(session.handle, flags),
     );
     this.readOnly = readOnly;
-    this.#scope = new TransactionScope(handle, session.u32[words.transaction] ?? 0);
+    this.#scope = new TransactionScope(handle, session.u32[words.transaction] ?? 0, readOnly);
     handle.open.add(this);
   }
 

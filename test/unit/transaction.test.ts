@@ -1,0 +1,416 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { defineTable, t } from "../../src/index.ts";
+import type { Database, Table, Transaction } from "../../src/index.ts";
+import { backoffMs } from "../../src/retry.ts";
+import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
+
+const Accounts = defineTable("accounts", {
+  id: t.u32().primaryKey(),
+  balance: t.i64().index(),
+  owner: t.string(12).nullable().index(),
+});
+
+let temporary: TemporaryDatabase;
+let db: Database;
+let accounts: Table<(typeof Accounts)["$shape"]>;
+
+beforeAll(async () => {
+  temporary = new TemporaryDatabase();
+  db = await temporary.open({ tables: [Accounts] });
+  accounts = db.table(Accounts);
+});
+afterAll(() => temporary[Symbol.dispose]());
+beforeEach(() => {
+  accounts.deleteWhere("");
+  accounts.upsertMany([1, 2, 3].map((id) => ({ id, balance: 100 })));
+});
+
+const balance = (tx: Transaction, id: number): number => {
+  return Number(tx.table(Accounts).get(id)?.balance ?? Number.NaN);
+};
+
+describe("transact", () => {
+  test("transact: all of it is visible at the commit, and its result is given back", () => {
+    const sum = db.transact((tx) => {
+      const table = tx.table(Accounts);
+      table.update(1, { balance: balance(tx, 1) - 30 });
+      table.update(2, { balance: balance(tx, 2) + 30 });
+      expect(accounts.get(1)?.balance).toBe(100);
+      return balance(tx, 1) + balance(tx, 2);
+    });
+    expect(sum).toBe(200);
+    expect([accounts.get(1)?.balance, accounts.get(2)?.balance]).toEqual([70, 130]);
+  });
+
+  test("transact: an exception undoes all of it", () => {
+    const run = (): unknown =>
+      db.transact((tx) => {
+        tx.table(Accounts).delete(1);
+        tx.table(Accounts).insert({ id: 9, balance: 1 });
+        throw new Error("no");
+      });
+    expect(run).toThrow("no");
+    expect([accounts.get(1)?.balance, accounts.get(9)]).toEqual([100, undefined]);
+  });
+
+  test("transact: a lost conflict is run again", () => {
+    let runs = 0;
+    const result = db.transact((tx) => {
+      runs++;
+      const before = balance(tx, 1);
+      if (runs < 3) accounts.update(1, { balance: 100 + runs });
+      tx.table(Accounts).update(1, { balance: before + 1000 });
+      return before;
+    });
+    expect([runs, result, accounts.get(1)?.balance]).toEqual([3, 102, 1102]);
+  });
+
+  test("transact: after the last attempt it is SERIALIZATION_FAILURE with table and key", () => {
+    let runs = 0;
+    const run = (): unknown =>
+      db.transact(
+        (tx) => {
+          const before = balance(tx, 2);
+          accounts.update(2, { balance: 1_000 + runs++ });
+          tx.table(Accounts).update(2, { balance: before + 1 });
+        },
+        { retries: 4 },
+      );
+    const expected = { code: "SERIALIZATION_FAILURE", retryable: true, table: "accounts", key: 2 };
+    expect(run).toThrow(expect.objectContaining(expected));
+    expect(runs).toBe(5);
+  });
+
+  test("transact: other errors are not run again", async () => {
+    let runs = 0;
+    const run = (): unknown =>
+      db.transact((tx) => {
+        runs++;
+        tx.table(Accounts).insert({ id: 1, balance: 0 });
+      });
+    expect(await codeOf(run)).toBe("DUPLICATE_KEY");
+    expect(runs).toBe(1);
+  });
+
+  test("transact: a function that returns a promise is refused and undone", async () => {
+    let late: Promise<string> | undefined;
+    const run = (): unknown =>
+      db.transact(async (tx) => {
+        tx.table(Accounts).delete(1);
+        await Promise.resolve();
+        late = codeOf(() => tx.table(Accounts).delete(2));
+        await late;
+        throw new Error("never seen");
+      });
+    expect(run).toThrow(TypeError);
+    expect(run).toThrow("returned a promise");
+    await Bun.sleep(0);
+    expect(await late).toBe("CLOSED");
+    expect(accounts.count()).toBe(3);
+    expect(() => db.transact(() => ({ then: () => undefined }))).toThrow(TypeError);
+    expect(db.transact(() => ({ then: 1 }))).toEqual({ then: 1 });
+  });
+
+  test("transact: a body may end its transaction itself", () => {
+    expect(
+      db.transact((tx) => {
+        tx.table(Accounts).delete(1);
+        tx.abort();
+        return "undone";
+      }),
+    ).toBe("undone");
+    expect(accounts.get(1)).toBeDefined();
+  });
+
+  test("transact: wrong options are a RangeError", () => {
+    expect(() => db.transact(() => 1, { retries: -1 })).toThrow(RangeError);
+  });
+
+  test("transact: backoff doubles from 1 ms to 16 ms, and is jittered", () => {
+    expect([1, 2, 3, 4, 5, 6, 50].map((attempt) => backoffMs(attempt, 1))).toEqual([
+      1, 2, 4, 8, 16, 16, 16,
+    ]);
+    expect(backoffMs(5, 0.25)).toBe(4);
+  });
+});
+
+describe("explicit transactions", () => {
+  test("transaction: leaving the scope aborts", () => {
+    {
+      using tx = db.begin();
+      tx.table(Accounts).delete(1);
+      expect(tx.isOpen).toBe(true);
+    }
+    expect(accounts.get(1)).toBeDefined();
+  });
+
+  test("transaction: own writes are seen by gets and searches, also through an index", () => {
+    using tx = db.begin();
+    const table = tx.table(Accounts);
+    table.upsertMany([
+      { id: 1, balance: 500, owner: "ann" },
+      { id: 7, balance: 501 },
+    ]);
+    table.delete(2);
+    expect(table.get(1)).toEqual({ id: 1, balance: 500, owner: "ann" });
+    expect(table.get(2)).toBeUndefined();
+    const rich = table.search("-compare {>= balance 500} -sort -balance").toArray();
+    expect(rich.map(({ id }) => id)).toEqual([7, 1]);
+    expect(table.count()).toBe(3);
+    expect(table.updateWhere("-compare {= owner ann}", { balance: 1 })).toBe(1);
+    expect(table.deleteWhere("-compare {= balance 501}")).toBe(1);
+    expect(table.search("-sort id").column("id")).toEqual(new Uint32Array([1, 3]));
+    expect(accounts.count()).toBe(3);
+    tx.commit();
+    expect(accounts.search("-sort id").column("id")).toEqual(new Uint32Array([1, 3]));
+  });
+
+  test("transaction: any number are open at once and do not see each other", () => {
+    const open = Array.from({ length: 50 }, (_, index) => {
+      const tx = db.begin();
+      tx.table(Accounts).insert({ id: 100 + index, balance: index });
+      return tx;
+    });
+    const seen = open.map((tx, index) => [balance(tx, 100 + index), balance(tx, 99 - index)]);
+    expect(seen).toEqual(open.map((_, index) => [index, Number.NaN]));
+    for (const tx of open) tx.commit();
+    expect(accounts.count()).toBe(53);
+  });
+
+  test("transaction: a failed statement has no effect, and the transaction goes on", async () => {
+    using tx = db.begin();
+    const table = tx.table(Accounts);
+    table.update(1, { balance: 7 });
+    expect(await codeOf(() => table.insert({ id: 1, balance: 0 }))).toBe("DUPLICATE_KEY");
+    expect(await codeOf(() => table.upsert({ id: 50 }))).toBe("INVALID_VALUE");
+    expect(await codeOf(() => table.upsert({ id: 1, balance: 2n ** 70n }))).toBe("INVALID_VALUE");
+    expect(await codeOf(() => table.search("-sort {"))).toBe("PARSE_ERROR");
+    table.insert({ id: 51, balance: 51 });
+    tx.commit();
+    expect([accounts.get(1)?.balance, accounts.count()]).toEqual([7, 4]);
+  });
+
+  test("transaction: a failed batch within one leaves none of its rows", async () => {
+    using tx = db.begin();
+    const table = tx.table(Accounts);
+    const rows = [{ id: 60, balance: 1 }, { id: 61, balance: 1 }, { id: 62 }];
+    expect(await codeOf(() => table.upsertMany(rows))).toBe("INVALID_VALUE");
+    tx.commit();
+    expect(accounts.count()).toBe(3);
+  });
+
+  test("transaction: a search that found nothing conflicts with what it would have found", async () => {
+    using tx = db.begin();
+    expect(tx.table(Accounts).count("-compare {= owner bob}")).toBe(0);
+    tx.table(Accounts).insert({ id: 70, balance: 0, owner: "tx" });
+    accounts.insert({ id: 71, balance: 0, owner: "bob" });
+    expect(await codeOf(() => tx.commit())).toBe("SERIALIZATION_FAILURE");
+    expect(accounts.get(70)).toBeUndefined();
+  });
+
+  test("transaction: what it did not look at does not conflict", () => {
+    using tx = db.begin();
+    expect(tx.table(Accounts).count("-compare {= owner bob}")).toBe(0);
+    tx.table(Accounts).insert({ id: 70, balance: 0 });
+    accounts.insert({ id: 71, balance: 0, owner: "eve" });
+    tx.commit();
+    expect(accounts.count()).toBe(5);
+  });
+
+  test("transaction: a key found absent conflicts with its insertion", async () => {
+    using tx = db.begin();
+    expect(tx.table(Accounts).get(80)).toBeUndefined();
+    tx.table(Accounts).update(1, { balance: 1 });
+    accounts.insert({ id: 80, balance: 0 });
+    expect(await codeOf(() => tx.commit())).toBe("SERIALIZATION_FAILURE");
+  });
+
+  test("transaction: after its end every use is CLOSED, and abort does nothing", async () => {
+    const tx = db.begin();
+    const table = tx.table(Accounts);
+    const savepoint = tx.savepoint();
+    tx.commit();
+    tx.abort();
+    const uses: readonly (() => unknown)[] = [
+      () => tx.commit(),
+      () => tx.table(Accounts),
+      () => tx.savepoint(),
+      () => tx.rollbackTo(savepoint),
+      () => tx.release(savepoint),
+      () => tx.token,
+      () => table.get(1),
+      () => table.upsert({ id: 1 }),
+      () => table.search(),
+      () => table.lockForUpdate(1),
+    ];
+    for (const use of uses)
+      expect([String(use), await codeOf(use)]).toEqual([String(use), "CLOSED"]);
+  });
+
+  test("transaction: a long result read after the end of its transaction is an error", async () => {
+    accounts.upsertMany(Array.from({ length: 4_000 }, (_, id) => ({ id, balance: id })));
+    const tx = db.begin({ readOnly: true });
+    const result = tx.table(Accounts).search();
+    tx.commit();
+    expect(await codeOf(() => result.toArray())).not.toBe("none");
+  });
+});
+
+describe("savepoints", () => {
+  test("savepoint: rolling back undoes what came later, again and again", () => {
+    using tx = db.begin();
+    const table = tx.table(Accounts);
+    table.update(1, { balance: 1 });
+    const savepoint = tx.savepoint();
+    for (const value of [2, 3]) {
+      table.update(1, { balance: value });
+      table.delete(2);
+      table.insert({ id: 9, balance: 9 });
+      tx.rollbackTo(savepoint);
+      expect([balance(tx, 1), balance(tx, 2), table.get(9)]).toEqual([1, 100, undefined]);
+    }
+    tx.commit();
+    expect([accounts.get(1)?.balance, accounts.count()]).toEqual([1, 3]);
+  });
+
+  test("savepoint: nested ones, and those that are gone are CLOSED", async () => {
+    using tx = db.begin();
+    const table = tx.table(Accounts);
+    const outer = tx.savepoint();
+    table.update(1, { balance: 1 });
+    const inner = tx.savepoint();
+    table.update(1, { balance: 2 });
+    tx.rollbackTo(inner);
+    expect(balance(tx, 1)).toBe(1);
+    tx.rollbackTo(outer);
+    expect(balance(tx, 1)).toBe(100);
+    expect(await codeOf(() => tx.rollbackTo(inner))).toBe("CLOSED");
+    tx.release(outer);
+    expect(await codeOf(() => tx.rollbackTo(outer))).toBe("CLOSED");
+    expect(await codeOf(() => tx.release(outer))).toBe("CLOSED");
+  });
+
+  test("savepoint: also after an error inside", async () => {
+    using tx = db.begin();
+    const table = tx.table(Accounts);
+    const savepoint = tx.savepoint();
+    table.delete(3);
+    expect(await codeOf(() => table.insert({ id: 1, balance: 0 }))).toBe("DUPLICATE_KEY");
+    tx.rollbackTo(savepoint);
+    tx.commit();
+    expect(accounts.count()).toBe(3);
+  });
+});
+
+describe("snapshots", () => {
+  test("snapshot: everything inside sees one instant", () => {
+    const seen = db.snapshot((view) => {
+      const table = view.table(Accounts);
+      const before = table.get(1)?.balance;
+      accounts.update(1, { balance: 0 });
+      accounts.insert({ id: 90, balance: 0 });
+      return [before, table.get(1)?.balance, table.count(), table.get(90)];
+    });
+    expect(seen).toEqual([100, 100, 3, undefined]);
+    expect(accounts.get(1)?.balance).toBe(0);
+  });
+
+  test("snapshot: writing in one is refused", async () => {
+    using view = db.begin({ readOnly: true });
+    expect(view.readOnly).toBe(true);
+    const table = view.table(Accounts);
+    const writes: readonly (() => unknown)[] = [
+      () => table.upsert({ id: 1, balance: 0 }),
+      () => table.insert({ id: 8, balance: 0 }),
+      () => table.update(1, { balance: 0 }),
+      () => table.delete(1),
+      () => table.upsertMany([{ id: 1, balance: 0 }]),
+      () => table.updateWhere("", { balance: 0 }),
+      () => table.deleteWhere(""),
+      () => table.search("-delete 1"),
+      () => table.ingestTsv("1\t0\t\n"),
+    ];
+    for (const write of writes) {
+      expect(await codeOf(write)).toContain("TypeError: the transaction is read-only");
+    }
+    expect(table.get(1)?.balance).toBe(100);
+  });
+
+  test("snapshot: one older than the limit is SNAPSHOT_TOO_OLD, and others go on", async () => {
+    db.setConfig("aerostore.snapshot_age_limit_ms", 100);
+    try {
+      using view = db.begin({ readOnly: true });
+      view.table(Accounts).get(1);
+      let code = "none";
+      for (let round = 0; code === "none" && round < 1_000; round++) {
+        accounts.update(1, { balance: round });
+        await Bun.sleep(10);
+        code = await codeOf(() => view.table(Accounts).get(1));
+      }
+      expect(code).toBe("SNAPSHOT_TOO_OLD");
+      expect(db.snapshot((other) => other.table(Accounts).count())).toBe(3);
+    } finally {
+      db.setConfig("aerostore.snapshot_age_limit_ms", 60_000);
+    }
+  });
+});
+
+describe("locks", () => {
+  test("lock: another transaction waits for it, at most its timeout", async () => {
+    using holder = db.begin();
+    holder.table(Accounts).lockForUpdate(1);
+    using other = db.begin();
+    other.table(Accounts).lockForUpdate(2);
+    const lock = (): void => other.table(Accounts).lockForUpdate(1, { timeoutMs: 5 });
+    expect(await codeOf(lock)).toBe("LOCK_TIMEOUT");
+    expect(lock).toThrow("table accounts, key 1");
+    holder.abort();
+    lock();
+    lock();
+  });
+
+  test("lock: a row need not exist, and wrong arguments are refused", async () => {
+    using tx = db.begin();
+    tx.table(Accounts).lockForUpdate(12_345);
+    const wrong = (): void => tx.table(Accounts).lockForUpdate(1, { timeoutMs: -1 });
+    expect(wrong).toThrow(RangeError);
+    // @ts-expect-error not a key
+    expect(await codeOf(() => tx.table(Accounts).lockForUpdate("x"))).toBe("INVALID_VALUE");
+  });
+});
+
+describe("outcomes", () => {
+  test("outcome: pending, then committed or aborted, also for another handle", async () => {
+    using other = await temporary.open();
+    using tx = db.begin();
+    tx.table(Accounts).update(1, { balance: 5 });
+    const { token } = tx;
+    expect(tx.token).toBe(token);
+    expect([db.outcome(token), other.outcome(token)]).toEqual(["pending", "pending"]);
+    tx.commit();
+    expect([db.outcome(token), other.outcome(token)]).toEqual(["committed", "committed"]);
+    expect(tx.token).toBe(token);
+    const undone = db.begin();
+    const lost = undone.token;
+    undone.abort();
+    expect(other.outcome(lost)).toBe("aborted");
+  });
+
+  test("outcome: a token never given is unknown, and what is no token a TypeError", () => {
+    expect(db.outcome("00000000ffffffff")).toBe("unknown");
+    expect(() => db.outcome("tomorrow")).toThrow(TypeError);
+  });
+
+  test("outcome: durable settles once the commit is on disk", async () => {
+    using tx = db.begin();
+    expect(await codeOf(() => tx.durable)).toBe("CLOSED");
+    tx.table(Accounts).update(1, { balance: 6 });
+    tx.commit();
+    await tx.durable;
+    const { durableCsn, tailCsn } = db.stats().log;
+    expect(durableCsn).toBe(tailCsn);
+    const reader = db.begin({ readOnly: true });
+    reader.commit();
+    await reader.durable;
+  });
+});
