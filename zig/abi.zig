@@ -11,6 +11,8 @@
 //! caller's memory, written here), *owned* (a handle with exactly one close), *segment* (valid
 //! while pinned).
 const std = @import("std");
+const build_options = @import("build_options");
+const fault = @import("testing/fault.zig");
 const manifest = @import("manifest.zig");
 const os = @import("os.zig");
 const layout = @import("segment/layout.zig");
@@ -501,6 +503,21 @@ const exports = struct {
     /// Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`: another one runs.
     pub fn checkpoint_poll(handle: u32) callconv(.c) Status {
         return withHandle(handle, .{}, calls.pollCheckpoint);
+    }
+
+    /// Arms the process to kill itself when it passes the named point (borrowed) for the `hits`-th time; only the
+    /// fault build has points, others answer `invalid_argument`.
+    pub fn fault_arm(name: [*]const u8, name_length: usize, hits: u32) callconv(.c) Status {
+        if (!build_options.fault) return .invalid_argument;
+        fault.armPoint(name[0..name_length], hits);
+        return .ok;
+    }
+
+    /// The same at the `count`-th shared step from now.
+    pub fn fault_arm_steps(count: u32) callconv(.c) Status {
+        if (!build_options.fault) return .invalid_argument;
+        fault.armSteps(count);
+        return .ok;
     }
 
     /// `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3

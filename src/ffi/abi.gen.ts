@@ -2,7 +2,7 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const abiHash = "a55aa82352eecde6";
+export const abiHash = "425d6300a6d6774e";
 
 export const Status = {
   ok: 0,
@@ -295,9 +295,10 @@ export const layouts = {
       created_csn: { type: "u64", offset: 24, size: 8 },
       schema_checksum: { type: "u64", offset: 32, size: 8 },
       row_count: { type: "i64", offset: 128, size: 8 },
-      bucket_count: { type: "u32", offset: 136, size: 4 },
-      map_head: { type: "u32", offset: 140, size: 4 },
-      buckets: { type: "[20]u32", offset: 144, size: 80 },
+      slot_count: { type: "i64", offset: 136, size: 8 },
+      bucket_count: { type: "u32", offset: 144, size: 4 },
+      map_head: { type: "u32", offset: 148, size: 4 },
+      buckets: { type: "[20]u32", offset: 152, size: 80 },
       indexes: { type: "[65]Index", offset: 256, size: 2600 },
     },
   },
@@ -500,6 +501,8 @@ export const symbolTypes = {
   aerostore_check_step: { args: ["u32", "u32", "ptr"], returns: "i32" },
   aerostore_checkpoint_start: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
   aerostore_checkpoint_poll: { args: ["u32"], returns: "i32" },
+  aerostore_fault_arm: { args: ["buffer", "buffer_length", "u32"], returns: "i32" },
+  aerostore_fault_arm_steps: { args: ["u32"], returns: "i32" },
   aerostore_config_set: { args: ["u32", "u32", "u32"], returns: "i32" },
   aerostore_config_get: { args: ["u32", "u32"], returns: "i32" },
   aerostore_stats_read: { args: ["u32", "ptr"], returns: "i32" },
@@ -737,6 +740,15 @@ export interface Symbols {
   ) => Status;
   /** Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`: another one runs. */
   readonly aerostore_checkpoint_poll: (handle: number) => Status;
+  /** Arms the process to kill itself when it passes the named point (borrowed) for the `hits`-th time; only the
+   * fault build has points, others answer `invalid_argument`. */
+  readonly aerostore_fault_arm: (
+    name: ArrayBufferView,
+    nameLength: ArrayBufferView,
+    hits: number,
+  ) => Status;
+  /** The same at the `count`-th shared step from now. */
+  readonly aerostore_fault_arm_steps: (count: number) => Status;
   /** `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3
    * snapshot_age_limit_ms, 4 log_size_limit_mb. */
   readonly aerostore_config_set: (handle: number, key: number, value: number) => Status;

@@ -21,10 +21,21 @@ export interface Attempt extends ErrorDetails {
   readonly advice?: string | undefined;
 }
 
+/** Statuses that users know under a wider code. */
+const publicCodes: Readonly<Record<string, ErrorCode>> = {
+  busy: "LOCK_TIMEOUT",
+  exists: "IO_ERROR",
+  missing_value: "INVALID_VALUE",
+  no_space: "IO_ERROR",
+  not_found: "IO_ERROR",
+  not_regular: "PERMISSION",
+  transaction_too_large: "SEGMENT_FULL",
+};
+
 /** The error for a status that is not `ok`. One without a public code is a bug in this code. */
 export function errorFromStatus(status: number, attempt: Attempt): Error {
   const name = statusName(status);
-  const code = name.toUpperCase();
+  const code = publicCodes[name] ?? name.toUpperCase();
   if (!isErrorCode(code)) {
     return new Error(`internal error while ${attempt.attempted}: the engine returned ${name}`);
   }

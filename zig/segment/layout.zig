@@ -484,7 +484,10 @@ pub const Table = extern struct {
     key_offset: u32,
     created_csn: u64,
     schema_checksum: u64,
+    /// Live rows; a death may leave it off by what was dying.
     row_count: Word(i64) align(limits.cache_line_size),
+    /// Slots in the map.
+    slot_count: Word(i64),
     bucket_count: Word(u32),
     /// Bucket 0: the head of the map.
     map_head: Ref,

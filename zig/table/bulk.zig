@@ -52,6 +52,7 @@ pub fn insert(session: *Session, table: *const view_.TableView, image: []align(8
     if (try table.map().insert(session, slot_ref, .init(table.keyBytes(version.image()))) != null) {
         return error.SegmentCorrupt; // the caller looked the key up
     }
+    _ = table.shared.row_count.add(1, .monotonic);
     session.slot.held_version.store(0, .monotonic);
     session.slot.held_slot.store(0, .monotonic);
 }
@@ -64,6 +65,7 @@ pub fn remove(session: *Session, table: *const view_.TableView, key: Key) Error!
     found.slot.head.store(head.next(layout.closedRef(session.index)).raw(), .monotonic);
     try table.map().unlink(found.ref);
     _ = table.shared.row_count.add(-1, .monotonic);
+    _ = table.shared.slot_count.add(-1, .monotonic);
     (try segment.at(layout.Version, head.ref)).mark.store(0, .monotonic);
     try arena.give(segment, session.index, table.version_class, head.ref);
     try arena.give(segment, session.index, classes.slot_class, found.ref);

@@ -108,9 +108,9 @@ pub const Map = struct {
             // Release: publishes the slot; pairs with the acquires of walkers.
             if (place.word.cas(place.link.raw(), place.link.next(ref).raw(), .acq_rel)) break;
         }
-        const rows = map.table.row_count.add(1, .monotonic); // a statistic
+        const slots = map.table.slot_count.add(1, .monotonic); // only says when to grow
         const buckets = map.table.bucket_count.load(.monotonic);
-        if (rows > @as(i64, buckets) * load_factor) try map.grow(session, buckets);
+        if (slots > @as(i64, buckets) * load_factor) try map.grow(session, buckets);
         return null;
     }
 

@@ -129,8 +129,17 @@ fn attempt(context: *Context, writes: []Write, reads: ?*ReadSet, extra_payload: 
     session.retry_age = 0;
     context.last_csn = csn;
     try finishCommitted(session, slot, csn);
+    countRows(writes);
     word.bump(&slot.counters.commits, 1);
     return csn;
+}
+
+/// Keeps the tables' numbers of rows.
+fn countRows(writes: []const Write) void {
+    for (writes) |*write| {
+        if (write.version == rel_ptr.none or write.leaves_row == write.base_present) continue;
+        _ = write.table.shared.row_count.add(if (write.leaves_row) 1 else -1, .monotonic); // a statistic
+    }
 }
 
 /// A CSN at which everything below is decided, for a transaction that wrote nothing.
@@ -186,7 +195,9 @@ fn install(context: *Context, write: *Write) Error!void {
             .absent => if (present != null) return context.lose(.absent, write),
             .version => |expected| if (present == null or base_ref != expected) return context.lose(.row, write),
         }
-        const decision = try write_.bind(write, if (present) |p| p.image() else null, context.scratch);
+        const base_image = if (present) |p| p.image() else null;
+        const decision = write_.bind(write, base_image, context.scratch) catch |err|
+            return context.refuse(write, err);
         if (decision == .nothing) {
             // Another version may have come between; then what was bound is not the newest.
             if (found.slot.head.load(.seq_cst) != head.raw()) {
@@ -226,7 +237,8 @@ fn installNew(context: *Context, write: *Write) Error!bool {
     const segment = session.segment;
     const slot = session.slot;
     if (write.expected == .version) return context.lose(.row, write);
-    const decision = try write_.bind(write, null, context.scratch);
+    const decision = write_.bind(write, null, context.scratch) catch |err|
+        return context.refuse(write, err);
     if (decision == .nothing) {
         if (write.expected == .any) try context.observe(write, rel_ptr.none, rel_ptr.none);
         return true;
@@ -290,6 +302,7 @@ fn fill(context: *Context, write: *Write, decision: write_.Decision, base: Ref) 
     const version = try session.segment.at(Version, ref);
     version.older.store(base, .monotonic); // published by the head
     version.flags = write.table.id | if (decision == .remove) Version.tombstone_flag else 0;
+    write.leaves_row = decision == .put;
     const size = write.table.schema.image_size;
     @memcpy(version.image()[0..size], context.scratch[0..size]);
     const pending = layout.Mark.pendingWord(session.index, session.state().sequence);

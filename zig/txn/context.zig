@@ -116,6 +116,19 @@ pub const Context = struct {
         return error.Conflict;
     }
 
+    /// Notes what a write was refused for, for the error.
+    pub fn refuse(
+        context: *Context,
+        write: *const write_.Write,
+        err: write_.BindError,
+    ) write_.BindError {
+        context.conflict.set(.none, write.table.id, write.key.bytes);
+        if (err == error.MissingValue) {
+            context.conflict.column = write_.missingColumn(write) orelse std.math.maxInt(u32);
+        }
+        return err;
+    }
+
     pub fn duplicate(context: *Context, write: *const write_.Write) error{DuplicateKey} {
         context.conflict.table = write.table.id;
         context.conflict.key_size = 0;

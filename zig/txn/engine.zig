@@ -36,6 +36,8 @@ pub const Error = commit.Error || error{ UnknownTable, TooManySessions, OutOfMem
 const attempts_max = 64;
 /// Old versions that one commit takes back; more than it makes, so that none pile up.
 const vacuum_budget = 4;
+/// Of a long queue a commit takes back a sixteenth, at most so many: some 20 microseconds.
+const vacuum_share_max = 64;
 
 pub const Counts = struct {
     inserted: u64 = 0,
@@ -249,7 +251,9 @@ pub const Engine = struct {
         const context = &engine.context;
         const slot = context.session.slot;
         if (slot.retire_taken.load(.monotonic) == slot.retire_added.load(.monotonic)) return; // both are the owner's
-        const budget: u32 = @intCast(@min(vacuum_budget + 2 * writes_count, 1 << 16));
+        const waiting = slot.retire_added.load(.monotonic) - slot.retire_taken.load(.monotonic);
+        const share = @min(waiting / 16, vacuum_share_max);
+        const budget: u32 = @intCast(@min(vacuum_budget + 2 * writes_count + share, 1 << 16));
         _ = try vacuum.run(&context.session, slot, context.tables(), budget);
     }
 

@@ -186,7 +186,7 @@ pub const Transaction = struct {
         const decision = write_.bind(&request, found.image, context.scratch) catch |err| {
             // A failed statement has seen the row all the same.
             if (known == null) try transaction.noteRead(table, key, found);
-            return err;
+            return context.refuse(&request, err);
         };
         if (transaction.isRevoked()) return error.SnapshotTooOld;
         if (decision == .nothing) {

@@ -207,7 +207,7 @@ pub fn finishSlot(
 ) Error!void {
     const segment = session.segment;
     try table.map().unlink(ref);
-    _ = table.shared.row_count.add(-1, .monotonic); // a statistic
+    _ = table.shared.slot_count.add(-1, .monotonic); // only says when to grow
     const tail = segment.header.tail.load(.seq_cst);
     try retire.add(segment, owner, Retired.init(.version, tail, tombstone, ref));
     fault.point("vacuum.slot.half");

@@ -47,6 +47,8 @@ pub const Write = struct {
     slot: Ref = 0,
     base: Ref = 0,
     base_present: bool = false,
+    /// The installed version is a row, not a tombstone.
+    leaves_row: bool = false,
 };
 
 pub const Decision = enum { nothing, put, remove };
@@ -72,6 +74,15 @@ pub fn bind(write: *Write, base: ?[*]align(8) const u8, out: [*]align(8) u8) Bin
     }
     if (base) |image| if (std.mem.eql(u8, out[0..size], image[0..size])) return .nothing;
     return .put;
+}
+
+/// The column that a new row of this chain would lack, by position.
+pub fn missingColumn(write: *const Write) ?u32 {
+    var each: ?*const Write = write;
+    while (each) |w| : (each = w.next) {
+        if (w.op != .update and w.missing != 0) return @as(u32, @ctz(w.missing)) + 1;
+    }
+    return null;
 }
 
 /// Forgets a binding that was not installed.
@@ -140,7 +151,8 @@ pub fn merge(table: *const view_.TableView, named: u64, image: [*]align(8) const
         }
     }
     const nulls: *u64 = @ptrCast(row.ptr);
-    const merged = nulls.* & ~named | std.mem.readInt(u64, image[0..8], .little) & named;
+    // Zig gives `&` and `|` one precedence.
+    const merged = (nulls.* & ~named) | (std.mem.readInt(u64, image[0..8], .little) & named);
     if (merged != nulls.*) {
         nulls.* = merged;
         changed = true;
