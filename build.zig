@@ -4,6 +4,7 @@
 //!   zig build -Dfault=true         also libaerostore-fault.so there, with kill points compiled in
 //!   zig build test                 every test reachable from zig/engine.zig
 //!   zig build test -Dtest-filter=wal
+//!   zig build driver               zig-out/bin/driver, whose instructions are counted
 //!   zig build check                compiles everything, installs nothing (for editors)
 //!   zig build fmt                  `zig fmt --check` over zig/ and build.zig
 //!
@@ -43,6 +44,14 @@ pub fn build(b: *std.Build) void {
 
     const fault_library = addLibrary(b, "aerostore-fault", target, optimize, .{ .fault = true });
     if (fault) b.installArtifact(fault_library);
+
+    const driver = b.addExecutable(.{
+        .name = "driver",
+        .root_module = createModule(b, "zig/driver.zig", target, optimize, .{}),
+        .use_llvm = true,
+    });
+    const driver_step = b.step("driver", "Build the program whose instructions are counted");
+    driver_step.dependOn(&b.addInstallArtifact(driver, .{}).step);
 
     const tests = b.addTest(.{
         .name = "engine-test",

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { readEnvironment } from "./harness/environment.ts";
 import { parseOptions, usage, UsageError } from "./harness/options.ts";
 import { saveResults } from "./harness/results.ts";
+import { showInstructions } from "./instructions.ts";
 import { runWorkloads } from "./harness/runner.ts";
 import { renderTables } from "./harness/text-table.ts";
 
@@ -10,6 +11,10 @@ async function main(words: readonly string[]): Promise<number> {
   const [command] = words;
   if (command === "list" || command === "--help" || command === "help") {
     console.log(usage);
+    return 0;
+  }
+  if (command === "instructions") {
+    await showInstructions(words.includes("--record"));
     return 0;
   }
   const options = parseOptions(words, tmpdir());

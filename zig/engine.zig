@@ -3,6 +3,7 @@
 
 comptime {
     _ = @import("abi.zig");
+    _ = @import("driver.zig");
     _ = @import("limits.zig");
     _ = @import("manifest.zig");
     _ = @import("os.zig");

@@ -15,7 +15,9 @@ export interface CrewResult {
 const child = join(import.meta.dir, "child.ts");
 const endLimitMs = 120_000;
 
-/** Runs `count` workers of the workload for `seconds`. **Throws** what a worker that failed said. */
+/**
+ * Runs `count` workers of the workload for `seconds`. **Throws** what a worker that failed said.
+ */
 export async function runCrew(
   bench: Bench,
   control: Control,

@@ -1,7 +1,8 @@
 /**
- * Runs one operation again and again: first a fixed number whose results make the checksum (and warm
- * everything up), then for a time, with the clock read around every eighth. A peer that answers at
- * once runs in a plain loop; one behind a socket has as many operations under way as it promises.
+ * Runs one operation again and again: first a fixed number whose results make the checksum (and
+ * warm everything up), then for a time, with the clock read around every eighth. A peer that
+ * answers at once runs in a plain loop; one behind a socket has as many operations under way as it
+ * promises.
  */
 import { mix } from "../workloads/model.ts";
 import type { Soon } from "../workloads/model.ts";

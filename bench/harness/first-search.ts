@@ -1,6 +1,6 @@
 /**
- * Opens a store and asks one question, as a program that has just been started: prints the time that
- * the open took and a number from what was found. `bun bench/harness/first-search.ts '<job>'`
+ * Opens a store and asks one question, as a program that has just been started: prints the time
+ * that the open took and a number from what was found. `bun bench/harness/first-search.ts '<job>'`
  */
 import { loadPeer } from "../peers/index.ts";
 import type { OpenOptions, Place } from "../peers/peer.ts";

@@ -1,7 +1,7 @@
 /**
- * Runs workloads against peers: every (case, peer, round) is a fresh process, the order of the peers
- * is reversed from round to round, and nothing else of the run is under way meanwhile. What peers
- * read must be equal; where it is not, the run has failed and nothing is compared.
+ * Runs workloads against peers: every (case, peer, round) is a fresh process, the order of the
+ * peers is reversed from round to round, and nothing else of the run is under way meanwhile. What
+ * peers read must be equal; where it is not, the run has failed and nothing is compared.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -165,7 +165,8 @@ function summarise(
   outcomes: Outcomes,
 ): Measurement[] {
   const measured = present.filter(({ peer }) => (outcomes.get(peer.name)?.length ?? 0) > 0);
-  const reference = measured[0]?.peer.name;
+  const names = measured.map(({ peer }) => peer.name);
+  const reference = names.includes("aerostore") ? "aerostore" : names[0];
   const medianOf = (peer: string, metric: string): number | undefined => {
     const values = (outcomes.get(peer) ?? []).flatMap(({ metrics }) => metrics[metric] ?? []);
     return values.length === 0 ? undefined : median(values);

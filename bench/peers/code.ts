@@ -1,6 +1,6 @@
 /**
- * Predicates and orders as the JavaScript that a person would write for one query: generated once per
- * query, so that a peer without a query engine is measured at its best.
+ * Predicates and orders as the JavaScript that a person would write for one query: generated once
+ * per query, so that a peer without a query engine is measured at its best.
  */
 import type { AnyShape, Key, Query, Sort, Value } from "../workloads/model.ts";
 import { keyOf } from "./sql.ts";
@@ -62,7 +62,9 @@ export function boundsOn(query: Query, column: string): Bounds {
   return { ...(low === undefined ? {} : { low }), ...(high === undefined ? {} : { high }) };
 }
 
-/** The indexed column that a person would go by: the one that is bounded, else the one sorted by. */
+/**
+ * The indexed column that a person would go by: the one that is bounded, else the one sorted by.
+ */
 export function routeOf(shape: AnyShape, query: Query): string | undefined {
   const indexed = shape.columns.filter((column) => column.indexed === true);
   const bounded = indexed.find(({ name }) =>

@@ -1,6 +1,6 @@
 /**
- * What a program does without a database: a `Map` of row objects and a sorted index beside it. It is
- * the floor: nobody shares it, nothing survives, nothing is undone.
+ * What a program does without a database: a `Map` of row objects and a sorted index beside it. It
+ * is the floor: nobody shares it, nothing survives, nothing is undone.
  */
 import BTree from "sorted-btree";
 import type { AnyShape, Change, Column, Key, Query, Shape, Value } from "../workloads/model.ts";
@@ -211,7 +211,9 @@ class TreeIndex<R extends object> implements Index<R> {
   }
 }
 
-/** For values that only grow: a list in order of arrival, where what was replaced is passed over. */
+/**
+ * For values that only grow: a list in order of arrival, where what was replaced is passed over.
+ */
 class AppendedIndex<R extends object> implements Index<R> {
   readonly #value: (row: R) => number;
   readonly #rows: ReadonlyMap<Key, R>;

@@ -1,6 +1,7 @@
 /**
- * What a store has to offer to be measured, and what it says about itself. A method that a peer does
- * not have is named in `cannot` with the reason, so that workloads which need it pass the peer by.
+ * What a store has to offer to be measured, and what it says about itself. A method that a peer
+ * does not have is named in `cannot` with the reason, so that workloads which need it pass the peer
+ * by.
  */
 import type { AnyShape, Change, Key, Query, Shape, Soon, Value } from "../workloads/model.ts";
 
@@ -25,7 +26,9 @@ export type Ability =
   /** Bytes of log written are known. */
   | "log";
 
-/** What a write that was acknowledged can count on. Only what is equal here is really comparable. */
+/**
+ * What a write that was acknowledged can count on. Only what is equal here is really comparable.
+ */
 export interface Promises {
   /** What the write survives: nothing, the end of every process, or loss of power. */
   readonly survives: "nothing" | "processes" | "power";

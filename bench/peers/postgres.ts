@@ -198,17 +198,16 @@ class PostgresTable<R extends object> implements Table<R>, TxTable<R> {
   async ingest(text: Uint8Array): Promise<void> {
     const { name } = this.#shape;
     const key = keyOf(this.#shape).name;
+    const names = this.#shape.columns.map((column) => column.name).join(", ");
     const path = `${await this.#socketFolder()}/ingest.tsv`;
     await Bun.write(path, text);
     await this.#sql.unsafe(
-      `CREATE UNLOGGED TABLE stage (LIKE ${name}); ALTER TABLE stage ADD at serial;` +
-        `COPY stage (${this.#shape.columns.map((column) => column.name).join(", ")}) FROM '${path}';` +
-        `ALTER TABLE stage ALTER at DROP DEFAULT`,
+      `CREATE UNLOGGED TABLE stage (LIKE ${name}); ALTER TABLE stage ADD at serial; ` +
+        `COPY stage (${names}) FROM '${path}'`,
     );
-    const names = this.#shape.columns.map((column) => column.name).join(", ");
     await this.#sql.unsafe(
-      `INSERT INTO ${name} (${names}) SELECT DISTINCT ON (${key}) ${names} FROM stage` +
-        ` ORDER BY ${key}, at DESC${onConflictUpdate(this.#shape)}; DROP TABLE stage`,
+      `INSERT INTO ${name} (${names}) SELECT DISTINCT ON (${key}) ${names} FROM stage ` +
+        `ORDER BY ${key}, at DESC${onConflictUpdate(this.#shape)}; DROP TABLE stage`,
     );
   }
 

@@ -126,8 +126,9 @@ class RedisTable<R extends object> implements Table<R> {
     const command = descending ? "ZREVRANGEBYSCORE" : "ZRANGEBYSCORE";
     const script = new Script(this.#client, [
       "local out = {}",
-      `for i, k in ipairs(redis.call('${command}', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', 0, ${limit}))`,
-      `do out[i] = redis.call('HMGET', '${this.#shape.name}:' .. k, ${fields}) end`,
+      `local keys = redis.call('${command}', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', 0, ${limit})`,
+      `for i, k in ipairs(keys) do`,
+      `out[i] = redis.call('HMGET', '${this.#shape.name}:' .. k, ${fields}) end`,
       "return out",
     ]);
     const index = `${this.#shape.name}/${route}`;

@@ -1,6 +1,6 @@
 /**
- * SQLite behind either of its two drivers for Bun, prepared statements throughout. In WAL mode a file
- * is shared by processes; one of them writes at a time.
+ * SQLite behind either of its two drivers for Bun, prepared statements throughout. In WAL mode a
+ * file is shared by processes; one of them writes at a time.
  */
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";

@@ -2,8 +2,8 @@
  * What a transaction is protected against, and what it is not: one reads a range of an index and
  * writes elsewhere, while another changes a row outside or inside of what was read. Outside, both
  * have to commit: an abort is a false conflict. Inside, the reader could still be put first, which
- * some stores find out and some do not. Where the other one has read what the first writes, there is
- * no order, and one of them must lose.
+ * some stores find out and some do not. Where the other one has read what the first writes, there
+ * is no order, and one of them must lose.
  */
 import { Random } from "../harness/random.ts";
 import type { Bench, Case, Outcome, Workload } from "../harness/workload.ts";

@@ -1,7 +1,8 @@
 /**
  * The crucible: a fleet that every process updates and searches at once. Four operations of five
  * change a row in a transaction (altitude and payload from what is there, event time from a counter
- * that all share), one row in twenty is hot; the fifth searches the latest events and uses the rows.
+ * that all share), one row in twenty is hot; the fifth searches the latest events and uses the
+ * rows.
  *
  * Afterwards the whole table, read through its index, has to account for every acknowledged change.
  */

@@ -1,6 +1,7 @@
 /**
  * Market ticks: the last trade of each symbol, and order books whose levels are rows that come and
- * go. A level's place is its symbol and price in one number, so that a book is a range of the index.
+ * go. A level's place is its symbol and price in one number, so that a book is a range of the
+ * index.
  */
 import { Control } from "../harness/control.ts";
 import { together, total } from "../harness/crew.ts";

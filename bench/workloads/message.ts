@@ -1,8 +1,9 @@
 /**
- * One transaction for each message, as a flight-tracking engine works: find the views of a flight by
- * search, change each of up to eight under a savepoint, move its timer, put out a record; beside the
- * workers two housekeepers expire batches. Messages arrive at a given rate whether or not anybody is
- * free, and wait is part of the latency. The result is the highest rate that keeps p99 under 50 ms.
+ * One transaction for each message, as a flight-tracking engine works: find the views of a flight
+ * by search, change each of up to eight under a savepoint, move its timer, put out a record; beside
+ * the workers two housekeepers expire batches. Messages arrive at a given rate whether or not
+ * anybody is free, and wait is part of the latency. The result is the highest rate that keeps p99
+ * under 50 ms.
  */
 import { Control } from "../harness/control.ts";
 import { runCrew, together, total } from "../harness/crew.ts";

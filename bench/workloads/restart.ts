@@ -1,7 +1,7 @@
 /**
- * Coming back: a new process opens data that is there, warm (memory was kept) or cold (only the disk
- * was). Measured are the open inside the process and the way from `exec` to the first answer, against
- * an empty Bun script. A peer with a server has its server killed and started again.
+ * Coming back: a new process opens data that is there, warm (memory was kept) or cold (only the
+ * disk was). Measured are the open inside the process and the way from `exec` to the first answer,
+ * against an empty Bun script. A peer with a server has its server killed and started again.
  */
 import { join } from "node:path";
 import type { FirstSearchJob, FirstSearchReport } from "../harness/first-search.ts";
