@@ -129,7 +129,8 @@ const Accounts = struct {
         if (ref == rel_ptr.none) return;
         try accounts.noteRun(ref, 1);
         const words: [*]const Ref = @ptrCast(@alignCast((try accounts.segment.bytesAt(ref, limits.page_size)).ptr));
-        for (words[0..paged.pages_max]) |page| if (page != rel_ptr.none) try accounts.noteRun(page, 1);
+        const used = std.mem.lastIndexOfNone(Ref, words[0..paged.pages_max], &.{rel_ptr.none}) orelse return;
+        for (words[0 .. used + 1]) |page| try accounts.noteRun(page, 1);
     }
 
     fn walkLog(accounts: *Accounts, slot: *layout.SessionSlot) Error!void {

@@ -31,10 +31,19 @@ pub const Stage = struct {
     history: History,
     /// Steps of the last play.
     steps: u64 = 0,
+    /// How many died in it.
+    stopped: u32 = 0,
 
-    /// Makes a world with rows, where `sessions` may be attached at once.
-    pub fn init(allocator: std.mem.Allocator, options: World.Options, setup: []const Op) !*Stage {
-        const world = try World.init(allocator, options);
+    pub const InitOptions = struct {
+        world: World.Options = .{ .size = 4 << 20, .session_count = 5 },
+        /// Performed before the plays.
+        setup: []const Op = &.{},
+        /// Every session has memory of every kind already, so that plays are short; else they begin with getting it.
+        warm: bool = true,
+    };
+
+    pub fn init(allocator: std.mem.Allocator, options: InitOptions) !*Stage {
+        const world = try World.init(allocator, options.world);
         errdefer world.deinit();
         const engine = try world.attach();
         const table = try world.createTable(engine);
@@ -48,7 +57,15 @@ pub const Stage = struct {
             .arena = .init(std.heap.page_allocator),
             .history = .init(std.heap.page_allocator),
         };
-        for (setup) |op| {
+        if (options.warm) {
+            for (1..world.segment.session_count) |_| _ = try world.attach();
+            for (world.engines.items) |each| {
+                for (0..4) |altitude| try performer.run(each, table, .{ .put = .{ .id = 0, .altitude = @intCast(altitude) } });
+                try performer.run(each, table, .{ .delete = 0 });
+            }
+            try world.settle(engine);
+        }
+        for (options.setup) |op| {
             try performer.run(engine, table, op);
             _ = stage.initial.apply(op);
         }
@@ -96,6 +113,7 @@ pub const Stage = struct {
             .steps_max = 400_000,
         });
         stage.steps = report.steps;
+        stage.stopped = report.stopped;
         for (actors) |*actor| if (actor.failure) |failure| return failure;
         try stage.check(checker, report.stopped, options.seed);
     }

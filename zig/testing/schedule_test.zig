@@ -67,9 +67,9 @@ fn playRandom(stage: *Stage, seed: u64, mix: Mix) !void {
     try stage.play(scripts[0..count], .{ .seed = seed, .stops = stops[0..deaths] });
 }
 
-fn playAll(count: u64, world: @import("harness.zig").World.Options, setup: []const Op, mix: Mix) !void {
+fn playAll(count: u64, options: Stage.InitOptions, mix: Mix) !void {
     if (!scheduler.supported) return error.SkipZigTest;
-    const stage = try Stage.init(std.testing.allocator, world, setup);
+    const stage = try Stage.init(std.testing.allocator, options);
     defer stage.deinit();
 
     var range = seeds.of(count);
@@ -82,10 +82,10 @@ fn playAll(count: u64, world: @import("harness.zig").World.Options, setup: []con
 }
 
 test "schedule: any statements on few keys, with deaths and repairs" {
-    try playAll(1000, .{ .size = 4 << 20, .session_count = 5 }, &.{
+    try playAll(1000, .{ .setup = &.{
         .{ .put = .{ .id = 0, .altitude = 1 } },
         .{ .put = .{ .id = 1, .altitude = 2 } },
-    }, .{ .weights = &.{
+    } }, .{ .weights = &.{
         .{ .put, 6 },  .{ .insert, 2 }, .{ .update, 1 }, .{ .delete, 4 }, .{ .get, 2 },   .{ .pair, 3 },
         .{ .look, 2 }, .{ .vacuum, 3 }, .{ .sweep, 2 },  .{ .tick, 1 },   .{ .drain, 1 }, .{ .reattach, 1 },
         .{ .move, 2 },
@@ -93,33 +93,33 @@ test "schedule: any statements on few keys, with deaths and repairs" {
 }
 
 test "schedule: two rows under transactions, batches and snapshots" {
-    try playAll(1000, .{ .size = 4 << 20, .session_count = 5 }, &.{
+    try playAll(1000, .{ .setup = &.{
         .{ .put = .{ .id = 0, .altitude = 5 } },
         .{ .put = .{ .id = 1, .altitude = 5 } },
-    }, .{ .ids = 2, .weights = &.{
+    } }, .{ .ids = 2, .weights = &.{
         .{ .move, 6 }, .{ .pair, 3 }, .{ .put, 2 }, .{ .look, 6 }, .{ .get, 2 }, .{ .vacuum, 3 }, .{ .tick, 2 },
     } });
 }
 
 test "schedule: one key inserted, deleted and moved between index keys beside vacuum" {
-    try playAll(1000, .{ .size = 4 << 20, .session_count = 5 }, &.{
+    try playAll(1000, .{ .setup = &.{
         .{ .put = .{ .id = 0, .altitude = 1 } },
-    }, .{ .ids = 2, .altitudes = 2, .stamps = 1, .weights = &.{
+    } }, .{ .ids = 2, .altitudes = 2, .stamps = 1, .weights = &.{
         .{ .put, 8 }, .{ .insert, 2 }, .{ .delete, 5 }, .{ .look, 3 }, .{ .vacuum, 5 }, .{ .tick, 3 }, .{ .sweep, 1 },
     } });
 }
 
 test "schedule: the ring wraps around while everybody writes" {
-    try playAll(1000, .{ .size = 4 << 20, .session_count = 4, .cell_count = 16 }, &.{
+    try playAll(1000, .{ .world = .{ .size = 4 << 20, .session_count = 4, .cell_count = 16 }, .setup = &.{
         .{ .put = .{ .id = 0, .altitude = 1 } },
-    }, .{ .weights = &.{
-        .{ .put, 4 },  .{ .delete, 1 }, .{ .pair, 2 }, .{ .move, 2 }, .{ .get, 2 }, .{ .look, 2 },
-        .{ .drain, 3 }, .{ .tick, 8 },  .{ .sweep, 1 }, .{ .vacuum, 1 },
+    } }, .{ .weights = &.{
+        .{ .put, 4 },   .{ .delete, 1 }, .{ .pair, 2 },  .{ .move, 2 },   .{ .get, 2 }, .{ .look, 2 },
+        .{ .drain, 3 }, .{ .tick, 8 },   .{ .sweep, 1 }, .{ .vacuum, 1 },
     } });
 }
 
 test "schedule: sessions come and go, and slots of the dead are taken over" {
-    try playAll(1000, .{ .size = 4 << 20, .session_count = 4 }, &.{}, .{ .weights = &.{
+    try playAll(1000, .{ .world = .{ .size = 4 << 20, .session_count = 4 } }, .{ .weights = &.{
         .{ .put, 5 }, .{ .delete, 3 }, .{ .pair, 2 }, .{ .reattach, 4 }, .{ .sweep, 3 }, .{ .vacuum, 2 }, .{ .tick, 1 },
     } });
 }

@@ -2,6 +2,7 @@
 //!
 //!   AEROSTORE_SEED=17 zig build test -Dtest-filter='<name of the test>'     only that one
 //!   AEROSTORE_SCHEDULES=20 zig build test                                  twenty times as many
+//!   AEROSTORE_VERBOSE=1 zig build test                                     says how many schedules a test ran
 const std = @import("std");
 
 pub const Range = struct {
@@ -24,6 +25,10 @@ pub fn of(count: u64) Range {
 fn number(name: [*:0]const u8) ?u64 {
     const text = std.c.getenv(name) orelse return null;
     return std.fmt.parseInt(u64, std.mem.span(text), 10) catch null;
+}
+
+pub fn isVerbose() bool {
+    return std.c.getenv("AEROSTORE_VERBOSE") != null;
 }
 
 pub fn failed(seed: u64, err: anyerror) void {
