@@ -25,6 +25,7 @@ const write_ = @import("write.zig");
 const Context = context_.Context;
 const Pins = @import("pins.zig").Pins;
 const ReadSet = @import("read_set.zig").ReadSet;
+const Transaction = @import("transaction.zig").Transaction;
 const Segment = segment_.Segment;
 const Session = @import("../segment/session.zig").Session;
 const Link = @import("../segment/rel_ptr.zig").Link;
@@ -65,6 +66,8 @@ pub const Record = struct { named: u64, missing: u64, image: [*]align(8) const u
 pub const Engine = struct {
     context: Context,
     pins: Pins = .{},
+    /// An ended transaction whose memory the next one takes over.
+    spare: ?*Transaction = null,
     /// Dead owners of the slot that were repaired when it was claimed.
     repaired: u32 = 0,
 
@@ -99,6 +102,7 @@ pub const Engine = struct {
         slot.pin.store(layout.pin_none, .release);
         slot.attached.store(0, .release); // pairs with the acquire of whoever claims the slot
         engine.context.session.liveness.unlock(engine.context.session.index);
+        if (engine.spare) |transaction| transaction.free(engine.context.allocator);
         engine.pins.deinit(engine.context.allocator);
         engine.context.deinit();
     }

@@ -68,20 +68,50 @@ pub const Transaction = struct {
 
     pub fn begin(engine: *Engine, id: u32, read_only: bool) error{OutOfMemory}!*Transaction {
         const allocator = engine.context.allocator;
-        const transaction = try allocator.create(Transaction);
-        errdefer allocator.destroy(transaction);
+        const transaction = engine.spare orelse try create(allocator);
+        engine.spare = null;
+        errdefer transaction.free(allocator);
         const snapshot = try engine.pins.open(allocator, &engine.context.session);
+        transaction.engine = engine;
+        transaction.id = id;
+        transaction.read_only = read_only;
+        transaction.snapshot = snapshot;
+        transaction.reads = .init(transaction.arena.allocator(), snapshot);
+        return transaction;
+    }
+
+    fn create(allocator: std.mem.Allocator) error{OutOfMemory}!*Transaction {
+        const transaction = try allocator.create(Transaction);
         transaction.* = .{
-            .engine = engine,
-            .id = id,
-            .read_only = read_only,
-            .snapshot = snapshot,
+            .engine = undefined,
+            .id = 0,
+            .read_only = true,
+            .snapshot = 0,
             .arena = .init(allocator),
             .memory = .init(allocator),
             .reads = undefined,
         };
-        transaction.reads = .init(transaction.arena.allocator(), snapshot);
         return transaction;
+    }
+
+    /// Gives the memory of an ended transaction back.
+    pub fn free(transaction: *Transaction, allocator: std.mem.Allocator) void {
+        transaction.memory.deinit();
+        transaction.arena.deinit();
+        allocator.destroy(transaction);
+    }
+
+    /// Empties an ended transaction for the next one, which finds its memory warm.
+    fn recycle(transaction: *Transaction) void {
+        transaction.memory.release(.{ .chunk_count = 0, .used = 0 });
+        _ = transaction.arena.reset(.{ .retain_with_limit = 256 * 1024 });
+        transaction.writes = .empty;
+        transaction.by_hash = .empty;
+        transaction.undo = .empty;
+        transaction.savepoints = .empty;
+        transaction.savepoint_next = 1;
+        transaction.token = 0;
+        transaction.latches = .empty;
     }
 
     /// Ends the transaction without effect, if it has not ended, and frees it.
@@ -90,9 +120,12 @@ pub const Transaction = struct {
         engine.pins.close(&engine.context.session, transaction.snapshot);
         for (transaction.latches.items) |number| latch.release(engine, transaction.id, number);
         if (transaction.token != 0) outcome.settle(engine.context.session.segment, transaction.token, .aborted);
-        transaction.memory.deinit();
-        transaction.arena.deinit();
-        engine.context.allocator.destroy(transaction);
+        transaction.recycle();
+        if (engine.spare == null) {
+            engine.spare = transaction;
+        } else {
+            transaction.free(engine.context.allocator);
+        }
     }
 
     pub fn isRevoked(transaction: *Transaction) bool {
