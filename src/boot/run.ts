@@ -250,6 +250,7 @@ class Boot {
     const status = this.#open(temporary);
     if (status !== Status.ok) throw bootError(status, temporary);
     let report: RecoveryReport = nothingRecovered;
+    if (!hasHistory(directory)) return { kind: "recovered", recovery: report };
     const handle = this.#session?.handle ?? 0;
     for (const progress of recover(this.#calls, handle, directory)) {
       this.tell({ kind: "recovering", reason: this.#reason ?? "" }, progress);
@@ -328,6 +329,11 @@ class Boot {
     bytes.writeUInt32LE(cells, fields.cell_count.offset);
     return bytes;
   }
+}
+
+/** Whether a directory has a log or a checkpoint. A new database has nothing to recover. */
+function hasHistory(directory: string): boolean {
+  return readdirSync(directory).some((name) => /^(aerostore\.wal|occ_checkpoint\.dat)/.test(name));
 }
 
 function noteOf({ truncatedBytes }: RecoveryProgress): string {

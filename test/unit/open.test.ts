@@ -1,0 +1,424 @@
+/** Opening: every way up, and every error that stands in one. */
+import { describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { basename, join } from "node:path";
+import { defineTable, open, t } from "../../src/index.ts";
+import type { BootProgress, Database } from "../../src/index.ts";
+import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
+
+const Notes = defineTable("notes", {
+  id: t.u32().primaryKey(),
+  rank: t.i32().index(),
+  text: t.string(200).nullable(),
+});
+
+const tables = [Notes];
+/** Offsets in the segment's header (zig/segment/layout.zig). */
+const versionAt = 4;
+const createdAt = 56;
+
+function fill(db: Database, count: number, from = 0): void {
+  const rows = Array.from({ length: count }, (_, index) => {
+    return { id: from + index, rank: index % 100, text: `note ${from + index}` };
+  });
+  db.table(Notes).upsertMany(rows);
+}
+
+function poke(path: string, at: number, ...bytes: readonly number[]): void {
+  const fd = openSync(path, "r+");
+  writeSync(fd, new Uint8Array(bytes), 0, bytes.length, at);
+  closeSync(fd);
+}
+
+/** The log files, the newest first. */
+function logFiles({ directory }: TemporaryDatabase): string[] {
+  return readdirSync(directory)
+    .filter((name) => name.startsWith("aerostore.wal"))
+    .sort()
+    .map((name) => join(directory, name));
+}
+
+describe("ways up", () => {
+  test("open: an empty database is created, then attached warm", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    expect(db.boot).toMatchObject({ mode: "ColdReplay", rowsLoaded: 0, recordsReplayed: 0 });
+    expect(db.boot.reason).toBe("there was no segment");
+    expect(db.shmPath).toBe(temporary.shmPath);
+    fill(db, 10);
+    db.close();
+    const again = await temporary.open();
+    expect(again.boot.mode).toBe("WarmAttach");
+    expect(again.table("notes").count()).toBe(10);
+  });
+
+  test("open: without a segment the log is replayed", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    fill(db, 3_000);
+    db.table(Notes).deleteWhere("-compare {< rank 50}");
+    db.table(Notes).update(60, { text: null });
+    temporary.dropSegment();
+    const again = await temporary.open({ tables });
+    expect(again.boot.mode).toBe("ColdReplay");
+    expect(again.boot.recordsReplayed).toBeGreaterThan(3_000);
+    expect(again.table(Notes).count()).toBe(1_500);
+    expect(again.table(Notes).get(60)).toEqual({ id: 60, rank: 60, text: null });
+    expect(again.check()).toMatchObject({ ok: true, rows: 1_500 });
+  });
+
+  test("open: a checkpoint is loaded, and what came after it replayed", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    fill(db, 2_000);
+    const report = await db.checkpoint();
+    expect(report.rows).toBe(2_000);
+    fill(db, 500, 5_000);
+    db.table(Notes).delete(0);
+    temporary.dropSegment();
+    const again = await temporary.open({ tables });
+    expect(again.boot.rowsLoaded).toBe(2_000);
+    expect(again.boot.recordsReplayed).toBeGreaterThanOrEqual(501);
+    expect(again.table(Notes).count()).toBe(2_499);
+    expect(again.check().ok).toBe(true);
+    fill(again, 10, 9_000);
+    temporary.dropSegment();
+    expect((await temporary.open()).table("notes").count()).toBe(2_509);
+  });
+
+  test("open: progress is told state by state", async () => {
+    using temporary = new TemporaryDatabase();
+    fill(await temporary.open({ tables }), 10);
+    temporary.dropSegment();
+    const told: BootProgress[] = [];
+    await temporary.open({ tables, onBoot: (progress) => told.push(progress) });
+    const states = told.map(({ state }) => state);
+    expect(states.filter((state, index) => state !== states[index - 1])).toEqual([
+      "locking",
+      "probing",
+      "counting",
+      "creating",
+      "recovering",
+      "publishing",
+      "ready",
+    ]);
+    expect(told.some(({ recovery }) => recovery?.phase === "done")).toBe(true);
+  });
+
+  test("open: many at once make one segment", async () => {
+    using temporary = new TemporaryDatabase();
+    const opened = await Promise.all(Array.from({ length: 6 }, () => temporary.open({ tables })));
+    expect(opened.filter(({ boot }) => boot.mode === "ColdReplay").length).toBe(1);
+    opened.forEach((db, index) => fill(db, 10, index * 10));
+    for (const db of opened) expect(db.table(Notes).count()).toBe(60);
+  });
+
+  test("open: two databases in one process are apart", async () => {
+    using one = new TemporaryDatabase();
+    using two = new TemporaryDatabase();
+    const [first, second] = [await one.open({ tables }), await two.open({ tables })];
+    fill(first, 5);
+    fill(second, 7);
+    expect([first.table(Notes).count(), second.table(Notes).count()]).toEqual([5, 7]);
+  });
+
+  test("open: the segment is found where it was last, whatever path is the default", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    fill(db, 3);
+    const other = await open(temporary.directory);
+    expect([other.shmPath, other.boot.mode]).toEqual([temporary.shmPath, "WarmAttach"]);
+    other.close();
+  });
+
+  test("open: another process attaches to the same rows", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    fill(db, 3);
+    const program = `
+      import { open } from "${join(import.meta.dir, "../../src/index.ts")}";
+      await using db = await open(${JSON.stringify(temporary.directory)});
+      db.table("notes").upsert({ id: 99, rank: db.table("notes").count() });
+      console.log(db.boot.mode);
+    `;
+    const child = Bun.spawn([process.execPath, "-"], { stdin: Buffer.from(program) });
+    expect((await new Response(child.stdout).text()).trim()).toBe("WarmAttach");
+    expect(db.table(Notes).get(99)?.rank).toBe(3);
+  });
+
+  test("open: sessions of killed processes are repaired", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    const program = `
+      import { open } from "${join(import.meta.dir, "../../src/index.ts")}";
+      const db = await open(${JSON.stringify(temporary.directory)});
+      const tx = db.begin();
+      tx.table("notes").upsert({ id: 1, rank: 1 });
+      db.table("notes").upsert({ id: 2, rank: 2 });
+      process.kill(process.pid, "SIGKILL");
+    `;
+    const child = Bun.spawn([process.execPath, "-"], { stdin: Buffer.from(program) });
+    await child.exited;
+    expect(db.table(Notes).search().column("id")).toEqual(new Uint32Array([2]));
+    const again = await temporary.open();
+    expect(again.table("notes").count()).toBe(1);
+    expect(db.check().ok).toBe(true);
+  });
+});
+
+describe("segments that cannot be attached", () => {
+  test("open: one of another version is LAYOUT_MISMATCH while it is used, else replaced", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    fill(db, 5);
+    await db.durable();
+    poke(temporary.shmPath, versionAt, 99);
+    expect(await codeOf(() => temporary.open())).toBe("LAYOUT_MISMATCH");
+    await expect(temporary.open()).rejects.toThrow("format version is 99");
+    expect(db.table(Notes).count()).toBe(5);
+    db.close();
+    const again = await temporary.open({ tables });
+    expect(again.boot.mode).toBe("ColdReplay");
+    expect(again.boot.reason).toContain("format version is 99");
+    expect(again.table(Notes).count()).toBe(5);
+  });
+
+  test("open: a damaged header is found by its checksum", async () => {
+    using temporary = new TemporaryDatabase();
+    (await temporary.open({ tables })).close();
+    // Another file, because this process has the first one mapped and looks no further.
+    copyFileSync(temporary.shmPath, temporary.path("copy"));
+    poke(temporary.path("copy"), createdAt, 0x77);
+    chmodSync(temporary.path("copy"), 0o600);
+    rmSync(temporary.shmPath);
+    copyFileSync(temporary.path("copy"), temporary.shmPath);
+    chmodSync(temporary.shmPath, 0o600);
+    const again = await temporary.open({ tables });
+    expect(again.boot).toMatchObject({ mode: "ColdReplay" });
+    expect(again.boot.reason).toContain("checksum");
+  });
+
+  test("open: a file that is no segment is replaced", async () => {
+    using temporary = new TemporaryDatabase();
+    writeFileSync(temporary.shmPath, "x".repeat(100_000), { mode: 0o600 });
+    const db = await temporary.open({ tables });
+    expect(db.boot.reason).toContain("magic number");
+    fill(db, 1);
+    temporary.closeAll();
+    truncateSync(temporary.shmPath, 100);
+    expect((await temporary.open()).table("notes").count()).toBe(1);
+  });
+
+  test("open: a segment that was removed while it is used is SEGMENT_CORRUPT", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    rmSync(temporary.shmPath);
+    expect(await codeOf(() => temporary.open())).toBe("SEGMENT_CORRUPT");
+    fill(db, 2);
+    db.close();
+    expect((await temporary.open()).table("notes").count()).toBe(2);
+  });
+
+  test("open: a symbolic link, a directory and a file for all are PERMISSION", async () => {
+    using temporary = new TemporaryDatabase();
+    const target = temporary.path("target");
+    (await open(temporary.path("other"), { shmPath: target, maxBytes: 4 << 20 })).close();
+    symlinkSync(target, temporary.shmPath);
+    expect(await codeOf(() => temporary.open())).toBe("PERMISSION");
+    rmSync(temporary.shmPath);
+    mkdirSync(temporary.shmPath);
+    expect(await codeOf(() => temporary.open())).toBe("PERMISSION");
+    rmSync(temporary.shmPath, { recursive: true });
+    (await temporary.open({ tables })).close();
+    chmodSync(temporary.shmPath, 0o644);
+    expect(await codeOf(() => temporary.open())).toBe("PERMISSION");
+    chmodSync(temporary.shmPath, 0o600);
+    expect((await temporary.open()).boot.mode).toBe("WarmAttach");
+  });
+
+  test("open: the segment of another database is replaced only if that loses nothing", async () => {
+    using temporary = new TemporaryDatabase();
+    const other = await open(temporary.path("other"), {
+      tables,
+      shmPath: temporary.shmPath,
+      maxBytes: 8 << 20,
+    });
+    expect(await codeOf(() => temporary.open())).toBe("PERMISSION");
+    await expect(temporary.open()).rejects.toThrow(`which process ${process.pid} uses`);
+    other.close();
+    const db = await temporary.open({ tables });
+    expect(db.boot.reason).toContain("another database");
+  });
+
+  test("open: nothing is left of boots that did not come to their end", async () => {
+    using temporary = new TemporaryDatabase();
+    writeFileSync(`${temporary.shmPath}.123.0123abcd.tmp`, "");
+    await temporary.open({ tables });
+    const names = readdirSync("/dev/shm").filter((name) => {
+      return name.startsWith(basename(temporary.shmPath));
+    });
+    expect(names).toEqual([basename(temporary.shmPath)]);
+  });
+});
+
+describe("data directories", () => {
+  test("open: a path through a file, or one that is a file, is an error with the path", async () => {
+    using temporary = new TemporaryDatabase();
+    const file = temporary.path("file");
+    writeFileSync(file, "");
+    expect(await codeOf(() => open(file))).toBe("IO_ERROR");
+    expect(await codeOf(() => open(join(file, "below")))).toBe("IO_ERROR");
+    await expect(open(file)).rejects.toThrow(file);
+  });
+
+  test("open: a directory that cannot be made is an error, and nothing is half made", async () => {
+    expect(await codeOf(() => open("/proc/aerostore"))).toMatch(/^(PERMISSION|IO_ERROR)$/);
+    const folder = "/dev/shm/no-such-folder/x.mmap";
+    using temporary = new TemporaryDatabase();
+    expect(await codeOf(() => temporary.open({ shmPath: folder }))).toBe("IO_ERROR");
+    expect((await temporary.open()).boot.mode).toBe("ColdReplay");
+  });
+
+  test("open: a torn tail is cut, and told", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    for (let batch = 0; batch < 20; batch++) {
+      fill(db, 10, batch * 10);
+      await db.durable();
+    }
+    temporary.dropSegment();
+    const [log = ""] = logFiles(temporary);
+    const end = lastByte(log);
+    poke(log, end, 0, 0, 0, 0);
+    const again = await temporary.open({ tables });
+    expect(again.boot.truncatedBytes).toBeGreaterThan(0);
+    expect(again.boot.reason).toContain("torn tail");
+    expect(again.table(Notes).count()).toBe(190);
+    expect(again.check().ok).toBe(true);
+  });
+
+  test("open: damage before the tail is WAL_CORRUPT with file and offset", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    for (let batch = 0; batch < 20; batch++) {
+      fill(db, 10, batch * 10);
+      await db.durable();
+    }
+    temporary.dropSegment();
+    const [log = ""] = logFiles(temporary);
+    const bytes = readFileSync(log);
+    // A byte of a row's text, which no padding has.
+    const middle = bytes.indexOf("note 1", Math.floor(lastByte(log) / 2));
+    const before = bytes[middle] ?? 0;
+    poke(log, middle, before ^ 0xff);
+    await expect(temporary.open()).rejects.toThrow(
+      expect.objectContaining({ code: "WAL_CORRUPT", path: log }),
+    );
+    expect(existsSync(temporary.shmPath)).toBe(false);
+    poke(log, middle, before);
+    expect((await temporary.open()).table("notes").count()).toBe(200);
+  });
+
+  test("open: a damaged checkpoint is CHECKPOINT_CORRUPT", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    fill(db, 1_000);
+    await db.checkpoint();
+    temporary.dropSegment();
+    const path = temporary.path("occ_checkpoint.dat");
+    poke(path, Math.floor(statSync(path).size / 2), 0xff, 0xfe, 0xfd);
+    await expect(temporary.open()).rejects.toThrow(
+      expect.objectContaining({ code: "CHECKPOINT_CORRUPT", path }),
+    );
+  });
+
+  test("open: the log of another database is refused", async () => {
+    using temporary = new TemporaryDatabase();
+    using other = new TemporaryDatabase();
+    fill(await temporary.open({ tables }), 10);
+    fill(await other.open({ tables }), 10);
+    temporary.dropSegment();
+    other.dropSegment();
+    const [log = ""] = logFiles(temporary);
+    renameSync(log, other.path(basename(log)));
+    expect(await codeOf(() => other.open())).toBe("WAL_CORRUPT");
+  });
+});
+
+describe("limits", () => {
+  test("open: wrong options are a RangeError", async () => {
+    for (const options of [{ maxBytes: 1 }, { maxBytes: 1.5 }, { maxSessions: 1 }]) {
+      expect(await codeOf(() => open("/tmp/never", options))).toContain("RangeError");
+    }
+  });
+
+  test("open: more handles than session slots is TOO_MANY_SESSIONS, and closing makes room", async () => {
+    using temporary = new TemporaryDatabase();
+    const opened = [await temporary.open({ tables, maxSessions: 16 })];
+    let code = "none";
+    while (code === "none") {
+      code = await codeOf(async () => opened.push(await temporary.open()));
+      expect(opened.length).toBeLessThanOrEqual(16);
+    }
+    expect(code).toBe("TOO_MANY_SESSIONS");
+    opened.pop()?.close();
+    opened.push(await temporary.open());
+    expect(opened.at(-1)?.table("notes").count()).toBe(0);
+  });
+
+  test("database: a full segment is SEGMENT_FULL, and reads go on", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables, maxBytes: 8 << 20 });
+    const notes = db.table(Notes);
+    const text = "x".repeat(200);
+    let id = 0;
+    const grow = (): void => {
+      while (id < 1e6) notes.insert({ id: id++, rank: id, text });
+    };
+    expect(await codeOf(grow)).toBe("SEGMENT_FULL");
+    const full = notes.count();
+    expect(full).toBeGreaterThan(1_000);
+    expect(notes.get(0)?.text).toBe(text);
+    expect(notes.search("-compare {< rank 100} -sort rank").length).toBe(99);
+    expect(db.check().ok).toBe(true);
+  });
+
+  test("database: a transaction larger than the log buffer is SEGMENT_FULL and can be split", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    const rows = Array.from({ length: 20_000 }, (_, id) => ({
+      id,
+      rank: id,
+      text: "y".repeat(150),
+    }));
+    const code = await codeOf(() => db.table(Notes).upsertMany(rows, { batch: 20_000 }));
+    expect(["none", "SEGMENT_FULL"]).toContain(code);
+    if (code === "SEGMENT_FULL") expect(db.table(Notes).count()).toBe(0);
+    db.table(Notes).upsertMany(rows, { batch: 100 });
+    expect(db.table(Notes).count()).toBe(20_000);
+  });
+});
+
+/** Offset of the last byte of a preallocated file that is not zero. */
+function lastByte(path: string): number {
+  const bytes = readFileSync(path);
+  let at = bytes.length - 1;
+  while (at > 0 && bytes[at] === 0) at--;
+  return at;
+}
