@@ -146,7 +146,6 @@ test "durability: power lost at any call of any workload of three steps leaves a
         }
     }
     try testing.expect(state_count >= 5_000);
-    std.debug.print("{d} states\n", .{state_count});
 }
 
 /// What another process finds after this one died, with the machine or without it.

@@ -551,20 +551,19 @@ pub const Choices = struct {
     }
 
     pub fn next(choices: *Choices) ?Choice {
-        const sector_choices = countOf(choices.sector_count) + choices.sector_count;
         const index = choices.index;
-        const name_index = index / sector_choices;
-        if (name_index >= countOf(choices.name_count)) return null;
         choices.index += 1;
-        const sector_index = index % sector_choices;
-        const names = keptOf(choices.name_count, name_index);
-        if (sector_index < countOf(choices.sector_count)) {
-            return .{ .sectors = keptOf(choices.sector_count, sector_index), .names = names };
-        }
-        const torn = sector_index - countOf(choices.sector_count);
+        const sector_choices = countOf(choices.sector_count);
+        const whole_count = sector_choices * countOf(choices.name_count);
+        if (index < whole_count) return .{
+            .sectors = keptOf(choices.sector_count, index % sector_choices),
+            .names = keptOf(choices.name_count, index / sector_choices),
+        };
+        const torn = index - whole_count;
+        if (torn >= choices.sector_count) return null;
         return .{
             .sectors = if (torn % 2 == 0) .{ .prefix = torn } else .all,
-            .names = names,
+            .names = .all,
             .torn_sector = torn,
             .torn_size = 1 + std.hash.int(torn) % (sector_size - 1),
         };

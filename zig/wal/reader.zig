@@ -20,6 +20,7 @@
 const std = @import("std");
 const checksum = @import("checksum.zig");
 const formats = @import("format.zig");
+const rows = @import("row.zig");
 const storages = @import("storage.zig");
 const vints = @import("vint.zig");
 const Window = @import("window.zig").Window;
@@ -347,12 +348,13 @@ pub const Reader = struct {
         var at = reader.offset;
         while (true) {
             const bytes = try reader.window.some(at) orelse return tail;
-            var last = bytes.len;
-            while (last > 0 and bytes[last - 1] == 0) last -= 1;
-            if (last > 0) tail.end = at + last;
-            if (reader.findProof(bytes, at)) |proof| {
-                tail.proof = proof;
-                return tail;
+            // What was reserved and never written is most of it.
+            if (!rows.allZero(bytes)) {
+                var last = bytes.len;
+                while (bytes[last - 1] == 0) last -= 1;
+                tail.end = at + last;
+                tail.proof = reader.findProof(bytes, at);
+                if (tail.proof != null) return tail;
             }
             // A header may lie across the edge of what is in the buffer.
             const overlap = formats.batch_header_size - 1;
@@ -362,9 +364,9 @@ pub const Reader = struct {
     }
 
     fn findProof(reader: *Reader, bytes: []const u8, start: u64) ?u64 {
-        const magic = std.mem.asBytes(&formats.batch_magic);
+        const magic_first: u8 = @truncate(formats.batch_magic);
         var from: usize = 0;
-        while (std.mem.indexOfPos(u8, bytes, from, magic)) |index| {
+        while (std.mem.indexOfScalarPos(u8, bytes, from, magic_first)) |index| {
             from = index + 1;
             if (bytes.len - index < formats.batch_header_size) return null;
             const header = std.mem.bytesToValue(
