@@ -8,6 +8,9 @@ comptime {
     _ = @import("manifest.zig");
     _ = @import("os.zig");
     _ = @import("panic.zig");
+    _ = @import("checkpoint/format.zig");
+    _ = @import("checkpoint/load.zig");
+    _ = @import("checkpoint/write.zig");
     _ = @import("index/key.zig");
     _ = @import("index/skiplist.zig");
     _ = @import("ingest/field.zig");
@@ -42,10 +45,15 @@ comptime {
     _ = @import("table/primary_map.zig");
     _ = @import("table/schema.zig");
     _ = @import("table/view.zig");
+    _ = @import("testing/damage_test.zig");
+    _ = @import("testing/durability.zig");
+    _ = @import("testing/durability_test.zig");
     _ = @import("testing/fault.zig");
+    _ = @import("testing/golden_test.zig");
     _ = @import("testing/harness.zig");
     _ = @import("testing/row_model.zig");
     _ = @import("testing/scheduler.zig");
+    _ = @import("testing/storage_sim.zig");
     _ = @import("txn/commit.zig");
     _ = @import("txn/context.zig");
     _ = @import("txn/drain.zig");
@@ -61,8 +69,15 @@ comptime {
     _ = @import("txn/vacuum.zig");
     _ = @import("txn/write.zig");
     _ = @import("wal/checksum.zig");
+    _ = @import("wal/cut.zig");
     _ = @import("wal/delta.zig");
+    _ = @import("wal/file.zig");
+    _ = @import("wal/file_test.zig");
+    _ = @import("wal/format.zig");
+    _ = @import("wal/reader.zig");
     _ = @import("wal/record.zig");
     _ = @import("wal/row.zig");
+    _ = @import("wal/storage.zig");
     _ = @import("wal/vint.zig");
+    _ = @import("wal/window.zig");
 }
