@@ -3,7 +3,7 @@ import { boot } from "./boot/run.ts";
 import type { BootProgress, BootReport, Booted } from "./boot/run.ts";
 import { dataDirectoryDefault } from "./boot/paths.ts";
 import { Catalog } from "./catalog.ts";
-import { checkTables } from "./check.ts";
+import { checkDatabase } from "./check.ts";
 import type { CheckReport } from "./check.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import type { CheckpointReport } from "./checkpointer.ts";
@@ -246,9 +246,10 @@ export class Database implements Disposable, AsyncDisposable {
     return readStats(session, Object.fromEntries(tables));
   }
 
-  /** Verifies all rows and indexes. Takes time in proportion to them. */
+  /** Verifies segment, rows, indexes, log and checkpoint. Takes time in proportion to them. */
   check(): CheckReport {
-    return this.snapshot((view) => checkTables(view.scope));
+    this.#scope.use();
+    return checkDatabase(this.#handle.session, this.directory);
   }
 
   /** Aborts what is open and leaves. Does nothing when it is closed. */

@@ -8,6 +8,7 @@ import type { ErrorCode } from "../errors.ts";
 import { layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { errorFromStatus } from "../ffi/status.ts";
+import { checkpointReasons, logReasons } from "./reasons.ts";
 
 export type RecoveryPhase = "checkpoint" | "log" | "indexes" | "done";
 
@@ -66,37 +67,6 @@ function readProgress(report: Uint8Array<ArrayBuffer>): RecoveryProgress {
     truncatedBytes: number(fields.truncated_size),
   };
 }
-
-/** What is wrong with a damaged file, by the reason's number (zig/wal/reader.zig). */
-const logReasons: readonly string[] = [
-  "",
-  "it is shorter than its header",
-  "it is not a log file",
-  "another version wrote it",
-  "its header is damaged",
-  "it belongs to another database",
-  "another file has the same epoch",
-  "its place among the files is wrong",
-  "the beginning of the log is missing",
-  "it ends before the next file begins",
-  "a batch is damaged although later ones are whole",
-  "a batch does not follow on the one before it",
-  "its content is not what a writer writes",
-];
-/** Likewise for checkpoints (zig/checkpoint/load.zig). */
-const checkpointReasons: readonly string[] = [
-  "",
-  "it is shorter than its header",
-  "it is not a checkpoint",
-  "another version wrote it",
-  "its header is damaged",
-  "it belongs to another database",
-  "it has not the size that its header tells",
-  "a block is damaged",
-  "a block is missing or repeated",
-  "its counts do not fit",
-  "its rows are not what a writer writes",
-];
 
 function failure(status: Status, directory: string, report: Uint8Array<ArrayBuffer>): Error {
   switch (status) {
