@@ -349,7 +349,12 @@ pub const Engine = struct {
 
 /// Sorts by table and hash and chains writes of one key behind the first; returns how many keys there are.
 fn chain(writes: []write_.Write, rest: []write_.Write) usize {
-    std.sort.block(write_.Write, writes, {}, inKeyOrder); // stable: records of one key keep their order
+    // Stable: records of one key keep their order.
+    if (writes.len <= 16) {
+        std.sort.insertion(write_.Write, writes, {}, inKeyOrder);
+    } else {
+        std.sort.block(write_.Write, writes, {}, inKeyOrder);
+    }
     // The firsts come to the front; the others move to `rest`, whose places the chains run through.
     var distinct: usize = 0;
     var start: usize = 0;

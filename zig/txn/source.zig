@@ -180,7 +180,7 @@ pub const Source = struct {
                 const reached = if (cursor.direction == .forward) order != .lt else order != .gt;
                 if (reached) try cursor.own.append(source.allocator, each);
             }
-            std.sort.block(Own, cursor.own.items, cursor.*, lessOwn);
+            std.sort.pdq(Own, cursor.own.items, cursor.*, lessOwn);
         }
 
         fn lessOwn(cursor: Cursor, a: Own, b: Own) bool {

@@ -343,7 +343,8 @@ pub const Transaction = struct {
             };
             count += 1;
         }
-        std.sort.block(write_.Write, writes[0..count], {}, engine_.inKeyOrder);
+        // No two have one key. The stable sort of std fills a large cache first.
+        std.sort.pdq(write_.Write, writes[0..count], {}, engine_.inKeyOrder);
         engine.pins.enterCommit(session);
         defer engine.pins.leave(session);
 
