@@ -1,8 +1,10 @@
 /** `bun run bench`: measures Aerostore and what a Bun user would pick instead, on the same work. */
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { readEnvironment } from "./harness/environment.ts";
 import { parseOptions, usage, UsageError } from "./harness/options.ts";
-import { saveResults } from "./harness/results.ts";
+import { renderReport } from "./harness/report.ts";
+import { latestResults, loadResults, resultsFolder, saveResults } from "./harness/results.ts";
 import { showInstructions } from "./instructions.ts";
 import { runWorkloads } from "./harness/runner.ts";
 import { renderTables } from "./harness/text-table.ts";
@@ -17,6 +19,7 @@ async function main(words: readonly string[]): Promise<number> {
     await showInstructions(words.includes("--record"));
     return 0;
   }
+  if (command === "report") return writeReport(words.slice(1));
   const options = parseOptions(words, tmpdir());
   const environment = await readEnvironment(options.directory);
   const say = (line: string): void => console.error(line);
@@ -27,6 +30,19 @@ async function main(words: readonly string[]): Promise<number> {
   }
   for (const failure of failures) console.error(`failed: ${failure}`);
   return failures.length === 0 ? 0 : 1;
+}
+
+/** Writes `report.html` beside the results: of one run, since only its own figures compare. */
+async function writeReport([file = latestResults()]: readonly string[]): Promise<number> {
+  if (file === undefined) {
+    console.error("there are no results yet: run `bun run bench` first");
+    return 1;
+  }
+  const page = await renderReport(await loadResults(file));
+  const path = join(resultsFolder, "report.html");
+  await Bun.write(path, page);
+  console.log(path);
+  return 0;
 }
 
 try {

@@ -6,7 +6,7 @@ import type { Settings } from "./workload.ts";
 
 export const usage = `bun run bench [suite…] [--peers a,b] [--rounds N] [--seconds S]
               [--processes 1,2,4] [--seed N] [--feed FILE] [--dir FOLDER] [--smoke] [--full]
-bun run bench report [FILE…]     writes an HTML report from results (default: the latest)
+bun run bench report [FILE]      writes an HTML report of a run (default: the latest)
 bun run bench list               suites and peers
 bun run bench micro [suite…]     single calls, with mitata
 bun run bench instructions [--record]   instructions per operation, with callgrind

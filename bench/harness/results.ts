@@ -53,16 +53,10 @@ export async function saveResults(
   return path;
 }
 
-/** The lines of earlier runs. */
-export async function loadResults(paths: readonly string[]): Promise<Measurement[]> {
-  const texts = await Promise.all(paths.map((path) => Bun.file(path).text()));
-  return texts.flatMap(
-    (text) =>
-      text
-        .split("\n")
-        .filter((line) => line !== "")
-        .map((line) => JSON.parse(line) as Measurement), // as `saveResults` wrote it
-  );
+/** The lines of an earlier run. */
+export async function loadResults(path: string): Promise<Measurement[]> {
+  const lines = (await Bun.file(path).text()).split("\n").filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line) as Measurement); // as `saveResults` wrote it
 }
 
 /** The latest run's file. */

@@ -143,7 +143,7 @@ async function runChild(
 }
 
 /** In words, when not all read the same. */
-function findDisagreement(outcomes: Outcomes): string | undefined {
+export function findDisagreement(outcomes: Outcomes): string | undefined {
   const sums = Map.groupBy(
     [...outcomes].flatMap(([peer, list]) => list.map(({ checksum }) => ({ peer, checksum }))),
     ({ checksum }) => checksum,
