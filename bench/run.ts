@@ -7,12 +7,17 @@ import { renderReport } from "./harness/report.ts";
 import { latestResults, loadResults, resultsFolder, saveResults } from "./harness/results.ts";
 import { showInstructions } from "./instructions.ts";
 import { runWorkloads } from "./harness/runner.ts";
+import { runMicro } from "./micro/index.ts";
 import { renderTables } from "./harness/text-table.ts";
 
 async function main(words: readonly string[]): Promise<number> {
   const [command] = words;
   if (command === "list" || command === "--help" || command === "help") {
     console.log(usage);
+    return 0;
+  }
+  if (command === "micro") {
+    await runMicro(words.slice(1));
     return 0;
   }
   if (command === "instructions") {
