@@ -1,5 +1,5 @@
 //! The maintenance thread of one process on one segment: WAL writer while it holds the lease, and housekeeping:
-//! repair of dead sessions, vacuum of idle queues, revocation of pins that are too old.
+//! repair of dead sessions, revocation of pins that are too old.
 //!
 //! **Concurrency**: a session of its own. The lease is the word `writer_session`; the epoch in `drained` is what
 //! keeps a stopped writer from doing harm when it wakes (P25).
@@ -239,9 +239,8 @@ pub const Maintenance = struct {
         const engine = &maintenance.engine;
         // Corruption shows at the statements that meet it; the housekeeper only does what it can.
         _ = repair.sweep(&engine.context) catch 0;
-        engine.pins.enterCommit(&engine.context.session);
-        _ = engine.reclaim(4096) catch 0;
-        engine.pins.leave(&engine.context.session);
+        // Vacuum is not among this: a record that it took back would be in this session's free lists, and this
+        // session never takes one. A slot's next owner inherits its queue, and a full segment empties them all.
         maintenance.revokeOldPins(now);
     }
 
