@@ -44,6 +44,7 @@ comptime {
     _ = @import("table/catalog.zig");
     _ = @import("table/primary_map.zig");
     _ = @import("table/schema.zig");
+    _ = @import("table/slot_scan.zig");
     _ = @import("table/view.zig");
     _ = @import("testing/damage_test.zig");
     _ = @import("testing/durability.zig");

@@ -12,6 +12,7 @@ const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const executor = @import("../query/executor.zig");
 const primary_map = @import("../table/primary_map.zig");
+const slot_scan = @import("../table/slot_scan.zig");
 const view_ = @import("../table/view.zig");
 const key_ = @import("../index/key.zig");
 const skiplist = @import("../index/skiplist.zig");
@@ -57,18 +58,24 @@ pub const Source = struct {
     }
 
     pub fn scan(source: *Source) Scan {
-        return .{ .source = source, .walk = source.table.map().walk() };
+        const rows = source.table.shared.slot_count.load(.monotonic); // only chooses the way
+        return .{ .source = source, .order = if (rows >= slot_scan.rows_min)
+            .{ .memory = .init(source.segment) }
+        else
+            .{ .map = source.table.map().walk() } };
     }
 
     pub const Scan = struct {
         source: *Source,
-        walk: primary_map.Map.Walk,
+        order: union(enum) { map: primary_map.Map.Walk, memory: slot_scan.SlotScan },
         own_index: usize = 0,
 
         pub fn next(self: *Scan) Error!?Row {
-            while (try self.walk.next()) |found| {
-                const row = (try self.source.rowOf(found.ref, found.slot)) orelse continue;
-                if (!self.source.isHidden(row.image)) return row;
+            switch (self.order) {
+                inline else => |*order| while (try order.next()) |found| {
+                    const row = (try self.source.rowOf(found.ref, found.slot)) orelse continue;
+                    if (!self.source.isHidden(row.image)) return row;
+                },
             }
             const transaction = self.source.transaction orelse return null;
             while (self.own_index < transaction.writes.items.len) {
