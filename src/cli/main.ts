@@ -28,6 +28,7 @@ import { ingest } from "./commands/ingest.ts";
 import { search } from "./commands/search.ts";
 import { stats } from "./commands/stats.ts";
 import { tables } from "./commands/tables.ts";
+import { tclBridge } from "./commands/tcl-bridge.ts";
 import { OutputClosed, printable, Terminal } from "./terminal.ts";
 
 const commands: readonly Command[] = [
@@ -44,6 +45,7 @@ const commands: readonly Command[] = [
   config,
   exportRows,
   bench,
+  tclBridge,
 ];
 
 /** Runs one command line; the exit status. Never throws. */
