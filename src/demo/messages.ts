@@ -4,6 +4,7 @@
  * so what a process said survives its death.
  */
 import { writeSync } from "node:fs";
+import { AerostoreError } from "../errors.ts";
 
 /** Where the demo's database is. */
 export interface DemoDatabase {
@@ -73,5 +74,16 @@ export class StopSignal {
   /** Lets the event loop hear. */
   async listen(): Promise<void> {
     await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Runs a process of the demo on the options that it was given; what goes wrong is one line. */
+export async function runChild<Options>(run: (options: Options) => Promise<void>): Promise<void> {
+  try {
+    await run(JSON.parse(process.argv[2] ?? "{}"));
+  } catch (error) {
+    const code = error instanceof AerostoreError ? `${error.code}: ` : "";
+    writeSync(2, `${code}${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
   }
 }

@@ -4,6 +4,7 @@ import { FlightState } from "../schema/flight-state.ts";
 import { FlightFeed, type FlightPosition } from "./feed.ts";
 import {
   feedStart,
+  runChild,
   say,
   type SearcherOptions,
   type SearchFigures,
@@ -150,4 +151,4 @@ function timingsOf(timings: Map<string, Timings>, name: string): Timings {
   return fresh;
 }
 
-if (import.meta.main) await runSearcher(JSON.parse(process.argv[2] ?? "{}"));
+if (import.meta.main) await runChild(runSearcher);

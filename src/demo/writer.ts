@@ -2,7 +2,14 @@
 import { open } from "../index.ts";
 import { FlightState } from "../schema/flight-state.ts";
 import { FlightFeed } from "./feed.ts";
-import { feedStart, say, StopSignal, timeOfTick, type WriterOptions } from "./messages.ts";
+import {
+  feedStart,
+  runChild,
+  say,
+  StopSignal,
+  timeOfTick,
+  type WriterOptions,
+} from "./messages.ts";
 
 /** Writes until it is told to stop, saying after each tick that it is committed. */
 export async function runWriter(options: WriterOptions): Promise<void> {
@@ -21,4 +28,4 @@ export async function runWriter(options: WriterOptions): Promise<void> {
   say({ kind: "done", searches: {} });
 }
 
-if (import.meta.main) await runWriter(JSON.parse(process.argv[2] ?? "{}"));
+if (import.meta.main) await runChild(runWriter);
