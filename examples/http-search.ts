@@ -4,7 +4,8 @@
  *
  *   bun examples/http-search.ts ./aerostore_data
  *   curl 'localhost:3000/search?q=-compare+{>+altitude+30000}+-limit+5'
- *   curl localhost:3000/flights -d '[{"flight_id":"UAL1","lat":1,"lon":2,"altitude":3,"gs":4,"updated_at":5}]'
+ *   curl localhost:3000/flights \
+ *     -d '[{"flight_id":"UAL1","lat":1,"lon":2,"altitude":3,"gs":4,"updated_at":5}]'
  */
 import { AerostoreError, type Database, FlightState, open } from "aerostore";
 

@@ -1,4 +1,4 @@
-/** The shortest tour: declare a table, write, read, search. Run it twice: it is the same database. */
+/** The shortest tour: declare a table, write, read, search. Run it twice: it is one database. */
 import { defineTable, open, t } from "aerostore";
 
 const Flights = defineTable("Flights", {

@@ -1,4 +1,4 @@
-/** Several processes move money between accounts; the sum never changes. Start it any number of times. */
+/** Processes move money between accounts; the sum never changes. Start any number of them. */
 import { defineTable, open, t } from "aerostore";
 
 const Accounts = defineTable("Accounts", {

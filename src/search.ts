@@ -70,7 +70,7 @@ export class SearchRunner {
   plan(binding: TableBinding, query: unknown, countOnly: boolean): PlannedSearch {
     if (typeof query !== "string") return this.#plan(binding, parseStapi(query), countOnly);
     const byText = this.#keptOf(binding);
-    const text = countOnly ? `#${query}` : query;
+    const text = `${countOnly ? "count" : "rows"} ${query}`;
     const known = byText.get(text);
     if (known !== undefined) return this.fresh(binding, known);
     const kept = this.keep(binding, query, countOnly);
@@ -129,6 +129,7 @@ export class SearchRunner {
   /** Runs a search to its end without looking at its rows, and tells what that took. */
   measure(binding: TableBinding, planned: PlannedSearch, tx: number): Measured {
     const { f64 } = this.#session;
+    bindParameters(planned.encoded, {});
     const startedAt = performance.now();
     let returned = 0;
     for (const { rowCount } of this.chunks(binding, planned, tx)) returned += rowCount;

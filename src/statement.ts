@@ -33,22 +33,29 @@ export function executeSearch<S extends TableShape>(
   parameters: Parameters,
 ): Result<S["row"]> {
   const { action } = planned.query;
-  bindParameters(planned.encoded, parameters);
   switch (action.kind) {
     case "read":
+      bindParameters(planned.encoded, parameters);
       return scope.handle.searches.rows(definition, binding, planned, scope.use());
     case "delete":
-      return countedResult(definition, deleteFound(scope, binding, planned));
+      return countedResult(definition, deleteFound(scope, binding, planned, parameters));
     case "update": {
       const patch = patchOf(binding, action.assignments, parameters);
-      return countedResult(definition, updateFound(scope, binding, planned, patch));
+      const count = updateFound(scope, binding, planned, parameters, patch);
+      return countedResult(definition, count);
     }
   }
 }
 
 /** Deletes the rows of a search in one transaction; how many they were. */
-export function deleteFound(scope: Scope, binding: TableBinding, planned: PlannedSearch): number {
+export function deleteFound(
+  scope: Scope,
+  binding: TableBinding,
+  planned: PlannedSearch,
+  parameters: Parameters,
+): number {
   scope.useToWrite();
+  bindParameters(planned.encoded, parameters);
   const { session } = scope.handle;
   const { calls, handle, memory } = session;
   const { size } = binding.definition.key;
@@ -71,11 +78,13 @@ export function updateFound(
   scope: Scope,
   binding: TableBinding,
   planned: PlannedSearch,
+  parameters: Parameters,
   patch: object,
 ): number {
   const { key } = binding.definition;
   const keyAt = recordHeadSize + key.offset;
   scope.useToWrite();
+  bindParameters(planned.encoded, parameters);
   // Before anything is looked for, so that a wrong patch is refused even if nothing is found.
   const template = encodePatch(binding, patch);
   return scope.atomically((inner) => {

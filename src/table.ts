@@ -177,14 +177,14 @@ export class Table<S extends TableShape = DynamicShape> {
   updateWhere(query: SearchInput<S["row"]>, patch: S["patch"]): number {
     this.scope.useToWrite();
     const planned = this.scope.handle.searches.plan(this.binding, query, false);
-    return updateFound(this.scope, this.binding, planned, patch);
+    return updateFound(this.scope, this.binding, planned, {}, patch);
   }
 
   /** Deletes the rows that a query finds, likewise. The number of rows deleted. */
   deleteWhere(query: SearchInput<S["row"]>): number {
     this.scope.useToWrite();
     const planned = this.scope.handle.searches.plan(this.binding, query, false);
-    return deleteFound(this.scope, this.binding, planned);
+    return deleteFound(this.scope, this.binding, planned, {});
   }
 
   protected subject(attempted: string, key: unknown): CallSubject {

@@ -42,7 +42,7 @@ describe("rows", () => {
     expect(things.get("a")).toMatchObject({ rank: 1, code: null, wide: 2n ** 63n });
   });
 
-  test("table: an insert without a column that it needs is INVALID_VALUE with the column", async () => {
+  test("table: an insert without a column that it needs is INVALID_VALUE", async () => {
     expect(await codeOf(() => things.upsert({ id: "a" }))).toBe("INVALID_VALUE");
     expect(() => things.upsert({ id: "a" })).toThrow(
       expect.objectContaining({ table: "things", column: "rank", key: "a" }),
@@ -134,6 +134,27 @@ describe("rows", () => {
     }
     expect(things.upsertMany(doubled()).updated).toBe(2);
     expect(things.get("k2")?.rank).toBe(4);
+  });
+
+  test("table: ingest takes any source, also an empty one", async () => {
+    const empty = { rows: 0, inserted: 0, rejected: 0 };
+    expect(await things.ingestTsv("")).toMatchObject(empty);
+    expect(await things.ingest(new Uint8Array(0), { format: "csv" })).toMatchObject(empty);
+    const text = Array.from({ length: 30_000 }, (_, rank) => `k${rank},${rank}`).join("\n");
+    const options = { format: "csv", header: true, batch: 7_000 } as const;
+    const report = await things.ingest(new Blob(["id,rank\n", text]), options);
+    expect(report).toMatchObject({ rows: 30_000, inserted: 30_000, rejected: 0, batches: 5 });
+    const json = '{"id":"z","rank":-1,"unheard":1}\n';
+    expect(await things.ingest(json, { format: "ndjson" })).toMatchObject({ inserted: 1 });
+    expect(things.count()).toBe(30_001);
+  });
+
+  test("table: a line that the table refuses costs its batch nothing", async () => {
+    things.insert({ id: "taken", rank: 0, code: "C5" });
+    const lines = Array.from({ length: 20 }, (_, rank) => `k${rank}\t${rank}\tC${rank}\tx\t0\n`);
+    const report = await things.ingestTsv(lines.join(""));
+    expect(report).toMatchObject({ rows: 20, inserted: 19, rejected: 1 });
+    expect(things.get("k5")).toBeUndefined();
   });
 
   test("table: ingest reads lines, and tells what it could not read", async () => {
@@ -257,6 +278,8 @@ describe("searches", () => {
     expect(things.deleteWhere("-sort -rank -limit 3")).toBe(3);
     expect(things.search("-sort -rank").first()?.rank).toBe(6);
     expect(things.updateWhere("-compare {= id nobody}", { note: "x" })).toBe(0);
+    expect(await codeOf(() => things.deleteWhere("-compare {= id $id}"))).toBe("INVALID_VALUE");
+    expect(await codeOf(() => things.updateWhere("-limit $n", {}))).toBe("INVALID_VALUE");
     const wrong = (): unknown => things.updateWhere("-compare {= id nobody}", { rank: 1e10 });
     expect(await codeOf(wrong)).toBe("INVALID_VALUE");
   });

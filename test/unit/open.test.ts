@@ -162,6 +162,33 @@ describe("ways up", () => {
     expect(db.table(Notes).get(99)?.rank).toBe(3);
   });
 
+  test("open: Workers come and go beside their process, also terminated ones", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    const program = `
+      import { open } from "${join(import.meta.dir, "../../src/index.ts")}";
+      const db = await open(${JSON.stringify(temporary.directory)});
+      const notes = db.table("notes");
+      for (let id = 0; ; id = (id + 1) % 1000) {
+        notes.upsert({ id, rank: id % 7, text: "from a Worker" });
+        if (id === 500) postMessage("half");
+      }
+    `;
+    const url = URL.createObjectURL(new Blob([program], { type: "application/typescript" }));
+    for (let round = 0; round < 5; round++) {
+      const workers = [new Worker(url), new Worker(url)];
+      for (const worker of workers) {
+        await new Promise((resolve) => worker.addEventListener("message", resolve, { once: true }));
+      }
+      fill(db, 100, 5_000);
+      expect(db.table(Notes).get(250)?.text).toBe("from a Worker");
+      for (const worker of workers) worker.terminate();
+    }
+    URL.revokeObjectURL(url);
+    expect(db.table(Notes).count("-compare {< id 500}")).toBe(500);
+    expect(db.check().ok).toBe(true);
+  });
+
   test("open: sessions of killed processes are repaired", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });
@@ -183,7 +210,7 @@ describe("ways up", () => {
 });
 
 describe("segments that cannot be attached", () => {
-  test("open: one of another version is LAYOUT_MISMATCH while it is used, else replaced", async () => {
+  test("open: another version is LAYOUT_MISMATCH while it is used, else replaced", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });
     fill(db, 5);
@@ -287,7 +314,7 @@ describe("data directories", () => {
     await expect(open(file)).rejects.toThrow(file);
   });
 
-  test("open: a directory that cannot be made is an error, and nothing is half made", async () => {
+  test("open: a directory that cannot be made is an error", async () => {
     expect(await codeOf(() => open("/proc/aerostore"))).toMatch(/^(PERMISSION|IO_ERROR)$/);
     const folder = "/dev/shm/no-such-folder/x.mmap";
     using temporary = new TemporaryDatabase();
@@ -368,7 +395,7 @@ describe("limits", () => {
     }
   });
 
-  test("open: more handles than session slots is TOO_MANY_SESSIONS, and closing makes room", async () => {
+  test("open: more handles than slots is TOO_MANY_SESSIONS, and closing makes room", async () => {
     using temporary = new TemporaryDatabase();
     const opened = [await temporary.open({ tables, maxSessions: 16 })];
     let code = "none";
@@ -399,7 +426,7 @@ describe("limits", () => {
     expect(db.check().ok).toBe(true);
   });
 
-  test("database: a transaction larger than the log buffer is SEGMENT_FULL and can be split", async () => {
+  test("database: a transaction larger than the log buffer can be split", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });
     const rows = Array.from({ length: 20_000 }, (_, id) => ({

@@ -199,7 +199,7 @@ describe("explicit transactions", () => {
     expect(accounts.count()).toBe(3);
   });
 
-  test("transaction: a search that found nothing conflicts with what it would have found", async () => {
+  test("transaction: a search that found nothing conflicts with what it would find", async () => {
     using tx = db.begin();
     expect(tx.table(Accounts).count("-compare {= owner bob}")).toBe(0);
     tx.table(Accounts).insert({ id: 70, balance: 0, owner: "tx" });
