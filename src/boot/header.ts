@@ -104,6 +104,7 @@ export function validateHeader(
   const unfit = (reason: string): HeaderVerdict => ({ kind: "unfit", reason, facts });
   if (facts.databaseId !== expected.databaseId) return unfit("it belongs to another database");
   if (facts.bootId !== expected.bootId) return unfit("it is from before the machine's last start");
+  if (read("log_poisoned") !== 0n) return unfit("a sync of its log had failed");
   if (firstCsn === 0n || tail < firstCsn || drained > tail || durable > tail) {
     return unfit(`its commit numbers disagree (${firstCsn}, ${drained}, ${durable}, ${tail})`);
   }

@@ -27,6 +27,11 @@ export interface RecoveryProgress {
 const { fields, size: reportSize } = layouts.RecoveryReport;
 const phases: readonly RecoveryPhase[] = ["checkpoint", "log", "indexes", "done"];
 const sliceMs = 20;
+/**
+ * The kernel's memory of the files is dropped before they are read: after a failed sync it shows
+ * what the disk does not have, and what is gone cannot say whether a sync had failed.
+ */
+const distrustCache = 1;
 
 /**
  * Recovers `directory` into the segment of `handle`. Gives the progress of each slice; the last one
@@ -42,7 +47,7 @@ export function* recover(
 ): Generator<RecoveryProgress, void> {
   const report = new Uint8Array(new ArrayBuffer(reportSize));
   const path = new TextEncoder().encode(directory);
-  const opened = calls.aerostore_recovery_open(handle, path, path, 0);
+  const opened = calls.aerostore_recovery_open(handle, path, path, distrustCache);
   if (opened !== Status.ok) throw failure(opened, directory, report);
   while (true) {
     const status = calls.aerostore_recovery_step(handle, sliceMs, report);

@@ -12,6 +12,7 @@ const outcome = @import("../txn/outcome.zig");
 const repair = @import("../txn/repair.zig");
 const abi = @import("../abi.zig");
 const stats = @import("stats.zig");
+const bulk = @import("../table/bulk.zig");
 const check_ = @import("check.zig");
 const recovery_ = @import("recovery.zig");
 const Check = check_.Check;
@@ -35,7 +36,7 @@ pub fn createSegment(path: [:0]const u8, options: abi.CreateOptions, fingerprint
         .cell_count = options.cell_count,
         .database_id = options.database_id,
         .boot_id = options.boot_id,
-        .first_csn = @max(1, options.first_csn),
+        .first_csn = @max(bulk.csn_recovered + 1, options.first_csn),
         .boot_generation = options.boot_generation,
         .fingerprint = fingerprint,
     });

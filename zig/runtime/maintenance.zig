@@ -317,7 +317,9 @@ const Log = struct {
         _ = first_csn;
         if (log.large) |large| {
             log.writer.appendLarge(&log.batch, large.csn, &.{large.payload}) catch return error.SinkFailed;
-            return; // CSNs behind it that were aborted are covered by the next batch
+            // CSNs behind it that were aborted: told of before anybody may think them drained.
+            log.batch.begin(log.writer.next_csn);
+            if (end_csn == log.writer.next_csn) return;
         }
         log.batch.cover(end_csn) catch return error.SinkFailed;
         log.writer.append(&log.batch) catch return error.SinkFailed;

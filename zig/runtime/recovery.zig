@@ -52,8 +52,9 @@ pub const Recovery = struct {
     phase: Phase = .checkpoint,
     loader: ?checkpoint_load.Loader = null,
     reader: ?wal_reader.Reader = null,
-    start_csn: u64 = 1,
-    end_csn: u64 = 1,
+    /// That of an empty database: recovered rows have the CSN below it.
+    start_csn: u64 = bulk.csn_recovered + 1,
+    end_csn: u64 = bulk.csn_recovered + 1,
     epoch: u64 = 0,
     index_table: u32 = 0,
     image: [limits.image_size_max]u8 align(8) = undefined,
