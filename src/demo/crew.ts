@@ -67,8 +67,8 @@ export class Crew implements AsyncDisposable {
   }
 
   /**
-   * Resolves when `condition` holds, looking again whenever a process has said something. **Throws**
-   * `Error` when a process ends that nobody asked to.
+   * Resolves when `condition` holds, looking again whenever a process has said something.
+   * **Throws** `Error` when a process ends that nobody asked to.
    */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) {
@@ -81,8 +81,8 @@ export class Crew implements AsyncDisposable {
   }
 
   /**
-   * Kills the writer of a share in the middle of its work, and waits until all that it said has been
-   * heard, and everybody else has finished work begun after that; the milliseconds that this took.
+   * Kills the writer of a share in the middle of its work, and waits until all that it said has
+   * been heard, and everybody else has finished work begun after that; how long this took.
    */
   async killWriter(index: number): Promise<{ readonly pid: number; readonly gapMs: number }> {
     const share = this.#shareAt(index);

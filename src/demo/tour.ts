@@ -52,7 +52,7 @@ const plannedQueries = [
   "-compare {> altitude 30000} -sort -altitude -limit 10",
 ];
 
-/** Gives the tour. **Throws** `Error` when anything is not as it should be; cleans up in any case. */
+/** Gives the tour, and cleans up. **Throws** `Error` when anything is not as it should be. */
 export async function runTour(options: TourOptions, terminal: Terminal): Promise<TourFigures> {
   const directory = mkdtempSync(join(tmpdir(), "aerostore-demo-"));
   const shmPath = join("/dev/shm", `${basename(directory)}.mmap`);
@@ -90,8 +90,8 @@ class Tour {
     const { aircraft, seconds } = this.#options;
     const narrator = this.#narrator;
     narrator.line(
-      `Aerostore: ${formatCount(aircraft)} aircraft, ${writers} writing and ${searchers} searching ` +
-        `processes, ${availableParallelism()} processors`,
+      `Aerostore: ${formatCount(aircraft)} aircraft, ${writers} writing and ` +
+        `${searchers} searching processes, ${availableParallelism()} processors`,
     );
 
     narrator.heading("A database in shared memory");
@@ -128,7 +128,7 @@ class Tour {
     const flights = db.table(FlightState);
     const aftermath = inspectAftermath(flights, aircraft, share, batch);
     narrator.lines([
-      `SIGKILL to process ${pid}, which had acknowledged tick ${share.lastTick} and was in the next`,
+      `SIGKILL to process ${pid}, which had acknowledged tick ${share.lastTick}`,
       `every other process had done new work ${formatDuration(gapMs)} later`,
       `${formatCount(aftermath.acknowledged)} rows of its last acknowledged tick: all there`,
       `transactions of the tick it was in: ${aftermath.wholeBatches} there in whole, ` +

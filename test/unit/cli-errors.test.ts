@@ -34,7 +34,7 @@ describe("wrong usage", () => {
   });
 
   for (const name of names) {
-    test(`${name}: --help prints its usage, a wrong option prints it on standard error`, async () => {
+    test(`${name}: --help prints its usage, and so does a wrong option`, async () => {
       const [help, wrong] = await Promise.all([
         runCli([name, "--help"]),
         runCli([name, "--no-such-option"]),

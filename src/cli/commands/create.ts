@@ -13,7 +13,7 @@ export const create: Command = {
     `types:    ${typeList}`,
     `options:  ${modifierList}`,
     "",
-    "  aerostore create quotes 'symbol:string(12):pk' 'bid:decimal(4)' 'ask:decimal(4)' ts:i64:index",
+    "  aerostore create quotes 'symbol:string(12):pk' 'bid:decimal(4)' ts:i64:index",
     "",
     "A table that exists already with the same columns is left as it is.",
   ],

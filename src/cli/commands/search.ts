@@ -19,7 +19,7 @@ export const search: Command = {
     "With -update or -delete it changes or deletes the rows, and prints how many they were.",
     "Without --tsv and --json: a table on a terminal, tab-separated lines elsewhere.",
     "",
-    "  aerostore search '-compare {{> altitude 30000} {match flight_id UAL*}} -sort -altitude -limit 5'",
+    "  aerostore search '-compare {{> altitude 30000} {match flight_id UAL*}} -sort -altitude'",
   ],
   words: [0, Number.MAX_SAFE_INTEGER],
   async run(invocation) {
