@@ -237,6 +237,7 @@ describe("searches", () => {
       if (index === 60) fill(3_000);
       expect(things.search(query).length).toBe(index < 60 ? 0 : 2);
     }
+    expect(things.explain(query).estimates.tableRows).toBeGreaterThanOrEqual(3_000);
   });
 
   test("search: explain shows the plan, and analyze what it took", () => {
