@@ -38,6 +38,8 @@ export interface HeaderFacts {
   readonly sessionCount: number;
   /** Every commit has been written to the log file. */
   readonly durable: boolean;
+  /** A sync of the log failed: what the log has is to be read anew from the disk. */
+  readonly poisoned: boolean;
 }
 
 export type HeaderVerdict =
@@ -100,11 +102,12 @@ export function validateHeader(
     sessionsOffset: Number(readGeometry("sessions_offset")),
     sessionCount: Number(readGeometry("session_count")),
     durable: durable >= tail,
+    poisoned: read("log_poisoned") !== 0n,
   };
   const unfit = (reason: string): HeaderVerdict => ({ kind: "unfit", reason, facts });
   if (facts.databaseId !== expected.databaseId) return unfit("it belongs to another database");
   if (facts.bootId !== expected.bootId) return unfit("it is from before the machine's last start");
-  if (read("log_poisoned") !== 0n) return unfit("a sync of its log had failed");
+  if (facts.poisoned) return unfit("a sync of its log had failed");
   if (firstCsn === 0n || tail < firstCsn || drained > tail || durable > tail) {
     return unfit(`its commit numbers disagree (${firstCsn}, ${drained}, ${durable}, ${tail})`);
   }

@@ -55,8 +55,7 @@ export class SegmentProbe {
   count(reason: string): BootEvent {
     const users = this.#liveSessions();
     if (users > 0) {
-      const code: ErrorCode =
-        this.#found?.kind === "unreadable" ? "LAYOUT_MISMATCH" : "SEGMENT_CORRUPT";
+      const code = this.#codeWhileUsed();
       return this.#refuse(
         code,
         `${reason}, and the database is used by ${users} live sessions; ` +
@@ -68,6 +67,12 @@ export class SegmentProbe {
       return this.#countForeign(found);
     }
     return this.#checkLeftBehind();
+  }
+
+  #codeWhileUsed(): ErrorCode {
+    const found = this.#found;
+    if (found?.kind === "unreadable") return "LAYOUT_MISMATCH";
+    return found?.kind === "unfit" && found.facts.poisoned ? "LOG_POISONED" : "SEGMENT_CORRUPT";
   }
 
   /** A segment of another database is replaced only when that loses nothing. */

@@ -110,6 +110,7 @@ describe("header", () => {
         tail: u64(256),
         drained: u64(384),
         durable: u64(392),
+        log_poisoned: u32(400),
       },
     },
     geometry: {
@@ -192,6 +193,7 @@ describe("header", () => {
     ["bounds", (view) => view.setUint32(80, 1 << 30, true), /behind the segment/],
     ["a wild offset", (view) => view.setBigUint64(160, 1n << 62n, true), /behind the segment/],
     ["tail", (view) => view.setBigUint64(256, 0n, true), /commit numbers disagree/],
+    ["log", (view) => view.setUint32(400, 1, true), /^unfit: a sync of its log had failed/],
     ["durable", (view) => view.setBigUint64(392, 99n, true), /commit numbers disagree/],
   ])("boot: a header with a wrong %s is refused with the reason", (_, change, reason) => {
     expect(judge(change)).toMatch(reason);

@@ -19,6 +19,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { defineTable, open, t } from "../../src/index.ts";
+import { layouts } from "../../src/ffi/abi.gen.ts";
 import type { BootProgress, Database } from "../../src/index.ts";
 import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
 
@@ -223,6 +224,26 @@ describe("segments that cannot be attached", () => {
     const again = await temporary.open({ tables });
     expect(again.boot.mode).toBe("ColdReplay");
     expect(again.boot.reason).toContain("format version is 99");
+    expect(again.table(Notes).count()).toBe(5);
+  });
+
+  test("open: a poisoned log is LOG_POISONED while it is used, then read from the disk", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    fill(db, 5);
+    await db.durable();
+    poke(temporary.shmPath, layouts.SegmentHeader.fields.log_poisoned.offset, 5);
+    expect(await codeOf(() => temporary.open())).toBe("LOG_POISONED");
+    expect(await codeOf(() => db.durable())).toBe("LOG_POISONED");
+    expect(await codeOf(() => db.checkpoint())).toBe("LOG_POISONED");
+    const commit = (): void => {
+      db.transact((tx) => tx.table(Notes).delete(1), { durability: "sync" });
+    };
+    expect(await codeOf(commit)).toBe("LOG_POISONED");
+    expect(db.table(Notes).get(1)?.rank).toBe(1);
+    db.close();
+    const again = await temporary.open({ tables });
+    expect(again.boot.reason).toContain("a sync of its log had failed");
     expect(again.table(Notes).count()).toBe(5);
   });
 
