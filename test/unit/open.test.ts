@@ -227,7 +227,7 @@ describe("segments that cannot be attached", () => {
     expect(again.table(Notes).count()).toBe(5);
   });
 
-  test("open: a poisoned log is LOG_POISONED while it is used, then read from the disk", async () => {
+  test("open: a poisoned log is LOG_POISONED while it is used, then read anew", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });
     fill(db, 5);
@@ -300,7 +300,7 @@ describe("segments that cannot be attached", () => {
     expect((await temporary.open()).boot.mode).toBe("WarmAttach");
   });
 
-  test("open: the segment of another database is replaced only if that loses nothing", async () => {
+  test("open: a segment of another database is replaced only if nothing is lost", async () => {
     using temporary = new TemporaryDatabase();
     const other = await open(temporary.path("other"), {
       tables,
@@ -326,7 +326,7 @@ describe("segments that cannot be attached", () => {
 });
 
 describe("data directories", () => {
-  test("open: a path through a file, or one that is a file, is an error with the path", async () => {
+  test("open: a path through a file, or to a file, is an error with the path", async () => {
     using temporary = new TemporaryDatabase();
     const file = temporary.path("file");
     writeFileSync(file, "");
