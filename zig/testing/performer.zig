@@ -29,6 +29,7 @@ pub const Actor = struct {
     seed: u64,
     current: ?*Event = null,
     failure: ?anyerror = null,
+    is_dead: bool = false,
 
     pub fn main(context: *anyopaque) void {
         const actor: *Actor = @ptrCast(@alignCast(context));
@@ -67,6 +68,7 @@ pub const Actor = struct {
     /// The participant takes no further step: what it held is dropped, and what its commit had come to is noted.
     pub fn die(actor: *Actor) void {
         const session = &actor.engine.context.session;
+        actor.is_dead = true;
         session.liveness.simulated.drop();
         const event = actor.current orelse return;
         if (event.end != 0) return;

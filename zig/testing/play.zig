@@ -31,8 +31,8 @@ pub const Stage = struct {
     history: History,
     /// Steps of the last play.
     steps: u64 = 0,
-    /// How many died in it.
-    stopped: u32 = 0,
+    /// Who has died in any play; the caller clears it.
+    has_died: [scheduler.max_participants]bool = @splat(false),
 
     pub const InitOptions = struct {
         world: World.Options = .{ .size = 4 << 20, .session_count = 5 },
@@ -113,7 +113,7 @@ pub const Stage = struct {
             .steps_max = 400_000,
         });
         stage.steps = report.steps;
-        stage.stopped = report.stopped;
+        for (actors, stage.has_died[0..actors.len]) |*actor, *has_died| has_died.* = has_died.* or actor.is_dead;
         for (actors) |*actor| if (actor.failure) |failure| return failure;
         try stage.check(checker, report.stopped, options.seed);
     }
