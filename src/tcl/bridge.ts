@@ -9,6 +9,7 @@ import type { Database } from "../database.ts";
 import { AerostoreError } from "../errors.ts";
 import { backoffMs } from "../retry.ts";
 import { FlightState } from "../schema/flight-state.ts";
+import type { DynamicShape } from "../schema/table.ts";
 import type { Table } from "../table.ts";
 import type { Savepoint, Transaction } from "../transaction.ts";
 import { readRequests, Reply } from "./frames.ts";
@@ -56,6 +57,12 @@ export class Bridge implements Disposable {
     if (this.#transaction !== undefined) return body(this.table(name));
     const durability = this.isSynchronous ? "sync" : undefined;
     return this.database.transact((transaction) => body(transaction.table(name)), { durability });
+  }
+
+  /** Upserts a row, as a statement of its own outside a transaction. */
+  upsert(table: Table, row: DynamicShape["upsert"]): void {
+    if (this.#transaction !== undefined || !this.isSynchronous) table.upsert(row);
+    else this.atomically(table.name, (each) => each.upsert(row));
   }
 
   /** Behind statements that have committed by themselves. */
@@ -208,7 +215,7 @@ function describe(error: unknown): Reply {
   }
   const isParse = error.code === "PARSE_ERROR";
   const reply = Reply.of(error.code, `${isParse ? "parse error: " : ""}${error.message}`);
-  for (const name of ["table", "column", "key", "line", "position", "path"] as const) {
+  for (const name of ["table", "column", "key", "line", "path"] as const) {
     const value = error[name];
     if (value === undefined) continue;
     reply.text(name);

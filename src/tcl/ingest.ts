@@ -8,6 +8,9 @@ import type { Table } from "../table.ts";
 /** Batches are never larger; a larger number asks for no more than this. */
 const batchMax = 1_000_000;
 
+/** The first line of the data: a row, the columns' names, or such names put before the file. */
+export type FirstLine = "row" | "header" | "added header";
+
 /**
  * Ingests tab-separated lines, strictly. **Throws** `INVALID_VALUE` at the first bad line; batches
  * before it stay.
@@ -16,14 +19,15 @@ export async function ingestTsv(
   table: Table,
   data: Uint8Array,
   batch: number,
-  header: boolean,
+  first: FirstLine,
 ): Promise<IngestReport> {
   const { definition } = table;
+  const header = first !== "row";
   const options = { batch: Math.min(batch, batchMax), strict: true, header };
   try {
     return await table.ingestTsv(header ? data : roundDecimals(definition, data), options);
   } catch (error) {
-    throw decodeError(definition, error);
+    throw decodeError(definition, error, first === "added header" ? 1 : 0);
   }
 }
 
@@ -71,18 +75,18 @@ function roundDecimal(text: string, scale: number): string {
 }
 
 /** The parser's complaint in the words of the Tcl package. */
-function decodeError(table: AnyTable, error: unknown): unknown {
+function decodeError(table: AnyTable, error: unknown, linesBefore: number): unknown {
   if (!(error instanceof AerostoreError) || error.line === undefined) return error;
-  const [, line = "", column = "1", reason = ""] =
-    /line (\d+)(?:, column (\d+))?: ([^]*)$/.exec(error.message) ?? [];
-  if (line === "") return error;
-  const definition = table.columns[Number(column) - 1];
-  const problem = problemOf(definition, reason);
+  const [, column = "1", reason] =
+    /line \d+(?:, column (\d+))?: ([^]*)$/.exec(error.message) ?? [];
+  if (reason === undefined) return error;
+  const line = error.line - linesBefore;
+  const problem = problemOf(table.find(error.column ?? ""), reason);
   const detail = problem === reason ? "" : ` (${reason})`;
   return new AerostoreError(
     error.code,
     `decode error at line ${line} column ${column}: ${problem}${detail}`,
-    { table: table.name, column: error.column, line: error.line, cause: error },
+    { table: table.name, column: error.column, line, cause: error },
   );
 }
 

@@ -53,17 +53,18 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
     "ingest_tsv",
     async (bridge, request) => {
       const table = bridge.table(request.text(1));
-      const report = await ingestTsv(table, request.bytes(3), request.number(2), false);
+      const report = await ingestTsv(table, request.bytes(3), request.number(2), "row");
       await bridge.settle();
       return Reply.of(metricsOf(report));
     },
   ],
   [
-    // Lines behind one that names their columns.
+    // Lines behind one that names their columns; field 3 is 1 when it is not the file's own.
     "read_tabsep",
     async (bridge, request) => {
       const table = bridge.table(request.text(1));
-      const report = await ingestTsv(table, request.bytes(3), request.number(2), true);
+      const first = request.text(3) === "1" ? "added header" : "header";
+      const report = await ingestTsv(table, request.bytes(4), request.number(2), first);
       await bridge.settle();
       return Reply.of(report.rows);
     },
@@ -78,11 +79,11 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
   [
     // `-update` or `-delete` of a query.
     "change",
-    async (bridge, request) => {
-      const table = bridge.table(request.text(1));
-      using result = table.search(queryOfTcl(table.definition, request.texts(2)));
-      await bridge.settle();
-      return Reply.of(result.length);
+    (bridge, request) => {
+      const count = bridge.atomically(request.text(1), (table) => {
+        return table.search(queryOfTcl(table.definition, request.texts(2))).length;
+      });
+      return Reply.of(count);
     },
   ],
   ["search", openSearch],
@@ -234,14 +235,13 @@ function keyOf(table: AnyTable, text: string): ColumnValue {
 }
 
 /** Field 2 is 1 to pass over unknown columns; then the key (`set` only), then the pairs. */
-async function setRow(bridge: Bridge, request: Request): Promise<Reply> {
+function setRow(bridge: Bridge, request: Request): Reply {
   const isSet = request.text(0) === "set";
   const table = bridge.table(request.text(1));
   const { definition } = table;
   const row = rowOf(definition, request.texts(isSet ? 4 : 3), request.text(2) === "1");
   if (isSet) checkKey(definition, row, keyOf(definition, request.text(3)));
-  table.upsert(row);
-  await bridge.settle();
+  bridge.upsert(table, row);
   const reply = new Reply();
   addValue(reply, definition.key, row[definition.key.name] ?? null);
   return reply;

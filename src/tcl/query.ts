@@ -63,7 +63,9 @@ function clausesOf(table: AnyTable, text: string): readonly Word[] | undefined {
 
 /** A clause has several words: a first member of one word is the operator of a lone clause. */
 function isOneClause([first]: readonly string[]): boolean {
-  return first !== undefined && parseTclList(first)?.length === 1;
+  if (first === undefined) return false;
+  const words = parseTclList(first);
+  return words?.length === 1 && words[0] === first;
 }
 
 function clauseOf(table: AnyTable, parts: readonly string[]): readonly Word[] {

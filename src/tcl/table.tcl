@@ -165,7 +165,8 @@ proc ::aerostore::method.read_tabsep {table args} {
         }
     }
     set lines [ReadLines $channel $settings]
-    if {![dict exists $settings -with_field_names]} {
+    set isAdded [expr {![dict exists $settings -with_field_names]}]
+    if {$isAdded} {
         set key [method.key $table]
         if {[llength $args] == 0} {
             set args [method.fields $table]
@@ -174,7 +175,8 @@ proc ::aerostore::method.read_tabsep {table args} {
         }
         set lines [linsert $lines 0 [join $args \t]]
     }
-    return [lindex [bridge::call read_tabsep $table $batchWhole [join $lines \n]] 0]
+    set text [join $lines \n]
+    return [lindex [bridge::call read_tabsep $table $batchWhole $isAdded $text] 0]
 }
 
 # Lines of a channel in the form that the bridge takes: tabs between cells, \N for null.
