@@ -66,7 +66,7 @@ comptime {
     _ = @import("txn/read_set.zig");
     _ = @import("txn/repair.zig");
     _ = @import("txn/retire.zig");
-    _ = @import("txn/ring.zig");
+    _ = @import("segment/ring.zig");
     _ = @import("txn/vacuum.zig");
     _ = @import("txn/write.zig");
     _ = @import("wal/checksum.zig");
@@ -81,4 +81,21 @@ comptime {
     _ = @import("wal/storage.zig");
     _ = @import("wal/vint.zig");
     _ = @import("wal/window.zig");
+    _ = @import("runtime/calls.zig");
+    _ = @import("runtime/check.zig");
+    _ = @import("runtime/checkpoint.zig");
+    _ = @import("runtime/handle.zig");
+    _ = @import("runtime/io.zig");
+    _ = @import("runtime/maintenance.zig");
+    _ = @import("runtime/recovery.zig");
+    _ = @import("runtime/registry.zig");
+    _ = @import("runtime/search.zig");
+    _ = @import("runtime/stats.zig");
+    _ = @import("table/bulk.zig");
+    _ = @import("txn/latch.zig");
+    _ = @import("txn/outcome.zig");
+    _ = @import("txn/source.zig");
+    _ = @import("txn/stack.zig");
+    _ = @import("txn/transaction.zig");
+    _ = @import("txn/transaction_test.zig");
 }

@@ -12,7 +12,7 @@ const os = @import("../os.zig");
 const limits = @import("../limits.zig");
 const layout = @import("layout.zig");
 const segment_ = @import("segment.zig");
-const ring = @import("../txn/ring.zig");
+const ring = @import("ring.zig");
 const Segment = segment_.Segment;
 const Liveness = segment_.Liveness;
 

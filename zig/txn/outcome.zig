@@ -7,7 +7,7 @@
 //! **Who may die where**: an owner that dies between its decision and settling leaves the token in its descriptor,
 //! and its repair settles it.
 const layout = @import("../segment/layout.zig");
-const ring = @import("ring.zig");
+const ring = @import("../segment/ring.zig");
 const Segment = @import("../segment/segment.zig").Segment;
 const Session = @import("../segment/session.zig").Session;
 const State = layout.State;

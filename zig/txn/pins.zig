@@ -30,7 +30,7 @@ pub const Pins = struct {
             return csn;
         }
         // The pin stands lower already; the new snapshot is not older.
-        const csn = @import("ring.zig").firstUndecided(session.segment, session.floor);
+        const csn = @import("../segment/ring.zig").firstUndecided(session.segment, session.floor);
         session.floor = @max(session.floor, csn);
         pins.snapshots.appendAssumeCapacity(csn);
         return csn;

@@ -8,9 +8,9 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
-const word = @import("../segment/word.zig");
+const word = @import("word.zig");
 const scheduler = @import("../testing/scheduler.zig");
-const Segment = @import("../segment/segment.zig").Segment;
+const Segment = @import("segment.zig").Segment;
 
 pub const CellStatus = enum(u2) { empty = 0, committed = 1, aborted = 2, _ };
 
