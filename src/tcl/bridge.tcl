@@ -12,6 +12,8 @@ namespace eval ::aerostore::bridge {
     # Data directory, absolute, and as it was given.
     variable directory ""
     variable directoryShown ""
+    # Whether a call has been answered well, so that the directory is settled.
+    variable isOpened 0
     variable lastId 0
     # Callbacks of calls in the background by id, in the order of the calls.
     variable waiting [dict create]
@@ -23,11 +25,15 @@ namespace eval ::aerostore::bridge {
         [file normalize [info script]]]] cli main.ts]
 }
 
-# Decides the directory, unless that is done.
+# Decides the directory, unless a database has been opened.
 proc ::aerostore::bridge::choose {path} {
     variable directory
     variable directoryShown
-    if {$directory ne ""} return
+    variable isOpened
+    variable channel
+    if {$isOpened} return
+    # A process that could not open another directory is of no use.
+    if {$channel ne ""} { catch { Lost "another directory was chosen" } }
     set directory [file normalize $path]
     set directoryShown $path
 }
@@ -37,16 +43,9 @@ proc ::aerostore::bridge::shown {} {
     return $directoryShown
 }
 
-# Starts the process and opens the database; what the bridge says about it.
+# Opens the database; what the bridge says about it.
 proc ::aerostore::bridge::open {} {
-    variable directory
-    try {
-        return [lindex [call open] 0]
-    } trap {AEROSTORE} {message options} {
-        # Another directory may be chosen after one that cannot be opened.
-        set directory ""
-        return -options $options $message
-    }
+    return [lindex [call open] 0]
 }
 
 proc ::aerostore::bridge::Start {} {
@@ -55,7 +54,7 @@ proc ::aerostore::bridge::Start {} {
     variable directory
     variable input
     variable program
-    choose $::aerostore::directoryDefault
+    if {$directory eq ""} { choose $::aerostore::directoryDefault }
     set bun bun
     if {[info exists ::env(AEROSTORE_BUN)] && $::env(AEROSTORE_BUN) ne ""} {
         set bun $::env(AEROSTORE_BUN)
@@ -74,14 +73,14 @@ proc ::aerostore::bridge::Start {} {
 
 # Asks and waits; the values of the reply, whose tags are in the variable `tags`.
 proc ::aerostore::bridge::call {args} {
-    variable channel
-    variable tags
+    variable isOpened
     Ready
     Drain
     set id [Send $args]
     lassign [Take] replyId status values
     if {$replyId != $id} { Lost "a reply to another question came" }
     if {$status} { Raise $values }
+    set isOpened 1
     return $values
 }
 
@@ -252,12 +251,14 @@ proc ::aerostore::bridge::Readable {} {
 
 proc ::aerostore::bridge::Deliver {id status values} {
     variable waiting
+    variable isOpened
     if {![dict exists $waiting $id]} return
     set callback [dict get $waiting $id]
     dict unset waiting $id
     if {$status} {
         Tell $callback error [Message $values] [ErrorCode $values]
     } else {
+        set isOpened 1
         Tell $callback ok [lindex $values 0] {}
     }
 }
