@@ -58,6 +58,9 @@ pub const Report = extern struct {
     problems: [problems_max]Problem,
 };
 
+const file_tries_max = 4;
+const file_pause_ns = 20 * 1_000_000;
+
 pub const Check = struct {
     allocator: std.mem.Allocator,
     engine: *Engine,
@@ -71,6 +74,8 @@ pub const Check = struct {
     start_csn: u64 = bulk.csn_recovered + 1,
     loader: ?checkpoint_load.Loader = null,
     reader: ?wal_reader.Reader = null,
+    /// How often the files were begun again.
+    file_tries: u32 = 0,
     report: Report = std.mem.zeroes(Report),
 
     /// With an empty path the files are left out.
@@ -252,6 +257,7 @@ pub const Check = struct {
                 .{ .database_id = check.segment().header.database_id },
                 &fault,
             ) catch |err| {
+                if (check.tryFilesAgain(err)) return;
                 if (err != error.CheckpointCorrupt) return err;
                 check.noteFault(.checkpoint_damaged, fault);
                 check.phase = .log;
@@ -265,6 +271,7 @@ pub const Check = struct {
         }
         const loader = &check.loader.?;
         const event = loader.next() catch |err| {
+            if (check.tryFilesAgain(err)) return;
             if (err != error.CheckpointCorrupt) return err;
             check.noteFault(.checkpoint_damaged, loader.fault);
             return check.endCheckpoint();
@@ -273,6 +280,27 @@ pub const Check = struct {
             .table => {},
             .rows => |rows| check.report.checkpoint_rows += @floatFromInt(rows.row_count),
         }
+    }
+
+    /// A new writer or a checkpoint renames and drops files while they are read: what seems missing
+    /// or wrong counts when it stays so.
+    fn tryFilesAgain(check: *Check, err: anyerror) bool {
+        switch (err) {
+            error.NotFound, error.WalCorrupt, error.CheckpointCorrupt => {},
+            else => return false,
+        }
+        if (check.file_tries == file_tries_max) return false;
+        check.file_tries += 1;
+        if (check.loader) |*loader| loader.close();
+        check.loader = null;
+        if (check.reader) |*reader| reader.close();
+        check.reader = null;
+        check.start_csn = bulk.csn_recovered + 1;
+        check.report.checkpoint_rows = 0;
+        check.report.log_transactions = 0;
+        check.phase = .checkpoint;
+        os.sleepNs(file_pause_ns);
+        return true;
     }
 
     fn noteFault(check: *Check, kind: ProblemKind, fault: anytype) void {
@@ -296,6 +324,7 @@ pub const Check = struct {
                 .start_csn = check.start_csn,
                 .database_id = check.segment().header.database_id,
             }, &fault) catch |err| {
+                if (check.tryFilesAgain(err)) return;
                 if (err != error.WalCorrupt) return err;
                 check.noteFault(.log_damaged, fault);
                 check.phase = .done;
@@ -305,6 +334,7 @@ pub const Check = struct {
         const reader = &check.reader.?;
         for (0..4096) |_| {
             const transaction = reader.next() catch |err| {
+                if (check.tryFilesAgain(err)) return;
                 if (err != error.WalCorrupt) return err;
                 check.noteFault(.log_damaged, reader.fault);
                 check.phase = .done;
