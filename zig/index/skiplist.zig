@@ -1,14 +1,21 @@
-//! A secondary index: a lock-free skiplist of (key words, row slot) in the segment (Harris 2001; Fraser 2004).
+//! A secondary index: a lock-free skiplist of (key words, row slot) in the segment (Harris 2001;
+//! Fraser 2004).
 //!
-//! **Invariants**: at every level entries stand in strictly rising order of (key, slot); an entry that is not closed is
-//! linked at level 0; an entry is closed first (`EntryState.closed`), then its links are marked from the top, then
+//! **Invariants**: at every level entries stand in strictly rising order of (key, slot); an entry
+//! that is not closed is
+//! linked at level 0; an entry is closed first (`EntryState.closed`), then its links are marked
+//! from the top, then
 //! it is unlinked everywhere, then retired. Only vacuum closes entries (P23).
 //!
-//! **Concurrency**: all callers are pinned, and those that change links with a pin that cannot be revoked. A walk that
-//! changes the list unlinks the marked entries that it meets; a walk that only reads steps over them.
+//! **Concurrency**: all callers are pinned, and those that change links with a pin that cannot be
+//! revoked. A walk that
+//! changes the list unlinks the marked entries that it meets; a walk that only reads steps over
+//! them.
 //!
-//! **Who may die where**: before linking level 0: the entry is named in `held_entry`. While linking upper levels:
-//! the entry is in the list, only with a lower tower. While closing: the entry is named in `vacuum_entry`, and the
+//! **Who may die where**: before linking level 0: the entry is named in `held_entry`. While linking
+//! upper levels:
+//! the entry is in the list, only with a lower tower. While closing: the entry is named in
+//! `vacuum_entry`, and the
 //! repair goes on from its state.
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -47,11 +54,19 @@ pub const Skiplist = struct {
     };
 
     /// Makes the head entry of a new index.
-    pub fn create(segment: *const Segment, session: *Session, index: *layout.Index, key_words: u32) Error!void {
+    pub fn create(
+        segment: *const Segment,
+        session: *Session,
+        index: *layout.Index,
+        key_words: u32,
+    ) Error!void {
         const class = classes.entryClass(height_max, key_words);
         const ref = try arena.take(segment, session.index, class, &session.slot.held_entry);
         const entry = try segment.at(Entry, ref);
-        entry.state.store((EntryState{ .height = height_max, .closed = false, .tag = 0 }).raw(), .monotonic);
+        entry.state.store(
+            (EntryState{ .height = height_max, .closed = false, .tag = 0 }).raw(),
+            .monotonic,
+        );
         entry.slot.store(rel_ptr.none, .monotonic);
         for (0..height_max) |level| {
             const old = Link.of(entry.links()[level].load(.monotonic));
@@ -63,7 +78,8 @@ pub const Skiplist = struct {
     }
 
     pub fn keyOf(list: Skiplist, entry: *Entry) []const u64 {
-        const height = EntryState.of(entry.state.load(.monotonic)).height; // never changes while linked
+        // never changes while linked
+        const height = EntryState.of(entry.state.load(.monotonic)).height;
         const words: [*]const u64 = @ptrCast(entry.links() + height);
         return words[0..list.index.key_words];
     }
@@ -117,7 +133,10 @@ pub const Skiplist = struct {
         }
         path.equal = rel_ptr.none;
         const ref = path.links[0].ref;
-        if (ref != rel_ptr.none and list.isAt(try list.segment.at(Entry, ref), position)) path.equal = ref;
+        if (ref != rel_ptr.none and list.isAt(
+            try list.segment.at(Entry, ref),
+            position,
+        )) path.equal = ref;
     }
 
     /// Links the entry of a position, or touches the one that is there (P22).
@@ -140,7 +159,12 @@ pub const Skiplist = struct {
                 state.tag +%= 1;
                 if (!other.state.cas(raw, state.raw(), .acq_rel)) continue;
                 if (ref != rel_ptr.none) {
-                    try arena.give(list.segment, session.index, classes.entryClass(height, list.index.key_words), ref);
+                    try arena.give(
+                        list.segment,
+                        session.index,
+                        classes.entryClass(height, list.index.key_words),
+                        ref,
+                    );
                     session.slot.held_entry.store(0, .release);
                 }
                 return;
@@ -162,7 +186,11 @@ pub const Skiplist = struct {
                 own.store(old.next(path.links[level].ref).raw(), .monotonic);
             }
             // Release: publishes the entry; pairs with the acquires of walkers.
-            if (path.words[0].cas(path.links[0].raw(), path.links[0].next(ref).raw(), .acq_rel)) break;
+            if (path.words[0].cas(
+                path.links[0].raw(),
+                path.links[0].next(ref).raw(),
+                .acq_rel,
+            )) break;
         }
         fault.point("index.linked");
         _ = list.index.entry_count.add(1, .monotonic); // a statistic
@@ -170,7 +198,14 @@ pub const Skiplist = struct {
         session.slot.held_entry.store(0, .release);
     }
 
-    fn linkUpper(list: Skiplist, position: Position, entry: *Entry, ref: Ref, height: u4, path: *Path) Corrupt!void {
+    fn linkUpper(
+        list: Skiplist,
+        position: Position,
+        entry: *Entry,
+        ref: Ref,
+        height: u4,
+        path: *Path,
+    ) Corrupt!void {
         var level: u32 = 1;
         levels: while (level < height) : (level += 1) {
             while (true) { // each turn means that another changed the list here
@@ -178,7 +213,11 @@ pub const Skiplist = struct {
                 const link = Link.of(own.load(.acquire));
                 if (link.marked) break :levels;
                 if (link.ref != path.links[level].ref) {
-                    if (!own.cas(link.raw(), link.next(path.links[level].ref).raw(), .acq_rel)) continue;
+                    if (!own.cas(
+                        link.raw(),
+                        link.next(path.links[level].ref).raw(),
+                        .acq_rel,
+                    )) continue;
                 }
                 const before = path.links[level];
                 if (path.words[level].cas(before.raw(), before.next(ref).raw(), .acq_rel)) break;
@@ -186,11 +225,19 @@ pub const Skiplist = struct {
                 if (path.equal != ref) break :levels;
             }
         }
-        // Closed meanwhile: what was linked after the closer's sweep is swept here, before the pin goes.
+        // Closed meanwhile: what was linked after the closer's sweep is swept here, before the pin
+        // goes.
         if (EntryState.of(entry.state.load(.acquire)).closed) {
             try list.mark(entry);
-            try list.find(position, path);
+            try list.passBy(position, path);
         }
+    }
+
+    /// Unlinks the marked entries of a position from every level. Behind a live entry of the same
+    /// position as well: one that was linked at an upper level in front of an entry just being closed
+    /// stands before it there.
+    fn passBy(list: Skiplist, position: Position, path: *Path) Corrupt!void {
+        try list.find(.{ .words = position.words, .slot = position.slot +% 1 }, path);
     }
 
     /// Closes the links of a closed entry, from the top.
@@ -218,7 +265,8 @@ pub const Skiplist = struct {
         return .{ .ref = path.equal, .state = entry.state.load(.acquire) }; // pairs with touching
     }
 
-    /// Closes an entry if its state still is the one read, unlinks it, and leaves it to the caller to retire (P23).
+    /// Closes an entry if its state still is the one read, unlinks it, and leaves it to the caller
+    /// to retire (P23).
     /// The caller named it in `vacuum_entry`.
     pub fn close(list: Skiplist, session: *Session, ref: Ref, state_read: u32) Corrupt!bool {
         const entry = try list.segment.at(Entry, ref);
@@ -243,7 +291,8 @@ pub const Skiplist = struct {
         const key = list.keyOf(entry);
         if (key.len > words.len) return error.SegmentCorrupt;
         @memcpy(words[0..key.len], key);
-        try list.find(.{ .words = words[0..key.len], .slot = entry.slot.load(.monotonic) }, &path);
+        const slot = entry.slot.load(.monotonic); // never changes while linked
+        try list.passBy(.{ .words = words[0..key.len], .slot = slot }, &path);
     }
 
     pub fn classOf(list: Skiplist, ref: Ref) Corrupt!u32 {
@@ -283,7 +332,8 @@ pub const Skiplist = struct {
         var level: u32 = height_max;
         while (level > 0) {
             level -= 1;
-            var ref = Link.of(before.links()[level].load(.acquire)).ref; // pairs with the releases that link
+            // pairs with the releases that link
+            var ref = Link.of(before.links()[level].load(.acquire)).ref;
             while (ref != rel_ptr.none) : (steps += 1) {
                 if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
                 const entry = try list.segment.at(Entry, ref);
@@ -298,7 +348,8 @@ pub const Skiplist = struct {
         return if (before == head) null else before;
     }
 
-    /// The number of entries in `[low, high]`, exact when small, estimated from the towers otherwise.
+    /// The number of entries in `[low, high]`, exact when small, estimated from the towers
+    /// otherwise.
     pub fn estimate(list: Skiplist, low: []const u64, high: []const u64) Corrupt!u64 {
         const start: Position = .{ .words = low, .slot = 0 };
         const end: Position = .{ .words = high, .slot = std.math.maxInt(Ref) };
@@ -327,11 +378,11 @@ pub const Skiplist = struct {
     }
 };
 
-/// Geometric with p = 1/4.
+/// Geometric with p = 1/4; 1/2 where the scheduler looks for what goes wrong in towers.
 fn randomHeight(session: *Session) u4 {
-    const bits = session.nextRandom() >> 16;
-    const height = 1 + @ctz(bits | @as(u64, 1) << (2 * (height_max - 1))) / 2;
-    return @intCast(@min(height, height_max));
+    const bits_per_level = if (@import("build_options").scheduler) 1 else 2;
+    const bits = session.nextRandom() >> 16 | @as(u64, 1) << (bits_per_level * (height_max - 1));
+    return @intCast(@min(1 + @ctz(bits) / bits_per_level, height_max));
 }
 
 /// Fills an empty list with positions that come in order. Nobody else has the list.
@@ -352,7 +403,10 @@ pub const Appender = struct {
         const class = classes.entryClass(height, list.index.key_words);
         const ref = try arena.take(list.segment, session.index, class, &session.slot.held_entry);
         const entry = try list.segment.at(Entry, ref);
-        entry.state.store((EntryState{ .height = height, .closed = false, .tag = 0 }).raw(), .monotonic);
+        entry.state.store(
+            (EntryState{ .height = height, .closed = false, .tag = 0 }).raw(),
+            .monotonic,
+        );
         entry.slot.store(position.slot, .monotonic);
         const words: [*]u64 = @ptrCast(entry.links() + height);
         @memcpy(words[0..position.words.len], position.words);
