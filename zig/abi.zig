@@ -212,7 +212,8 @@ const exports = struct {
         return .ok;
     }
 
-    /// Copies the header of a segment file that passes the checks of owner, mode and type. `out`: out;
+    /// Copies the header of a segment file that passes the checks of owner, mode and type. `out`:
+    /// out;
     /// `size`: out, bytes of the file.
     pub fn segment_probe(
         path: [*]const u8,
@@ -237,7 +238,10 @@ const exports = struct {
     ) callconv(.c) Status {
         var buffers: [2][path_size_max]u8 = undefined;
         const name = pathOf(&buffers[0], path[0..path_length]) orelse return .invalid_argument;
-        const lock = pathOf(&buffers[1], lock_path[0..lock_path_length]) orelse return .invalid_argument;
+        const lock = pathOf(
+            &buffers[1],
+            lock_path[0..lock_path_length],
+        ) orelse return .invalid_argument;
         const number = registry.open(name, lock, fingerprint) catch |err| return statusOf(err);
         const handle = registry.get(number).?;
         opened.* = .{
@@ -255,7 +259,8 @@ const exports = struct {
         registry.close(handle);
     }
 
-    /// Takes the boot lock of a lock file, waiting at most `timeout_ms`. `descriptor`: out, owned, closed by
+    /// Takes the boot lock of a lock file, waiting at most `timeout_ms`. `descriptor`: out, owned,
+    /// closed by
     /// `boot_unlock`.
     pub fn boot_lock(
         lock_path: [*]const u8,
@@ -264,8 +269,14 @@ const exports = struct {
         descriptor: *u32,
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
-        const name = pathOf(&buffer, lock_path[0..lock_path_length]) orelse return .invalid_argument;
-        descriptor.* = calls.takeBootLock(name, @min(timeout_ms, 100)) catch |err| return statusOf(err);
+        const name = pathOf(
+            &buffer,
+            lock_path[0..lock_path_length],
+        ) orelse return .invalid_argument;
+        descriptor.* = calls.takeBootLock(
+            name,
+            @min(timeout_ms, 100),
+        ) catch |err| return statusOf(err);
         return .ok;
     }
 
@@ -280,17 +291,26 @@ const exports = struct {
         count: *u32,
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
-        const name = pathOf(&buffer, lock_path[0..lock_path_length]) orelse return .invalid_argument;
+        const name = pathOf(
+            &buffer,
+            lock_path[0..lock_path_length],
+        ) orelse return .invalid_argument;
         count.* = calls.countLive(name) catch |err| return statusOf(err);
         return .ok;
     }
 
-    /// Makes a table from schema bytes (borrowed), or finds the one that has the same. Result: `table`.
-    pub fn table_create(handle: u32, schema: [*]const u8, schema_length: usize) callconv(.c) Status {
+    /// Makes a table from schema bytes (borrowed), or finds the one that has the same. Result:
+    /// `table`.
+    pub fn table_create(
+        handle: u32,
+        schema: [*]const u8,
+        schema_length: usize,
+    ) callconv(.c) Status {
         return withHandle(handle, .{schema[0..schema_length]}, calls.createTable);
     }
 
-    /// Copies the catalog: for each table `{ id u32, schema_size u32, schema bytes, padding to 8 }`. `out`: out.
+    /// Copies the catalog: for each table `{ id u32, schema_size u32, schema bytes, padding to 8
+    /// }`. `out`: out.
     /// Result: `size`, the bytes needed.
     pub fn catalog_read(handle: u32, out: [*]u8, out_length: usize) callconv(.c) Status {
         return withHandle(handle, .{out[0..out_length]}, calls.readCatalog);
@@ -302,7 +322,8 @@ const exports = struct {
         return h.attached.segment.header.catalog_version.load(.acquire);
     }
 
-    /// Writes the record in the input. `op`: 0 upsert, 1 insert, 2 update. Result: `inserted`, `updated`,
+    /// Writes the record in the input. `op`: 0 upsert, 1 insert, 2 update. Result: `inserted`,
+    /// `updated`,
     /// `unchanged`, `found`.
     pub fn row_write(handle: u32, transaction: u32, table: u32, op: u32) callconv(.c) Status {
         if (op > 2) return .invalid_argument;
@@ -332,11 +353,21 @@ const exports = struct {
     ) callconv(.c) Status {
         if (@intFromPtr(records) % 8 != 0) return .invalid_argument;
         const bytes: []align(8) const u8 = @alignCast(records[0..records_length]);
-        return withHandle(handle, .{ transaction, table, bytes, @as(usize, count), newest_column }, Handle.writeMany);
+        return withHandle(
+            handle,
+            .{ transaction, table, bytes, @as(usize, count), newest_column },
+            Handle.writeMany,
+        );
     }
 
-    /// Runs the plan in the input. Result: `rows` in the output, `done`, `count`, `cursor` when not done.
-    pub fn search_open(handle: u32, transaction: u32, table: u32, plan_size: u32) callconv(.c) Status {
+    /// Runs the plan in the input. Result: `rows` in the output, `done`, `count`, `cursor` when not
+    /// done.
+    pub fn search_open(
+        handle: u32,
+        transaction: u32,
+        table: u32,
+        plan_size: u32,
+    ) callconv(.c) Status {
         const h = registry.get(handle) orelse return .closed;
         if (plan_size > h.io.input.len) return .invalid_argument;
         const plan = h.io.input[0..plan_size];
@@ -355,7 +386,12 @@ const exports = struct {
     }
 
     /// Copies the next rows of an open search to `out` (out). Result: `rows`, `done`, `count`.
-    pub fn search_next(handle: u32, cursor: u32, out: [*]u8, out_length: usize) callconv(.c) Status {
+    pub fn search_next(
+        handle: u32,
+        cursor: u32,
+        out: [*]u8,
+        out_length: usize,
+    ) callconv(.c) Status {
         return withHandle(handle, .{ cursor, out[0..out_length] }, Handle.searchNext);
     }
 
@@ -364,13 +400,20 @@ const exports = struct {
         h.searchClose(cursor);
     }
 
-    /// Opens a parser of one stream into a table; `plan` (borrowed) as in `docs/internals/ingest.md`. Result: its
+    /// Opens a parser of one stream into a table; `plan` (borrowed) as in
+    /// `docs/internals/ingest.md`. Result: its
     /// number in `cursor`.
-    pub fn ingest_open(handle: u32, table: u32, plan: [*]const u8, plan_length: usize) callconv(.c) Status {
+    pub fn ingest_open(
+        handle: u32,
+        table: u32,
+        plan: [*]const u8,
+        plan_length: usize,
+    ) callconv(.c) Status {
         return withHandle(handle, .{ table, plan[0..plan_length] }, Handle.ingestOpen);
     }
 
-    /// Parses `input` (borrowed) into write records, their line numbers (u64) and rejects. All others: out; the
+    /// Parses `input` (borrowed) into write records, their line numbers (u64) and rejects. All
+    /// others: out; the
     /// memory of records and lines is aligned to 8.
     pub fn ingest_parse(
         handle: u32,
@@ -405,7 +448,8 @@ const exports = struct {
         h.ingestClose(parser);
     }
 
-    /// Estimates the entries of an index between two keys, whose words lie in the input, `low` first. Result:
+    /// Estimates the entries of an index between two keys, whose words lie in the input, `low`
+    /// first. Result:
     /// `count`.
     pub fn estimate_range(handle: u32, table: u32, column: u32) callconv(.c) Status {
         return withHandle(handle, .{ table, column }, calls.estimateRange);
@@ -416,12 +460,14 @@ const exports = struct {
         return withHandle(handle, .{table}, calls.countRows);
     }
 
-    /// Begins a transaction. `flags`: 1 read-only, 2 a retry, which keeps its age. Result: `transaction`.
+    /// Begins a transaction. `flags`: 1 read-only, 2 a retry, which keeps its age. Result:
+    /// `transaction`.
     pub fn transaction_begin(handle: u32, flags: u32) callconv(.c) Status {
         return withHandle(handle, .{flags}, calls.begin);
     }
 
-    /// Commits and ends a transaction, whatever comes of it. Result: `csn`, 0 when it wrote nothing.
+    /// Commits and ends a transaction, whatever comes of it. Result: `csn`, 0 when it wrote
+    /// nothing.
     pub fn transaction_commit(handle: u32, transaction: u32) callconv(.c) Status {
         return withHandle(handle, .{transaction}, calls.commit);
     }
@@ -458,13 +504,19 @@ const exports = struct {
         return withHandle(handle, .{ token_low, token_high }, calls.outcomeOf);
     }
 
-    /// Starts the maintenance thread of this process on the segment, if there is none. `directory` (borrowed)
+    /// Starts the maintenance thread of this process on the segment, if there is none. `directory`
+    /// (borrowed)
     /// keeps the log; empty: the log is kept nowhere.
-    pub fn log_attach(handle: u32, directory: [*]const u8, directory_length: usize) callconv(.c) Status {
+    pub fn log_attach(
+        handle: u32,
+        directory: [*]const u8,
+        directory_length: usize,
+    ) callconv(.c) Status {
         return withHandle(handle, .{directory[0..directory_length]}, calls.attachLog);
     }
 
-    /// Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk; then `busy`.
+    /// Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk;
+    /// then `busy`.
     pub fn durable_wait(handle: u32, csn: f64, timeout_ms: u32) callconv(.c) Status {
         return withHandle(handle, .{ csn, @min(timeout_ms, 100) }, calls.waitDurable);
     }
@@ -474,19 +526,31 @@ const exports = struct {
         return withHandle(handle, .{}, calls.readDurable);
     }
 
-    /// Begins to recover a database directory (borrowed) into this handle's segment, which nobody else knows yet.
+    /// Begins to recover a database directory (borrowed) into this handle's segment, which nobody
+    /// else knows yet.
     /// `flags`: 1 do not trust the page cache.
-    pub fn recovery_open(handle: u32, directory: [*]const u8, directory_length: usize, flags: u32) callconv(.c) Status {
+    pub fn recovery_open(
+        handle: u32,
+        directory: [*]const u8,
+        directory_length: usize,
+        flags: u32,
+    ) callconv(.c) Status {
         return withHandle(handle, .{ directory[0..directory_length], flags }, calls.openRecovery);
     }
 
-    /// Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails. Phase 3 is the end.
+    /// Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails.
+    /// Phase 3 is the end.
     pub fn recovery_step(handle: u32, budget_ms: u32, report: *RecoveryReport) callconv(.c) Status {
         return withHandle(handle, .{ budget_ms, report }, calls.stepRecovery);
     }
 
-    /// Begins to verify the database: its structures, and the files in `directory` (borrowed), if not empty.
-    pub fn check_open(handle: u32, directory: [*]const u8, directory_length: usize) callconv(.c) Status {
+    /// Begins to verify the database: its structures, and the files in `directory` (borrowed), if
+    /// not empty.
+    pub fn check_open(
+        handle: u32,
+        directory: [*]const u8,
+        directory_length: usize,
+    ) callconv(.c) Status {
         return withHandle(handle, .{directory[0..directory_length]}, calls.openCheck);
     }
 
@@ -496,16 +560,22 @@ const exports = struct {
     }
 
     /// Starts a checkpoint of the database in `directory` (borrowed) in a thread of its own.
-    pub fn checkpoint_start(handle: u32, directory: [*]const u8, directory_length: usize) callconv(.c) Status {
+    pub fn checkpoint_start(
+        handle: u32,
+        directory: [*]const u8,
+        directory_length: usize,
+    ) callconv(.c) Status {
         return withHandle(handle, .{directory[0..directory_length]}, calls.startCheckpoint);
     }
 
-    /// Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`: another one runs.
+    /// Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`:
+    /// another one runs.
     pub fn checkpoint_poll(handle: u32) callconv(.c) Status {
         return withHandle(handle, .{}, calls.pollCheckpoint);
     }
 
-    /// Arms the process to kill itself when it passes the named point (borrowed) for the `hits`-th time; only the
+    /// Arms the process to kill itself when it passes the named point (borrowed) for the `hits`-th
+    /// time; only the
     /// fault build has points, others answer `invalid_argument`.
     pub fn fault_arm(name: [*]const u8, name_length: usize, hits: u32) callconv(.c) Status {
         if (!build_options.fault) return .invalid_argument;

@@ -5,7 +5,8 @@ pub const offset_unit = 8;
 pub const segment_size_max: u64 = (1 << 32) * offset_unit;
 pub const segment_size_min: u64 = 4 << 20;
 
-/// Shared words that different sessions write lie this far apart (two lines: adjacent-line prefetch).
+/// Shared words that different sessions write lie this far apart (two lines: adjacent-line
+/// prefetch).
 pub const cache_line_size = 128;
 
 /// The arena hands out memory in pages; `fallocate` reserves it an extent at a time.

@@ -1,6 +1,7 @@
 //! The only system calls of the engine: mapping, locks, futexes, clocks, files by descriptor.
 //!
-//! **Concurrency**: open-file-description locks belong to the descriptor, vanish with its owner however that
+//! **Concurrency**: open-file-description locks belong to the descriptor, vanish with its owner
+//! however that
 //! dies, and are not fooled by reused process numbers or process namespaces.
 const std = @import("std");
 const linux = std.os.linux;
@@ -35,7 +36,8 @@ pub const OpenOptions = struct {
     exclusive: bool = false,
 };
 
-/// Opens a regular file for reading and writing; never follows a symbolic link. Mode 0600 when created.
+/// Opens a regular file for reading and writing; never follows a symbolic link. Mode 0600 when
+/// created.
 pub fn open(path: [:0]const u8, options: OpenOptions) Error!Fd {
     const flags: linux.O = .{
         .ACCMODE = .RDWR,
@@ -59,7 +61,15 @@ pub const Stat = struct { size: u64, uid: u32, mode: u32, regular: bool, device:
 
 pub fn stat(fd: Fd) Error!Stat {
     var out: linux.Statx = undefined;
-    _ = try check(linux.statx(fd, "", linux.AT.EMPTY_PATH, .{ .TYPE = true, .MODE = true, .UID = true, .SIZE = true, .INO = true }, &out));
+    _ = try check(
+        linux.statx(
+            fd,
+            "",
+            linux.AT.EMPTY_PATH,
+            .{ .TYPE = true, .MODE = true, .UID = true, .SIZE = true, .INO = true },
+            &out,
+        ),
+    );
     return .{
         .size = out.size,
         .uid = out.uid,
@@ -78,7 +88,8 @@ pub fn setSize(fd: Fd, size: u64) Error!void {
     _ = try check(linux.ftruncate(fd, @intCast(size)));
 }
 
-/// Makes `[offset, offset + size)` exist for certain; the only protection against SIGBUS on a full tmpfs.
+/// Makes `[offset, offset + size)` exist for certain; the only protection against SIGBUS on a full
+/// tmpfs.
 pub fn reserve(fd: Fd, offset: u64, size: u64) Error!void {
     while (true) {
         const rc = linux.fallocate(fd, 0, @intCast(offset), @intCast(size));
@@ -125,7 +136,13 @@ const lock_none: i16 = 2;
 
 /// Takes the byte if nobody holds it; false when somebody does.
 pub fn lockByte(fd: Fd, byte: u64) Error!bool {
-    var lock: Flock = .{ .type = lock_write, .whence = 0, .start = @intCast(byte), .len = 1, .pid = 0 };
+    var lock: Flock = .{
+        .type = lock_write,
+        .whence = 0,
+        .start = @intCast(byte),
+        .len = 1,
+        .pid = 0,
+    };
     const rc = linux.fcntl(fd, F_OFD_SETLK, @intFromPtr(&lock));
     return switch (linux.errno(rc)) {
         .SUCCESS => true,
@@ -135,14 +152,27 @@ pub fn lockByte(fd: Fd, byte: u64) Error!bool {
 }
 
 pub fn unlockByte(fd: Fd, byte: u64) void {
-    var lock: Flock = .{ .type = lock_none, .whence = 0, .start = @intCast(byte), .len = 1, .pid = 0 };
+    var lock: Flock = .{
+        .type = lock_none,
+        .whence = 0,
+        .start = @intCast(byte),
+        .len = 1,
+        .pid = 0,
+    };
     _ = linux.fcntl(fd, F_OFD_SETLK, @intFromPtr(&lock));
 }
 
-/// True when another open file description holds the byte: its owner is alive. A failing probe counts as
+/// True when another open file description holds the byte: its owner is alive. A failing probe
+/// counts as
 /// alive, since repairing a living session would be worse than waiting.
 pub fn byteHeld(fd: Fd, byte: u64) bool {
-    var lock: Flock = .{ .type = lock_write, .whence = 0, .start = @intCast(byte), .len = 1, .pid = 0 };
+    var lock: Flock = .{
+        .type = lock_write,
+        .whence = 0,
+        .start = @intCast(byte),
+        .len = 1,
+        .pid = 0,
+    };
     const rc = linux.fcntl(fd, F_OFD_GETLK, @intFromPtr(&lock));
     if (linux.errno(rc) != .SUCCESS) return true;
     return lock.type != lock_none;

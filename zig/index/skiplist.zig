@@ -234,7 +234,8 @@ pub const Skiplist = struct {
     }
 
     /// Unlinks the marked entries of a position from every level. Behind a live entry of the same
-    /// position as well: one that was linked at an upper level in front of an entry just being closed
+    /// position as well: one that was linked at an upper level in front of an entry just being
+    /// closed
     /// stands before it there.
     fn passBy(list: Skiplist, position: Position, path: *Path) Corrupt!void {
         try list.find(.{ .words = position.words, .slot = position.slot +% 1 }, path);

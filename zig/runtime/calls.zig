@@ -1,4 +1,5 @@
-//! The work behind the exports that are more than one call: segments as files, catalog, transactions, settings.
+//! The work behind the exports that are more than one call: segments as files, catalog,
+//! transactions, settings.
 //!
 //! **Concurrency**: as the handle that is passed.
 const std = @import("std");
@@ -129,7 +130,10 @@ pub fn estimateRange(handle: *Handle, table_id: u32, column: u32) !void {
     handle.engine.pins.enterRead(session);
     defer handle.engine.pins.leave(session);
 
-    const count = try index.list.estimate(words[0..index.key_words], words[index.key_words .. 2 * index.key_words]);
+    const count = try index.list.estimate(
+        words[0..index.key_words],
+        words[index.key_words .. 2 * index.key_words],
+    );
     handle.io.result.count = @floatFromInt(count);
 }
 
@@ -240,7 +244,10 @@ pub fn readDurable(handle: *Handle) !void {
     if (header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
 }
 
-fn setting(handle: *Handle, number: u32) !*@TypeOf(handle.attached.segment.header.flush_interval_ms) {
+fn setting(
+    handle: *Handle,
+    number: u32,
+) !*@TypeOf(handle.attached.segment.header.flush_interval_ms) {
     const header = handle.attached.segment.header;
     return switch (number) {
         0 => &header.synchronous_commit,

@@ -1,10 +1,13 @@
-//! Verification of a living database: rows against the map and the indexes, then checkpoint and log, in slices of
+//! Verification of a living database: rows against the map and the indexes, then checkpoint and
+//! log, in slices of
 //! time.
 //!
-//! **Invariants**: what is compared is one snapshot, so writers beside it cause no false alarm: no entry that a pinned
+//! **Invariants**: what is compared is one snapshot, so writers beside it cause no false alarm: no
+//! entry that a pinned
 //! snapshot needs is ever vacuumed (P23).
 //!
-//! **Concurrency**: the handle's thread. Damage met on the way is noted, and the walk goes on where it can.
+//! **Concurrency**: the handle's thread. Damage met on the way is noted, and the walk goes on where
+//! it can.
 //!
 //! **Memory**: owns its readers until `destroy`.
 const std = @import("std");
@@ -25,7 +28,9 @@ const fate = @import("../txn/fate.zig");
 const Engine = @import("../txn/engine.zig").Engine;
 const Link = rel_ptr.Link;
 
-pub const Phase = enum(u32) { header = 0, rows = 1, indexes = 2, checkpoint = 3, log = 4, done = 5 };
+pub const Phase = enum(u32) { header = 0, rows = 1, indexes = 2, checkpoint = 3, log =
+    4,
+    done = 5 };
 
 /// Shown by number: append only.
 pub const ProblemKind = enum(u32) {
@@ -147,7 +152,8 @@ pub const Check = struct {
     /// The view of the table in hand; null at the end of the tables.
     fn nextTable(check: *Check) ?*const view_.TableView {
         while (check.table_id < limits.table_count_max) : (check.table_id += 1) {
-            if (check.segment().catalog[check.table_id].table.load(.acquire) == 0) continue; // pairs with its release
+            // pairs with its release
+            if (check.segment().catalog[check.table_id].table.load(.acquire) == 0) continue;
             return check.engine.context.table(check.table_id) catch {
                 check.note(.table_unreadable, 0, 0, 0);
                 continue;
@@ -184,7 +190,12 @@ pub const Check = struct {
         check.table_id += 1;
     }
 
-    fn checkRow(check: *Check, table: *const view_.TableView, ref: rel_ptr.Ref, slot: *layout.RowSlot) !void {
+    fn checkRow(
+        check: *Check,
+        table: *const view_.TableView,
+        ref: rel_ptr.Ref,
+        slot: *layout.RowSlot,
+    ) !void {
         const head = Link.of(slot.head.load(.seq_cst)).ref;
         const version = (try fate.visible(check.segment(), head, check.snapshot)) orelse return;
         check.report.rows += 1;
@@ -197,7 +208,10 @@ pub const Check = struct {
         for (table.indexes[0..table.index_count]) |*index| {
             var words: [limits.index_key_words_max]u64 = undefined;
             key_.encodeKey(index.column, image, &words);
-            const position: skiplist.Position = .{ .words = words[0..index.key_words], .slot = ref };
+            const position: skiplist.Position = .{
+                .words = words[0..index.key_words],
+                .slot = ref,
+            };
             const first = (try index.list.seek(position)) orelse {
                 check.note(.entry_missing, index.column.position, 0, offset);
                 continue;
@@ -239,8 +253,14 @@ pub const Check = struct {
             _ = try check.segment().at(layout.RowSlot, slot);
             if (before) |b| {
                 const order = key_.order(list.keyOf(b), list.keyOf(found.entry));
-                const in_order = order == .lt or (order == .eq and b.slot.load(.monotonic) < slot); // as above
-                if (!in_order) check.note(.index_order, index.column.position, 0, rel_ptr.toBytes(found.ref));
+                // as above
+                const in_order = order == .lt or (order == .eq and b.slot.load(.monotonic) < slot);
+                if (!in_order) check.note(
+                    .index_order,
+                    index.column.position,
+                    0,
+                    rel_ptr.toBytes(found.ref),
+                );
             }
             before = found.entry;
             entry = found.entry;

@@ -1,9 +1,12 @@
-//! A checkpoint: the rows visible at one snapshot, written by a thread of its own while writers go on (P28).
+//! A checkpoint: the rows visible at one snapshot, written by a thread of its own while writers go
+//! on (P28).
 //!
-//! **Concurrency**: one at a time for a database, by a byte of the lock file. The snapshot is pinned and cannot be
+//! **Concurrency**: one at a time for a database, by a byte of the lock file. The snapshot is
+//! pinned and cannot be
 //! revoked, so memory grows by what is written meanwhile.
 //!
-//! **Who may die where**: before the rename the old checkpoint stands; after it both it and the log that is not yet
+//! **Who may die where**: before the rename the old checkpoint stands; after it both it and the log
+//! that is not yet
 //! dropped give the same rows.
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -21,7 +24,9 @@ const Link = rel_ptr.Link;
 
 const lock_byte_checkpoint = 2;
 
-pub const State = enum(u32) { idle = 0, running = 1, done = 2, failed = 3, busy = 4, poisoned = 5, no_space = 6 };
+pub const State = enum(u32) { idle = 0, running = 1, done = 2, failed = 3, busy = 4, poisoned =
+    5,
+    no_space = 6 };
 
 pub const Checkpointer = struct {
     allocator: std.mem.Allocator,
@@ -35,7 +40,11 @@ pub const Checkpointer = struct {
     dropped_size: u64 = 0,
     stopping: u32 = 0,
 
-    pub fn start(allocator: std.mem.Allocator, attached: *registry.Attached, path: [:0]const u8) !*Checkpointer {
+    pub fn start(
+        allocator: std.mem.Allocator,
+        attached: *registry.Attached,
+        path: [:0]const u8,
+    ) !*Checkpointer {
         const checkpointer = try allocator.create(Checkpointer);
         errdefer allocator.destroy(checkpointer);
         checkpointer.* = .{
@@ -45,17 +54,23 @@ pub const Checkpointer = struct {
             .thread = undefined,
         };
         errdefer checkpointer.directory.close();
-        checkpointer.thread = try std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{checkpointer});
+        checkpointer.thread = try std.Thread.spawn(
+            .{ .stack_size = 1 << 20 },
+            run,
+            .{checkpointer},
+        );
         return checkpointer;
     }
 
     pub fn stateOf(checkpointer: *const Checkpointer) State {
-        return @enumFromInt(@atomicLoad(u32, &checkpointer.state, .acquire)); // pairs with the release in `run`
+        // pairs with the release in `run`
+        return @enumFromInt(@atomicLoad(u32, &checkpointer.state, .acquire));
     }
 
     /// Ends the thread, which gives up at its next row if it is not done.
     pub fn destroy(checkpointer: *Checkpointer) void {
-        @atomicStore(u32, &checkpointer.stopping, 1, .release); // pairs with the acquire in `isStopping`
+        // pairs with the acquire in `isStopping`
+        @atomicStore(u32, &checkpointer.stopping, 1, .release);
         checkpointer.thread.join();
         checkpointer.directory.close();
         checkpointer.allocator.destroy(checkpointer);
@@ -103,20 +118,29 @@ pub const Checkpointer = struct {
         {
             errdefer writer.abandon();
             for (0..limits.table_count_max) |id| {
-                const ref = attached.segment.catalog[id].table.load(.acquire); // pairs with the publication
+                // pairs with the publication
+                const ref = attached.segment.catalog[id].table.load(.acquire);
                 if (ref == rel_ptr.none) continue;
                 const table = try engine.context.table(@intCast(id));
                 if (table.shared.created_csn >= snapshot) continue;
-                const bytes = try attached.segment.bytesAt(ref, @sizeOf(layout.Table) + @as(u64, table.shared.schema_size));
+                const bytes = try attached.segment.bytesAt(
+                    ref,
+                    @sizeOf(layout.Table) + @as(u64, table.shared.schema_size),
+                );
                 try writer.beginTable(@intCast(id), bytes[@sizeOf(layout.Table)..], &table.codec);
                 var walk = table.map().walk();
                 while (try walk.next()) |found| {
                     const head = Link.of(found.slot.head.load(.seq_cst)).ref;
-                    const version = (try fate.visible(&attached.segment, head, snapshot)) orelse continue;
+                    const version = (try fate.visible(
+                        &attached.segment,
+                        head,
+                        snapshot,
+                    )) orelse continue;
                     if (version.table() != table.id) continue;
                     try writer.addRow(table.imageSlice(version));
                     checkpointer.rows += 1;
-                    if (checkpointer.rows % 4096 == 0 and checkpointer.isStopping()) return error.Stopped;
+                    if (checkpointer.rows % 4096 == 0 and
+                        checkpointer.isStopping()) return error.Stopped;
                 }
             }
             // What the checkpoint shows must not be ahead of what the log has on the disk.
@@ -131,13 +155,15 @@ pub const Checkpointer = struct {
         checkpointer.dropped_size = dropped.dropped_size;
     }
 
-    /// A new log file begins before the snapshot, so that the older ones can go. Without a writer to ask, the
+    /// A new log file begins before the snapshot, so that the older ones can go. Without a writer
+    /// to ask, the
     /// older ones stay until the next time.
     fn rotate(checkpointer: *Checkpointer) !void {
         const header = checkpointer.attached.segment.header;
         const wanted = header.rotate_wanted.add(1, .acq_rel) + 1;
         const deadline = os.monotonicNs() + 2_000_000_000;
-        while (header.rotate_done.load(.acquire) -% wanted > 1 << 31) { // pairs with the writer's store
+        // pairs with the writer's store
+        while (header.rotate_done.load(.acquire) -% wanted > 1 << 31) {
             if (checkpointer.isStopping()) return error.Stopped;
             if (header.log_poisoned.load(.acquire) != 0) return error.Poisoned;
             if (os.monotonicNs() >= deadline) return;

@@ -1,6 +1,8 @@
-//! One handle of a process on a segment: its session, its io block, its open transactions and searches.
+//! One handle of a process on a segment: its session, its io block, its open transactions and
+//! searches.
 //!
-//! **Concurrency**: one thread at a time; a call on a handle that another thread is inside is the caller's error.
+//! **Concurrency**: one thread at a time; a call on a handle that another thread is inside is the
+//! caller's error.
 //!
 //! **Memory**: owns everything but the io block, which outlives it (see `io.zig`).
 const std = @import("std");
@@ -110,8 +112,18 @@ pub const Handle = struct {
     pub fn delete(handle: *Handle, transaction_id: u32, table_id: u32) Error!void {
         const key = try handle.inputKey(table_id);
         const found = if (try handle.transactionOf(transaction_id)) |transaction| blk: {
-            const record: engine_.Record = .{ .named = 0, .missing = 0, .image = handle.engine.context.scratch };
-            break :blk try transaction.write(table_id, .delete, record, key, write_.newest_none) == .deleted;
+            const record: engine_.Record = .{
+                .named = 0,
+                .missing = 0,
+                .image = handle.engine.context.scratch,
+            };
+            break :blk try transaction.write(
+                table_id,
+                .delete,
+                record,
+                key,
+                write_.newest_none,
+            ) == .deleted;
         } else try handle.engine.delete(table_id, key);
         handle.io.result.found = @intFromBool(found);
         handle.io.result.csn = @floatFromInt(handle.engine.context.last_csn);
@@ -149,10 +161,23 @@ pub const Handle = struct {
                 _ = transaction.release(savepoint);
             }
             for (0..count) |i| {
-                const head: [*]align(8) const u64 = @ptrCast(@alignCast(records[i * stride ..].ptr));
+                const head: [*]align(8) const u64 =
+                    @ptrCast(@alignCast(records[i * stride ..].ptr));
                 const image: [*]align(8) const u8 = @alignCast(records[i * stride + 16 ..].ptr);
-                const record: engine_.Record = .{ .named = head[0], .missing = head[1], .image = image };
-                counts.add(try transaction.write(table_id, .upsert, record, table.keyBytes(image), newest_column));
+                const record: engine_.Record = .{
+                    .named = head[0],
+                    .missing = head[1],
+                    .image = image,
+                };
+                counts.add(
+                    try transaction.write(
+                        table_id,
+                        .upsert,
+                        record,
+                        table.keyBytes(image),
+                        newest_column,
+                    ),
+                );
             }
             _ = transaction.release(savepoint);
         } else {
@@ -167,9 +192,20 @@ pub const Handle = struct {
     }
 
     /// Opens a search and gives its first rows; it stays open when there are more.
-    pub fn searchOpen(handle: *Handle, transaction_id: u32, table_id: u32, plan: []const u8) Error!void {
+    pub fn searchOpen(
+        handle: *Handle,
+        transaction_id: u32,
+        table_id: u32,
+        plan: []const u8,
+    ) Error!void {
         const transaction = try handle.transactionOf(transaction_id);
-        const search = try Search.open(&handle.engine, &handle.programs, transaction, table_id, plan);
+        const search = try Search.open(
+            &handle.engine,
+            &handle.programs,
+            transaction,
+            table_id,
+            plan,
+        );
         const batch = search.next(&handle.io.output) catch |err| {
             search.close();
             return err;
@@ -208,7 +244,11 @@ pub const Handle = struct {
     pub fn ingestOpen(handle: *Handle, table_id: u32, plan: []const u8) !void {
         const table = try handle.engine.context.table(table_id);
         const number = try freeSlot(*IngestParser, handle.allocator, &handle.parsers);
-        handle.parsers.items[number - 1] = try IngestParser.create(handle.allocator, &table.schema, plan);
+        handle.parsers.items[number - 1] = try IngestParser.create(
+            handle.allocator,
+            &table.schema,
+            plan,
+        );
         handle.io.result.cursor = number;
     }
 
@@ -232,7 +272,11 @@ pub const Handle = struct {
 };
 
 /// A free place in a list of things by number; numbers start at 1.
-fn freeSlot(comptime T: type, allocator: std.mem.Allocator, list: *std.ArrayList(?T)) error{OutOfMemory}!u32 {
+fn freeSlot(
+    comptime T: type,
+    allocator: std.mem.Allocator,
+    list: *std.ArrayList(?T),
+) error{OutOfMemory}!u32 {
     for (list.items, 0..) |slot, i| if (slot == null) return @intCast(i + 1);
     try list.append(allocator, null);
     return @intCast(list.items.len);

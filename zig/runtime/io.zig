@@ -1,6 +1,8 @@
-//! The block of memory through which a session's statements cross the boundary: result, input, output.
+//! The block of memory through which a session's statements cross the boundary: result, input,
+//! output.
 //!
-//! **Memory**: allocated natively once per handle and reused by later handles, so that a view which JavaScript
+//! **Memory**: allocated natively once per handle and reused by later handles, so that a view which
+//! JavaScript
 //! keeps never dangles.
 const std = @import("std");
 const limits = @import("../limits.zig");

@@ -1,10 +1,13 @@
-//! The maintenance thread of one process on one segment: WAL writer while it holds the lease, and housekeeping:
+//! The maintenance thread of one process on one segment: WAL writer while it holds the lease, and
+//! housekeeping:
 //! repair of dead sessions, revocation of pins that are too old.
 //!
-//! **Concurrency**: a session of its own. The lease is the word `writer_session`; the epoch in `drained` is what
+//! **Concurrency**: a session of its own. The lease is the word `writer_session`; the epoch in
+//! `drained` is what
 //! keeps a stopped writer from doing harm when it wakes (P25).
 //!
-//! **Who may die where**: a writer that dies or stands still is replaced by the thread of any other process, which
+//! **Who may die where**: a writer that dies or stands still is replaced by the thread of any other
+//! process, which
 //! raises the epoch, makes a file of its own and goes on from `drained`.
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -45,7 +48,11 @@ pub const Maintenance = struct {
     housekept_ms: u64 = 0,
     synced_ms: u64 = 0,
 
-    pub fn start(allocator: std.mem.Allocator, attached: *registry.Attached, directory: ?[:0]const u8) Error!*Maintenance {
+    pub fn start(
+        allocator: std.mem.Allocator,
+        attached: *registry.Attached,
+        directory: ?[:0]const u8,
+    ) Error!*Maintenance {
         const lock_fd = try os.open(attached.lock_path, .{ .create = true });
         errdefer os.close(lock_fd);
         const maintenance = try allocator.create(Maintenance);
@@ -58,7 +65,8 @@ pub const Maintenance = struct {
             .thread = undefined,
             .directory = null,
         };
-        if (directory) |path| maintenance.directory = storage_.Directory.open(path) catch return error.IoError;
+        if (directory) |path| maintenance.directory =
+            storage_.Directory.open(path) catch return error.IoError;
         errdefer if (maintenance.directory) |*d| d.close();
         try maintenance.engine.attach(allocator, &attached.segment, .{ .locks = lock_fd });
         errdefer maintenance.engine.detach();
@@ -104,7 +112,10 @@ pub const Maintenance = struct {
     fn sleep(maintenance: *Maintenance, signal: u32) void {
         const header = maintenance.attached.segment.header;
         const flush_ms: u64 = @max(1, header.flush_interval_ms.load(.monotonic)); // a setting
-        const wait_ms: u64 = if (maintenance.has_lease) @min(flush_ms, housekeeping_interval_ms) else 50;
+        const wait_ms: u64 = if (maintenance.has_lease) @min(
+            flush_ms,
+            housekeeping_interval_ms,
+        ) else 50;
         header.writer_sleeping.store(1, .seq_cst);
         os.futexWait(&header.writer_signal.raw, signal, wait_ms * 1_000_000);
         header.writer_sleeping.store(0, .seq_cst);
@@ -132,7 +143,13 @@ pub const Maintenance = struct {
         if (maintenance.directory) |*directory| {
             if (maintenance.log) |*log| log.close(maintenance.allocator);
             maintenance.log = null;
-            maintenance.log = Log.open(maintenance.allocator, directory.storage(), header, epoch, first) catch |err| {
+            maintenance.log = Log.open(
+                maintenance.allocator,
+                directory.storage(),
+                header,
+                epoch,
+                first,
+            ) catch |err| {
                 if (err == error.Poisoned) header.log_poisoned.store(1, .release);
                 header.log_stalled.store(1, .release);
                 _ = header.writer_session.cas(session.index + 1, 0, .acq_rel);
@@ -183,7 +200,8 @@ pub const Maintenance = struct {
     fn write(maintenance: *Maintenance, stopping: bool) void {
         const header = maintenance.attached.segment.header;
         const session = &maintenance.engine.context.session;
-        if (header.writer_session.load(.acquire) != session.index + 1) return maintenance.loseLease();
+        const writer = header.writer_session.load(.acquire);
+        if (writer != session.index + 1) return maintenance.loseLease();
         if (maintenance.log) |*log| {
             const wanted = header.rotate_wanted.load(.acquire); // pairs with the checkpoint's add
             if (wanted != header.rotate_done.load(.acquire)) {
@@ -215,7 +233,8 @@ pub const Maintenance = struct {
                 continue;
             };
             const now = os.monotonicNs() / 1_000_000;
-            const due = now - maintenance.synced_ms >= header.flush_interval_ms.load(.monotonic); // a setting
+            // a setting
+            const due = now - maintenance.synced_ms >= header.flush_interval_ms.load(.monotonic);
             if (stopping or due or header.durable_waiters.load(.seq_cst) != 0) {
                 log.sync(header) catch return maintenance.poison();
                 maintenance.synced_ms = now;
@@ -239,8 +258,10 @@ pub const Maintenance = struct {
         const engine = &maintenance.engine;
         // Corruption shows at the statements that meet it; the housekeeper only does what it can.
         _ = repair.sweep(&engine.context) catch 0;
-        // Vacuum is not among this: a record that it took back would be in this session's free lists, and this
-        // session never takes one. A slot's next owner inherits its queue, and a full segment empties them all.
+        // Vacuum is not among this: a record that it took back would be in this session's free
+        // lists, and this
+        // session never takes one. A slot's next owner inherits its queue, and a full segment
+        // empties them all.
         maintenance.revokeOldPins(now);
     }
 
@@ -316,7 +337,11 @@ const Log = struct {
         const log: *Log = @ptrCast(@alignCast(context));
         _ = first_csn;
         if (log.large) |large| {
-            log.writer.appendLarge(&log.batch, large.csn, &.{large.payload}) catch return error.SinkFailed;
+            log.writer.appendLarge(
+                &log.batch,
+                large.csn,
+                &.{large.payload},
+            ) catch return error.SinkFailed;
             // CSNs behind it that were aborted: told of before anybody may think them drained.
             log.batch.begin(log.writer.next_csn);
             if (end_csn == log.writer.next_csn) return;

@@ -1,7 +1,9 @@
-//! The loops of recovery: checkpoint, log and indexes into a segment that is not published yet, in slices of time,
+//! The loops of recovery: checkpoint, log and indexes into a segment that is not published yet, in
+//! slices of time,
 //! so that the state machine in TypeScript stays in charge (P28).
 //!
-//! **Invariants**: `finish` comes last and makes the segment one whose first CSN is above everything recovered.
+//! **Invariants**: `finish` comes last and makes the segment one whose first CSN is above
+//! everything recovered.
 //!
 //! **Concurrency**: the handle's thread; nobody else knows the segment.
 //!
@@ -60,7 +62,12 @@ pub const Recovery = struct {
     image: [limits.image_size_max]u8 align(8) = undefined,
     report: Report = std.mem.zeroes(Report),
 
-    pub fn create(allocator: std.mem.Allocator, engine: *Engine, path: [:0]const u8, distrust: bool) !*Recovery {
+    pub fn create(
+        allocator: std.mem.Allocator,
+        engine: *Engine,
+        path: [:0]const u8,
+        distrust: bool,
+    ) !*Recovery {
         const recovery = try allocator.create(Recovery);
         errdefer allocator.destroy(recovery);
         recovery.* = .{
@@ -131,11 +138,18 @@ pub const Recovery = struct {
         return recovery.beginLog();
     }
 
-    fn loadRows(recovery: *Recovery, loader: *checkpoint_load.Loader, block: *checkpoint_load.Rows) !void {
+    fn loadRows(
+        recovery: *Recovery,
+        loader: *checkpoint_load.Loader,
+        block: *checkpoint_load.Rows,
+    ) !void {
         const table = try recovery.engine.context.table(block.table_id);
         const session = &recovery.engine.context.session;
         const image = recovery.image[0..table.schema.image_size];
-        while (block.next(&table.codec) catch return loader.refuse(.malformed, block.offset)) |row| {
+        while (block.next(&table.codec) catch return loader.refuse(
+            .malformed,
+            block.offset,
+        )) |row| {
             table.codec.unpack(row, image) catch return loader.refuse(.malformed, block.offset);
             const key: Key = .init(table.keyBytes(image.ptr));
             if (try table.map().find(key) != null) return loader.refuse(.malformed, block.offset);
@@ -158,7 +172,12 @@ pub const Recovery = struct {
     }
 
     fn createTable(recovery: *Recovery, id: u32, schema_bytes: []const u8) !void {
-        _ = try catalog.create(&recovery.engine.context.session, schema_bytes, id, bulk.csn_recovered);
+        _ = try catalog.create(
+            &recovery.engine.context.session,
+            schema_bytes,
+            id,
+            bulk.csn_recovered,
+        );
         recovery.report.tables += 1;
     }
 
@@ -166,17 +185,26 @@ pub const Recovery = struct {
         recovery.phase = .log;
         recovery.report.start_csn = @floatFromInt(recovery.start_csn);
         var fault: ?wal_reader.Fault = null;
-        errdefer if (fault) |f| recovery.noteFault(@intFromEnum(f.reason), f.offset, f.name.slice());
-        recovery.reader = try wal_reader.Reader.open(recovery.directory.storage(), recovery.allocator, .{
-            .start_csn = recovery.start_csn,
-            .database_id = recovery.databaseId(),
-            .distrust_cache = recovery.distrust,
-        }, &fault);
+        errdefer if (fault) |f| recovery.noteFault(
+            @intFromEnum(f.reason),
+            f.offset,
+            f.name.slice(),
+        );
+        recovery.reader =
+            try wal_reader.Reader.open(recovery.directory.storage(), recovery.allocator, .{
+                .start_csn = recovery.start_csn,
+                .database_id = recovery.databaseId(),
+                .distrust_cache = recovery.distrust,
+            }, &fault);
     }
 
     fn replaySome(recovery: *Recovery, deadline: u64) !void {
         const reader = &recovery.reader.?;
-        errdefer if (reader.fault) |f| recovery.noteFault(@intFromEnum(f.reason), f.offset, f.name.slice());
+        errdefer if (reader.fault) |f| recovery.noteFault(
+            @intFromEnum(f.reason),
+            f.offset,
+            f.name.slice(),
+        );
         var count: u32 = 0;
         while (try reader.next()) |transaction| {
             recovery.replay(transaction.record) catch |err| switch (err) {
@@ -235,12 +263,18 @@ pub const Recovery = struct {
                 .create_table => unreachable,
                 .insert => |row| {
                     try table.codec.unpack(row, image);
-                    if (try bulk.find(table, .init(table.keyBytes(image.ptr))) != null) return error.WrongBase;
+                    if (try bulk.find(
+                        table,
+                        .init(table.keyBytes(image.ptr)),
+                    ) != null) return error.WrongBase;
                     try bulk.insert(session, table, image);
                 },
                 .update_full => |row| {
                     try table.codec.unpack(row, image);
-                    const old = (try bulk.find(table, .init(table.keyBytes(image.ptr)))) orelse return error.WrongBase;
+                    const old = (try bulk.find(
+                        table,
+                        .init(table.keyBytes(image.ptr)),
+                    )) orelse return error.WrongBase;
                     @memcpy(old, image);
                 },
                 .update => |update| {
@@ -269,7 +303,12 @@ pub const Recovery = struct {
             if (segment.catalog[id].table.load(.acquire) == 0) continue;
             const table = try recovery.engine.context.table(id);
             for (table.indexes[0..table.index_count]) |*index| {
-                try bulk.buildIndex(&recovery.engine.context.session, recovery.allocator, table, index);
+                try bulk.buildIndex(
+                    &recovery.engine.context.session,
+                    recovery.allocator,
+                    table,
+                    index,
+                );
             }
             return;
         }

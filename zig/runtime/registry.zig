@@ -1,9 +1,12 @@
-//! What this process has attached: each segment once, with its maintenance thread, and the handles on them.
+//! What this process has attached: each segment once, with its maintenance thread, and the handles
+//! on them.
 //!
 //! **Concurrency**: one private lock over the lists. Workers of one process share this registry.
 //!
-//! **Memory**: a segment stays mapped for as long as the process lives: a call of a terminated Worker may still be
-//! inside it. An attachment whose last handle closed stops its thread and keeps its mapping for the next handle.
+//! **Memory**: a segment stays mapped for as long as the process lives: a call of a terminated
+//! Worker may still be
+//! inside it. An attachment whose last handle closed stops its thread and keeps its mapping for the
+//! next handle.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
@@ -52,7 +55,12 @@ pub const Registry = struct {
     places: [handles_max]Place = @splat(.{}),
 
     /// Opens a handle; its number starts at 1.
-    pub fn open(registry: *Registry, path: [:0]const u8, lock_path: [:0]const u8, fingerprint: u64) Error!u32 {
+    pub fn open(
+        registry: *Registry,
+        path: [:0]const u8,
+        lock_path: [:0]const u8,
+        fingerprint: u64,
+    ) Error!u32 {
         registry.lock.acquire();
         defer registry.lock.release();
 
@@ -78,16 +86,22 @@ pub const Registry = struct {
         };
         try handle.engine.attach(registry.allocator, &attached.segment, .{ .locks = lock_fd });
         errdefer handle.engine.detach();
-        handle.orphans_repaired = handle.engine.repaired + (repair.sweep(&handle.engine.context) catch |err| switch (err) {
+        const swept = repair.sweep(&handle.engine.context) catch |err| switch (err) {
             error.UnknownTable => return error.SegmentCorrupt,
             else => |e| return e,
-        });
+        };
+        handle.orphans_repaired = handle.engine.repaired + swept;
         place.handle = handle;
         attached.handle_count += 1;
         return @intCast(number);
     }
 
-    fn attach(registry: *Registry, path: [:0]const u8, lock_path: [:0]const u8, fingerprint: u64) Error!*Attached {
+    fn attach(
+        registry: *Registry,
+        path: [:0]const u8,
+        lock_path: [:0]const u8,
+        fingerprint: u64,
+    ) Error!*Attached {
         const fd = try os.open(path, .{});
         errdefer os.close(fd);
         const st = try os.stat(fd);

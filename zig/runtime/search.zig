@@ -1,7 +1,9 @@
-//! Searches of a handle: programs kept by their plan's bytes, executions that may go on over several calls, and
+//! Searches of a handle: programs kept by their plan's bytes, executions that may go on over
+//! several calls, and
 //! what a transaction must remember of a search to validate it (P16, P24).
 //!
-//! **Memory**: a `Search` owns its execution; a program belongs to the cache or, inside a transaction, to that.
+//! **Memory**: a `Search` owns its execution; a program belongs to the cache or, inside a
+//! transaction, to that.
 const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const executor = @import("../query/executor.zig");
@@ -14,7 +16,12 @@ const Execution = executor.Executor(Source);
 const Program = executor.Program;
 const Image = [*]align(8) const u8;
 
-pub const Error = Source.Error || Program.Error || error{ UnknownTable, BufferTooSmall, SegmentFull, Conflict };
+pub const Error = Source.Error || Program.Error || error{
+    UnknownTable,
+    BufferTooSmall,
+    SegmentFull,
+    Conflict,
+};
 
 /// Programs by plan bytes: a prepared search does not compile again.
 pub const Cache = struct {
@@ -44,7 +51,12 @@ pub const Cache = struct {
         allocator.destroy(entry);
     }
 
-    fn get(cache: *Cache, engine: *Engine, table: *const view_.TableView, plan: []const u8) Error!*Entry {
+    fn get(
+        cache: *Cache,
+        engine: *Engine,
+        table: *const view_.TableView,
+        plan: []const u8,
+    ) Error!*Entry {
         const allocator = engine.context.allocator;
         const hash = std.hash.Wyhash.hash(table.id, plan);
         const version = engine.context.catalog_version;
@@ -55,7 +67,8 @@ pub const Cache = struct {
                 oldest = i;
                 continue;
             };
-            if (entry.hash == hash and entry.table == table.id and entry.catalog_version == version and
+            if (entry.hash == hash and entry.table == table.id and
+                entry.catalog_version == version and
                 std.mem.eql(u8, entry.plan, plan))
             {
                 entry.used = cache.clock;
@@ -125,7 +138,10 @@ pub const Search = struct {
         errdefer if (entry) |e| {
             e.users -= 1;
         };
-        const snapshot = if (transaction) |t| t.snapshot else try engine.pins.open(allocator, &engine.context.session);
+        const snapshot = if (transaction) |t| t.snapshot else try engine.pins.open(
+            allocator,
+            &engine.context.session,
+        );
         const has_own = if (transaction) |t| t.writes.items.len > 0 else false;
         search.* = .{
             .engine = engine,
@@ -180,7 +196,11 @@ const ScanRecord = struct {
     last: [*]align(8) u8,
 
     /// In the transaction's arena, program included.
-    fn create(transaction: *Transaction, table: *const view_.TableView, plan: []const u8) Error!*ScanRecord {
+    fn create(
+        transaction: *Transaction,
+        table: *const view_.TableView,
+        plan: []const u8,
+    ) Error!*ScanRecord {
         const allocator = transaction.arena.allocator();
         const scan = try allocator.create(ScanRecord);
         const last = try allocator.alignedAlloc(u8, .@"8", table.schema.image_size);
@@ -209,7 +229,8 @@ const ScanRecord = struct {
                 const size = scan.table.schema.image_size;
                 @memcpy(scan.last[0..size], row.image[0..size]);
             },
-            // Without an order any rows will do; that those are still there is all that was seen. Which they
+            // Without an order any rows will do; that those are still there is all that was seen.
+            // Which they
             // were is not kept here: the whole search is protected.
             .returned => scan.reach = .everything,
         }
@@ -261,7 +282,8 @@ const ScanRecord = struct {
             error.SnapshotTooOld => return error.SnapshotTooOld,
         }) |row| {
             if (!covers(scan, row.image)) continue;
-            // A version is known by where it lies: it cannot be reused while the snapshot is pinned.
+            // A version is known by where it lies: it cannot be reused while the snapshot is
+            // pinned.
             const pair = [2]u64{ row.slot, @intFromPtr(row.image) };
             const low = std.hash.Wyhash.hash(1, std.mem.asBytes(&pair));
             const high = std.hash.Wyhash.hash(2, std.mem.asBytes(&pair));

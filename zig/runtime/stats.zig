@@ -118,7 +118,8 @@ pub fn sessions(session: *Session, out: []u8) usize {
             .opened_ms = @floatFromInt(slot.opened_ms),
             .snapshot = if (pinned) @floatFromInt(layout.Pin.of(raw).csn) else 0,
             .snapshot_age_ms = if (pinned and since != 0) @floatFromInt(now_ms -| since) else 0,
-            .commits = @floatFromInt(@atomicLoad(u64, &slot.counters.commits, .monotonic)), // a statistic
+            // a statistic
+            .commits = @floatFromInt(@atomicLoad(u64, &slot.counters.commits, .monotonic)),
             .alive = @intFromBool(session.isAlive(@intCast(index))),
             .reserved = 0,
         };

@@ -1,14 +1,21 @@
-//! Memory of the segment: pages claimed from the page table, records taken from the session's own free lists.
+//! Memory of the segment: pages claimed from the page table, records taken from the session's own
+//! free lists.
 //!
-//! **Invariants**: a page belongs to nobody (`free`), to a session that is setting it up (`claimed`) or to the kind
-//! that its word names (`used`). A record is in exactly one free list, or held by one session (`held_*`,
+//! **Invariants**: a page belongs to nobody (`free`), to a session that is setting it up
+//! (`claimed`) or to the kind
+//! that its word names (`used`). A record is in exactly one free list, or held by one session
+//! (`held_*`,
 //! `reclaim_held`), or reachable, or in one retire queue.
 //!
-//! **Concurrency**: the page table is changed by compare-and-swap. Free lists are private to the session that
-//! owns the slot, so they need no tags; the slot keeps them when its owner leaves, and the next owner inherits.
+//! **Concurrency**: the page table is changed by compare-and-swap. Free lists are private to the
+//! session that
+//! owns the slot, so they need no tags; the slot keeps them when its owner leaves, and the next
+//! owner inherits.
 //!
-//! **Who may die where**: a page claimed by a dead session is freed by its repair. A record that left a free
-//! list is named in a `held` word before; the repair compares that word with the list's head to know whether
+//! **Who may die where**: a page claimed by a dead session is freed by its repair. A record that
+//! left a free
+//! list is named in a `held` word before; the repair compares that word with the list's head to
+//! know whether
 //! it left (`repair.zig`).
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -59,7 +66,8 @@ pub fn take(
     return bump;
 }
 
-/// Puts a record, which the caller holds in a `held` word, back; the caller clears the word afterwards.
+/// Puts a record, which the caller holds in a `held` word, back; the caller clears the word
+/// afterwards.
 pub fn give(segment: *const Segment, slot_index: u32, class: u32, ref: Ref) Error!void {
     const list = &segment.sessions[slot_index].free[class];
     (try linkOf(segment, class, ref)).* = list.head.load(.monotonic);
@@ -73,7 +81,8 @@ pub fn linkOf(segment: *const Segment, class: u32, ref: Ref) Error!*Ref {
     return @ptrCast(@alignCast(@as([*]u8, @ptrCast(record)) + classes.linkOffset(class)));
 }
 
-/// Claims `count` adjacent pages, reserved on the file system, for a session that is setting them up.
+/// Claims `count` adjacent pages, reserved on the file system, for a session that is setting them
+/// up.
 pub fn claimPages(segment: *const Segment, slot_index: u32, count: u32) Error!u32 {
     const header = segment.header;
     const first: u32 = Segment.pageOf(segment.arena_ref);

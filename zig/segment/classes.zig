@@ -1,4 +1,5 @@
-//! Size classes of the arena. Kinds never share a class, so a recycled link word is always a link word.
+//! Size classes of the arena. Kinds never share a class, so a recycled link word is always a link
+//! word.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("layout.zig");
@@ -96,5 +97,7 @@ test "classes: every class has a size that holds its kind" {
         try std.testing.expect(sizeOf(class) >= 24);
     }
     try std.testing.expectEqual(@as(u32, 24), sizeOf(entryClass(1, 1)));
-    try std.testing.expect(sizeOf(versionClass(limits.image_size_max)) >= limits.image_size_max + 16);
+    try std.testing.expect(
+        sizeOf(versionClass(limits.image_size_max)) >= limits.image_size_max + 16,
+    );
 }

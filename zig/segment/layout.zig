@@ -1,10 +1,13 @@
 //! What lies where in a segment: the extern structs of the shared format.
 //!
-//! **Invariants**: `Header.magic == magic`; regions lie in the order of `Geometry`, aligned to the page, without
-//! overlap; the first block of `Header` (up to `tail`) never changes after the segment is published, except
+//! **Invariants**: `Header.magic == magic`; regions lie in the order of `Geometry`, aligned to the
+//! page, without
+//! overlap; the first block of `Header` (up to `tail`) never changes after the segment is
+//! published, except
 //! `clean_shutdown`.
 //!
-//! **Concurrency**: each mutable word of the header has a pair of cache lines of its own. Who writes what stands
+//! **Concurrency**: each mutable word of the header has a pair of cache lines of its own. Who
+//! writes what stands
 //! at the field.
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -39,9 +42,11 @@ pub const Geometry = extern struct {
     const cell_count_min = if (@import("build_options").scheduler) 16 else limits.cell_count_min;
 
     pub fn init(options: Options) ?Geometry {
-        if (options.size < limits.segment_size_min or options.size > limits.segment_size_max) return null;
+        if (options.size < limits.segment_size_min or
+            options.size > limits.segment_size_max) return null;
         if (options.size % limits.extent_size != 0) return null;
-        if (options.session_count < 2 or options.session_count > limits.session_count_max) return null;
+        if (options.session_count < 2 or
+            options.session_count > limits.session_count_max) return null;
         if (!std.math.isPowerOfTwo(options.cell_count)) return null;
         if (options.cell_count < cell_count_min) return null;
         if (options.cell_count < options.session_count * 4) return null;
@@ -51,14 +56,23 @@ pub const Geometry = extern struct {
         geometry.session_count = options.session_count;
         geometry.cell_count = options.cell_count;
         geometry.latch_count = 4096;
-        geometry.outcome_count = std.math.floorPowerOfTwo(u32, @intCast(@min(options.size / 512, 1 << 20)));
+        geometry.outcome_count = std.math.floorPowerOfTwo(
+            u32,
+            @intCast(@min(options.size / 512, 1 << 20)),
+        );
         geometry.extent_count = @intCast(options.size / limits.extent_size);
         geometry.page_count = @intCast(options.size / limits.page_size);
         var end: u64 = limits.page_size;
-        geometry.sessions_offset = region(&end, @as(u64, options.session_count) * @sizeOf(SessionSlot));
+        geometry.sessions_offset = region(
+            &end,
+            @as(u64, options.session_count) * @sizeOf(SessionSlot),
+        );
         geometry.cells_offset = region(&end, @as(u64, options.cell_count) * 8);
         geometry.latches_offset = region(&end, @as(u64, geometry.latch_count) * 8);
-        geometry.outcomes_offset = region(&end, @as(u64, geometry.outcome_count) * @sizeOf(Outcome));
+        geometry.outcomes_offset = region(
+            &end,
+            @as(u64, geometry.outcome_count) * @sizeOf(Outcome),
+        );
         geometry.catalog_offset = region(&end, limits.table_count_max * 8);
         geometry.pages_offset = region(&end, @as(u64, geometry.page_count) * 8);
         geometry.extents_offset = region(&end, @as(u64, geometry.extent_count) * 4);
@@ -247,8 +261,10 @@ pub const Intent = extern struct {
 
 /// A slot of the process array and everything its session owns (P3).
 ///
-/// **Concurrency**: `pin` is written by the owner (and revoked by others); `state` by the owner and by whoever
-/// aborts or finishes it; the block from `free` on only by the owner, or by the repairer of a dead owner, who
+/// **Concurrency**: `pin` is written by the owner (and revoked by others); `state` by the owner and
+/// by whoever
+/// aborts or finishes it; the block from `free` on only by the owner, or by the repairer of a dead
+/// owner, who
 /// holds the owner's liveness byte.
 pub const SessionSlot = extern struct {
     pin: Word(u64) align(limits.cache_line_size),
@@ -271,7 +287,8 @@ pub const SessionSlot = extern struct {
     intent_count: Word(u32),
     /// Intents by number: a `paged` directory.
     intents: Word(u32),
-    /// `retire_added` when stamping or unlinking began, plus one; 0 not begun. With it a repairer knows how
+    /// `retire_added` when stamping or unlinking began, plus one; 0 not begun. With it a repairer
+    /// knows how
     /// many of the retirements of this commit are done.
     finish_start: Word(u64),
     /// Records taken from a free list and not yet reachable: `Held`.
@@ -281,7 +298,8 @@ pub const SessionSlot = extern struct {
     held_entry: Word(u64),
     /// The entry that this session is about to close or has closed (P23).
     vacuum_entry: Word(u64),
-    /// The slot (`ref`) that this session is about to close or has closed, and its tombstone (`class`) (P21).
+    /// The slot (`ref`) that this session is about to close or has closed, and its tombstone
+    /// (`class`) (P21).
     vacuum_slot: Word(u64),
 
     /// The session's log buffer: positions count bytes for ever, modulo its size.
@@ -372,7 +390,8 @@ pub const RowSlot = extern struct {
     free_next: Ref,
 };
 
-/// `RowSlot.head` of a slot that is being taken out of the map (P1): `CLOSED`, with the session that closed it and
+/// `RowSlot.head` of a slot that is being taken out of the map (P1): `CLOSED`, with the session
+/// that closed it and
 /// will retire it. Such refs lie below the arena.
 pub fn closedRef(session: u32) Ref {
     return 1 + session;
@@ -444,7 +463,8 @@ pub const Entry = extern struct {
 pub const EntryState = packed struct(u32) {
     height: u4,
     closed: bool,
-    /// Raised by touching (P22); once closed, the session that closed it and will retire it. Zero while free.
+    /// Raised by touching (P22); once closed, the session that closed it and will retire it. Zero
+    /// while free.
     tag: u27,
 
     pub fn raw(state: EntryState) u32 {

@@ -1,11 +1,13 @@
-//! Arrays of 16-byte entries that grow a page at a time: a directory page names the pages, by number modulo its
+//! Arrays of 16-byte entries that grow a page at a time: a directory page names the pages, by
+//! number modulo its
 //! size. Intents and retire queues are such arrays.
 //!
 //! **Invariants**: a directory word is 0 or a page that holds the entries of that page number.
 //!
 //! **Concurrency**: one session writes an array; who else reads it, and when, is said by its owner.
 //!
-//! **Who may die where**: a page is `claimed` until the directory names it, and again before the directory forgets
+//! **Who may die where**: a page is `claimed` until the directory names it, and again before the
+//! directory forgets
 //! it; the repair frees claimed pages that no directory names.
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -35,11 +37,15 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
         /// Makes entries `[first, first + count)` addressable.
         pub fn ensure(array: Self, session_index: u32, first: u64, count: u64) Error!void {
             if (count > count_max) return error.SegmentFull;
-            if (array.directory.load(.monotonic) == 0) try array.link(session_index, array.directory);
+            if (array.directory.load(.monotonic) == 0) try array.link(
+                session_index,
+                array.directory,
+            );
             var number = first / per_page;
             while (number <= (first + count -| 1) / per_page) : (number += 1) {
                 const word = try array.pageWord(number);
-                if (word.load(.monotonic) == 0) try array.link(session_index, word); // only one writer
+                // only one writer
+                if (word.load(.monotonic) == 0) try array.link(session_index, word);
             }
         }
 
@@ -52,7 +58,10 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
         }
 
         fn pageWord(array: Self, number: u64) segment_.Corrupt!*Word(u32) {
-            const bytes = try array.segment.bytesAt(array.directory.load(.acquire), limits.page_size);
+            const bytes = try array.segment.bytesAt(
+                array.directory.load(.acquire),
+                limits.page_size,
+            );
             const words: [*]Word(u32) = @ptrCast(@alignCast(bytes.ptr));
             return &words[number % pages_max];
         }
@@ -77,7 +86,8 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
                 .session = @intCast(session_index),
                 .span = 1,
             };
-            array.segment.pages[page].store(claimed.raw(), .release); // pairs with the walk of the repair
+            // pairs with the walk of the repair
+            array.segment.pages[page].store(claimed.raw(), .release);
             word.store(0, .release);
             arena.freePages(array.segment, page, 1);
         }

@@ -1,7 +1,9 @@
 //! One mapped segment: creation, attachment, and the only way from an offset to a pointer.
 //!
-//! **Invariants**: the mapping never grows or shrinks; `refs` in `[arena_ref, limit_ref)` may be looked at: the last
-//! two pages of the file are never handed out, so the largest record at the last such ref lies inside the mapping.
+//! **Invariants**: the mapping never grows or shrinks; `refs` in `[arena_ref, limit_ref)` may be
+//! looked at: the last
+//! two pages of the file are never handed out, so the largest record at the last such ref lies
+//! inside the mapping.
 //!
 //! **Concurrency**: `create` works on a file that nobody else knows yet; publishing it is a rename.
 //!
@@ -28,9 +30,11 @@ pub const CreateOptions = struct {
     fingerprint: u64 = 0,
 };
 
-/// How a session learns whether another one's owner is alive: by bytes that the kernel drops with their holder.
+/// How a session learns whether another one's owner is alive: by bytes that the kernel drops with
+/// their holder.
 pub const Liveness = union(enum) {
-    /// Descriptor of the lock file; byte `lock_byte_sessions + index` is held by the owner. One per session,
+    /// Descriptor of the lock file; byte `lock_byte_sessions + index` is held by the owner. One per
+    /// session,
     /// since the bytes belong to the open file description.
     locks: os.Fd,
     /// Tests: the same in private memory.
@@ -60,7 +64,8 @@ pub const Liveness = union(enum) {
     }
 };
 
-/// The lock file of tests: who holds each slot's byte. Like open file descriptions, holders are told apart by
+/// The lock file of tests: who holds each slot's byte. Like open file descriptions, holders are
+/// told apart by
 /// number, and all bytes of one are dropped at its death.
 pub const Simulated = struct {
     holders: *[limits.session_count_max]u16,
@@ -68,13 +73,21 @@ pub const Simulated = struct {
     self: u16,
 
     fn lock(simulated: Simulated, index: u32) bool {
-        const holder = @cmpxchgStrong(u16, &simulated.holders[index], 0, simulated.self, .acq_rel, .acquire) orelse
+        const holder = @cmpxchgStrong(
+            u16,
+            &simulated.holders[index],
+            0,
+            simulated.self,
+            .acq_rel,
+            .acquire,
+        ) orelse
             return true;
         return holder == simulated.self;
     }
 
     fn unlock(simulated: Simulated, index: u32) void {
-        @atomicStore(u16, &simulated.holders[index], 0, .release); // pairs with the acquire in `lock`
+        // pairs with the acquire in `lock`
+        @atomicStore(u16, &simulated.holders[index], 0, .release);
     }
 
     fn isHeld(simulated: Simulated, index: u32) bool {
@@ -165,12 +178,14 @@ pub const Segment = struct {
         return segment;
     }
 
-    /// Maps an existing segment after checking its header. **Memory**: takes `fd` over on success only.
+    /// Maps an existing segment after checking its header. **Memory**: takes `fd` over on success
+    /// only.
     pub fn attach(fd: os.Fd, fingerprint: u64) AttachError!Segment {
         const st = try os.stat(fd);
         if (!st.regular) return error.NotRegular;
         if (st.uid != os.effectiveUser() or st.mode & 0o077 != 0) return error.Permission;
-        if (st.size < limits.segment_size_min or st.size > limits.segment_size_max) return error.LayoutMismatch;
+        if (st.size < limits.segment_size_min or
+            st.size > limits.segment_size_max) return error.LayoutMismatch;
         const memory = try os.mapShared(fd, st.size);
         errdefer os.unmap(memory);
         const header: *const layout.Header = @ptrCast(memory.ptr);
@@ -225,7 +240,8 @@ pub const Segment = struct {
     pub fn bytesAt(segment: *const Segment, ref: Ref, size: u64) Corrupt![]u8 {
         const start = rel_ptr.toBytes(ref);
         if (ref < segment.arena_ref) return error.SegmentCorrupt;
-        if (start > segment.memory.len or segment.memory.len - start < size) return error.SegmentCorrupt;
+        if (start > segment.memory.len or
+            segment.memory.len - start < size) return error.SegmentCorrupt;
         return segment.memory[start..][0..size];
     }
 

@@ -1,11 +1,13 @@
 //! The process's own side of a slot in the process array: attaching, liveness, pins.
 //!
-//! **Invariants**: while a session is attached, its owner holds the slot's byte of the lock file; `floor` is a CSN
+//! **Invariants**: while a session is attached, its owner holds the slot's byte of the lock file;
+//! `floor` is a CSN
 //! below which everything is decided.
 //!
 //! **Concurrency**: a `Session` belongs to one thread at a time.
 //!
-//! **Who may die where**: the kernel drops the byte with the owner. Whoever takes the byte of a slot with
+//! **Who may die where**: the kernel drops the byte with the owner. Whoever takes the byte of a
+//! slot with
 //! `attached` set repairs it first (P26); a slot is never handed out unrepaired.
 const std = @import("std");
 const os = @import("../os.zig");
@@ -34,7 +36,8 @@ pub const Session = struct {
 
     /// The session of a slot whose byte the caller holds and that needs no repair.
     pub fn init(segment: *const Segment, index: u32, liveness: Liveness) Session {
-        const horizon = segment.header.horizon.load(.acquire); // pairs with the release in `refreshHorizon`
+        // pairs with the release in `refreshHorizon`
+        const horizon = segment.header.horizon.load(.acquire);
         var seed: [8]u8 = undefined;
         os.randomBytes(&seed);
         return .{
@@ -67,11 +70,17 @@ pub const Session = struct {
         const slot = session.slot;
         const floor = session.floor;
         // Sequentially consistent: a horizon computed after this sees the pin (P30).
-        slot.pin.store((layout.Pin{ .csn = @intCast(floor), .committing = committing }).raw(), .seq_cst);
+        slot.pin.store(
+            (layout.Pin{ .csn = @intCast(floor), .committing = committing }).raw(),
+            .seq_cst,
+        );
         const csn = ring.firstUndecided(session.segment, floor);
         session.floor = csn;
         // Release: raising a pin only lets the horizon go on.
-        slot.pin.store((layout.Pin{ .csn = @intCast(csn), .committing = committing }).raw(), .release);
+        slot.pin.store(
+            (layout.Pin{ .csn = @intCast(csn), .committing = committing }).raw(),
+            .release,
+        );
         return csn;
     }
 
@@ -101,7 +110,8 @@ pub const Session = struct {
             horizon = @min(horizon, layout.Pin.of(raw).csn);
         }
         session.horizon = @max(session.horizon, horizon);
-        // Nothing is reclaimed by a horizon that is not published yet: `vacuum.isNeeded` relies on it. Sequentially
+        // Nothing is reclaimed by a horizon that is not published yet: `vacuum.isNeeded` relies on
+        // it. Sequentially
         // consistent: a reclaimed record is read before a horizon that allows it, or not at all.
         var published = segment.header.horizon.load(.seq_cst);
         while (published < session.horizon) : (published = segment.header.horizon.load(.seq_cst)) {

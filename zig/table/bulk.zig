@@ -1,7 +1,9 @@
-//! Filling a segment that nobody else knows yet: rows without versions behind them, indexes built at the end from
+//! Filling a segment that nobody else knows yet: rows without versions behind them, indexes built
+//! at the end from
 //! sorted keys. Recovery uses it.
 //!
-//! **Invariants**: every version carries `csn_recovered`, which is below the first CSN of the segment.
+//! **Invariants**: every version carries `csn_recovered`, which is below the first CSN of the
+//! segment.
 //!
 //! **Concurrency**: one session, no readers.
 //!
@@ -33,19 +35,35 @@ pub fn find(table: *const view_.TableView, key: Key) Error!?[]align(8) u8 {
 }
 
 fn versionOf(table: *const view_.TableView, slot: *layout.RowSlot) Error!*layout.Version {
-    return table.segment.at(layout.Version, Link.of(slot.head.load(.monotonic)).ref); // nobody else is here
+    // nobody else is here
+    return table.segment.at(layout.Version, Link.of(slot.head.load(.monotonic)).ref);
 }
 
-/// Makes the row of a key that has none; its image is to be filled with the key before anything else happens.
-pub fn insert(session: *Session, table: *const view_.TableView, image: []align(8) const u8) Error!void {
+/// Makes the row of a key that has none; its image is to be filled with the key before anything
+/// else happens.
+pub fn insert(
+    session: *Session,
+    table: *const view_.TableView,
+    image: []align(8) const u8,
+) Error!void {
     const segment = session.segment;
-    const version_ref = try arena.take(segment, session.index, table.version_class, &session.slot.held_version);
+    const version_ref = try arena.take(
+        segment,
+        session.index,
+        table.version_class,
+        &session.slot.held_version,
+    );
     const version = try segment.at(layout.Version, version_ref);
     version.mark.store(csn_recovered, .monotonic);
     version.older.store(rel_ptr.none, .monotonic);
     version.flags = table.id;
     @memcpy(version.image()[0..image.len], image);
-    const slot_ref = try arena.take(segment, session.index, classes.slot_class, &session.slot.held_slot);
+    const slot_ref = try arena.take(
+        segment,
+        session.index,
+        classes.slot_class,
+        &session.slot.held_slot,
+    );
     const slot = try segment.at(layout.RowSlot, slot_ref);
     const head = Link.of(slot.head.load(.monotonic));
     slot.head.store(head.next(version_ref).raw(), .monotonic);
@@ -109,7 +127,12 @@ pub fn buildIndex(
             return key_.order(x, y) == .lt;
         }
     };
-    std.mem.sortUnstable(u32, order, Context{ .keys = keys.items, .stride = stride }, Context.before);
+    std.mem.sortUnstable(
+        u32,
+        order,
+        Context{ .keys = keys.items, .stride = stride },
+        Context.before,
+    );
     var appender = try skiplist.Appender.init(index.list);
     for (order) |number| {
         const words = keys.items[number * stride ..][0..stride];

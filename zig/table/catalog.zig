@@ -1,9 +1,12 @@
 //! The catalog: tables by number, made once and never moved.
 //!
-//! **Concurrency**: the caller holds the catalog's lock byte while it changes anything; readers need nothing.
+//! **Concurrency**: the caller holds the catalog's lock byte while it changes anything; readers
+//! need nothing.
 //!
-//! **Who may die where**: a table is published by one store, after which it is complete; pages of an unpublished
-//! one are `claimed` and freed by the repair. Half-linked records of it are lost with it only until then.
+//! **Who may die where**: a table is published by one store, after which it is complete; pages of
+//! an unpublished
+//! one are `claimed` and freed by the repair. Half-linked records of it are lost with it only until
+//! then.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
@@ -19,11 +22,18 @@ const Segment = segment_.Segment;
 const Session = @import("../segment/session.zig").Session;
 const Link = rel_ptr.Link;
 
-pub const Error = error{ SegmentFull, SegmentCorrupt, InvalidSchema, SchemaMismatch, TooManyTables };
+pub const Error = error{
+    SegmentFull,
+    SegmentCorrupt,
+    InvalidSchema,
+    SchemaMismatch,
+    TooManyTables,
+};
 
 pub const Created = struct { id: u32, is_new: bool };
 
-/// The name in the schema text is TypeScript's business: two tables are the same when their bytes are.
+/// The name in the schema text is TypeScript's business: two tables are the same when their bytes
+/// are.
 pub fn find(segment: *const Segment, schema_bytes: []const u8) Error!?u32 {
     for (0..limits.table_count_max) |id| {
         const ref = segment.catalog[id].table.load(.acquire); // pairs with the publication
@@ -35,7 +45,8 @@ pub fn find(segment: *const Segment, schema_bytes: []const u8) Error!?u32 {
     return null;
 }
 
-/// Makes a table. `wanted` is the id that recovery asks for. **Precondition**: pinned; the catalog lock is held.
+/// Makes a table. `wanted` is the id that recovery asks for. **Precondition**: pinned; the catalog
+/// lock is held.
 pub fn create(session: *Session, schema_bytes: []const u8, wanted: ?u32, csn: u64) Error!Created {
     const segment = session.segment;
     if (try find(segment, schema_bytes)) |id| return .{ .id = id, .is_new = false };
@@ -46,9 +57,11 @@ pub fn create(session: *Session, schema_bytes: []const u8, wanted: ?u32, csn: u6
         }
         return error.TooManyTables;
     };
-    if (id >= limits.table_count_max or segment.catalog[id].table.load(.acquire) != 0) return error.SchemaMismatch;
+    if (id >= limits.table_count_max or
+        segment.catalog[id].table.load(.acquire) != 0) return error.SchemaMismatch;
     for (schema.columns[0..schema.column_count]) |*column| {
-        if (column.indexed and key_.keyWordsCount(column) > limits.index_key_words_max) return error.InvalidSchema;
+        if (column.indexed and
+            key_.keyWordsCount(column) > limits.index_key_words_max) return error.InvalidSchema;
     }
 
     const size = @sizeOf(layout.Table) + schema_bytes.len;
@@ -81,13 +94,19 @@ pub fn create(session: *Session, schema_bytes: []const u8, wanted: ?u32, csn: u6
     segment.catalog[id].table.store(ref, .release); // pairs with the acquires of readers
     arena.markUsed(segment, session.index, page, .table, pages);
     _ = segment.header.table_count.add(1, .monotonic);
-    _ = segment.header.catalog_version.add(1, .release); // pairs with the acquire in `Context.table`
+    // pairs with the acquire in `Context.table`
+    _ = segment.header.catalog_version.add(1, .release);
     return .{ .id = id, .is_new = true };
 }
 
 fn initMap(session: *Session, table: *layout.Table) Error!void {
     const segment = session.segment;
-    const ref = try arena.take(segment, session.index, classes.slot_class, &session.slot.held_bucket);
+    const ref = try arena.take(
+        segment,
+        session.index,
+        classes.slot_class,
+        &session.slot.held_bucket,
+    );
     const slot = try segment.at(layout.RowSlot, ref);
     const next = Link.of(slot.next.load(.monotonic)); // private
     slot.next.store(next.next(rel_ptr.none).raw(), .monotonic);

@@ -1,15 +1,21 @@
-//! The primary-key map: a split-ordered list of row slots (Shalev and Shavit 2006) that grows without stopping
+//! The primary-key map: a split-ordered list of row slots (Shalev and Shavit 2006) that grows
+//! without stopping
 //! readers, with deletion by mark, then unlink with helping (Harris 2001).
 //!
-//! **Invariants**: slots lie in one list in the order of `RowSlot.order`; rows with the same order (same 32-bit hash)
-//! lie in the order of their insertion; every row in the map has a head with a version or a closed one; all
+//! **Invariants**: slots lie in one list in the order of `RowSlot.order`; rows with the same order
+//! (same 32-bit hash)
+//! lie in the order of their insertion; every row in the map has a head with a version or a closed
+//! one; all
 //! versions of a slot have one key; two slots that are not closed never have the same key.
 //!
-//! **Concurrency**: all callers are pinned. A row is linked behind the last of its run by compare-and-swap on
-//! that one link, with its pending version already in place, so that two inserts of one key meet there (P21, see
+//! **Concurrency**: all callers are pinned. A row is linked behind the last of its run by
+//! compare-and-swap on
+//! that one link, with its pending version already in place, so that two inserts of one key meet
+//! there (P21, see
 //! `docs/decisions/insert-links-installed-slots.md`).
 //!
-//! **Who may die where**: between closing and unlinking: whoever walks by unlinks. A bucket that was linked but
+//! **Who may die where**: between closing and unlinking: whoever walks by unlinks. A bucket that
+//! was linked but
 //! not entered in the bucket array is found again by its order.
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -39,7 +45,8 @@ pub const Key = struct {
     }
 };
 
-/// Multiply-and-fold over words (after wyhash's mixing step); the column's padding is part of the key.
+/// Multiply-and-fold over words (after wyhash's mixing step); the column's padding is part of the
+/// key.
 fn hashOf(bytes: []const u8) u32 {
     var state: u64 = 0x9E3779B97F4A7C15 ^ bytes.len;
     var rest = bytes;
@@ -94,7 +101,8 @@ pub const Map = struct {
         return std.mem.eql(u8, image[0..key.bytes.len], key.bytes);
     }
 
-    /// Links a slot whose head is installed. Null when done; otherwise the slot that has the key already.
+    /// Links a slot whose head is installed. Null when done; otherwise the slot that has the key
+    /// already.
     pub fn insert(map: Map, session: *Session, ref: Ref, key: Key) Error!?Ref {
         const slot = try map.segment.at(layout.RowSlot, ref);
         const order = rowOrder(key.hash);
@@ -117,7 +125,8 @@ pub const Map = struct {
     /// What a walk through the run of one order looks for.
     const Target = union(enum) { row: Key, bucket, past };
 
-    /// The place behind the last slot whose order is at most `order`, or in front of the target, unlinking
+    /// The place behind the last slot whose order is at most `order`, or in front of the target,
+    /// unlinking
     /// closed slots on the way.
     fn seek(map: Map, start: Ref, order: u32, target: Target) segment_.Corrupt!Place {
         var steps: u64 = 0;
@@ -133,7 +142,11 @@ pub const Map = struct {
                 const next = Link.of(slot.next.load(.acquire)); // pairs with the releases that link
                 if (next.marked) {
                     const unlinked = place.link.next(next.ref);
-                    if (!place.word.cas(place.link.raw(), unlinked.raw(), .acq_rel)) continue :restart;
+                    if (!place.word.cas(
+                        place.link.raw(),
+                        unlinked.raw(),
+                        .acq_rel,
+                    )) continue :restart;
                     place.link = unlinked;
                     continue;
                 }
@@ -211,7 +224,12 @@ pub const Map = struct {
 
         const parent = try map.bucketFor(session, parentOf(bucket));
         const order = @bitReverse(bucket);
-        const ref = try arena.take(map.segment, session.index, classes.slot_class, &session.slot.held_bucket);
+        const ref = try arena.take(
+            map.segment,
+            session.index,
+            classes.slot_class,
+            &session.slot.held_bucket,
+        );
         const slot = try map.segment.at(layout.RowSlot, ref);
         const head = Link.of(slot.head.load(.monotonic)); // private
         slot.head.store(head.next(rel_ptr.none).raw(), .monotonic);
@@ -250,7 +268,10 @@ pub const Map = struct {
     pub fn ensureLevel(map: Map, session: *Session, level: u32) Error!void {
         const word = &map.table.buckets[level];
         if (word.load(.acquire) != rel_ptr.none) return;
-        const buckets: u64 = if (level == 0) level_zero_buckets else @as(u64, level_zero_buckets) << @intCast(level - 1);
+        const buckets: u64 = if (level == 0) level_zero_buckets else @as(
+            u64,
+            level_zero_buckets,
+        ) << @intCast(level - 1);
         const pages: u32 = @intCast(buckets * 4 / limits.page_size);
         const page = try arena.claimPages(map.segment, session.index, pages);
         const ref = Segment.pageRef(page);
@@ -274,7 +295,8 @@ pub const Map = struct {
                 if (self.steps > 1 << 33) return error.SegmentCorrupt;
                 const ref = self.ref;
                 const slot = try self.map.segment.at(layout.RowSlot, ref);
-                self.ref = Link.of(slot.next.load(.acquire)).ref; // pairs with the releases that link
+                // pairs with the releases that link
+                self.ref = Link.of(slot.next.load(.acquire)).ref;
                 if (slot.order.load(.monotonic) & 1 == 1) return .{ .ref = ref, .slot = slot };
             }
             return null;
@@ -297,7 +319,10 @@ fn parentOf(bucket: u32) u32 {
 fn levelOf(bucket: u32) struct { level: u32, index: u32 } {
     if (bucket < level_zero_buckets) return .{ .level = 0, .index = bucket };
     const level: u32 = 32 - @clz(bucket / level_zero_buckets);
-    return .{ .level = level, .index = bucket - (@as(u32, level_zero_buckets) << @intCast(level - 1)) };
+    return .{
+        .level = level,
+        .index = bucket - (@as(u32, level_zero_buckets) << @intCast(level - 1)),
+    };
 }
 
 test "primary-key map: bucket levels cover every bucket once" {

@@ -109,7 +109,11 @@ pub const Column = struct {
     }
 
     /// Whether two images have the same value here.
-    pub inline fn isEqual(column: *const Column, a: [*]align(8) const u8, b: [*]align(8) const u8) bool {
+    pub inline fn isEqual(
+        column: *const Column,
+        a: [*]align(8) const u8,
+        b: [*]align(8) const u8,
+    ) bool {
         if ((nullMask(a) ^ nullMask(b)) & column.mask() != 0) return false;
         if (column.size == 8) {
             return std.mem.readInt(u64, a[column.offset..][0..8], .little) ==

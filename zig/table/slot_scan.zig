@@ -1,11 +1,15 @@
-//! Row slots in the order in which they lie in memory: the scan of a large table, which the map's order, that of
+//! Row slots in the order in which they lie in memory: the scan of a large table, which the map's
+//! order, that of
 //! the hash, would send to a new cache line for every row.
 //!
-//! **Invariants**: every row that a pinned snapshot sees has a slot in a page that was marked used before the row's
-//! commit, so a scan that begins after the snapshot meets it. A slot that is in no map has no version that anybody
+//! **Invariants**: every row that a pinned snapshot sees has a slot in a page that was marked used
+//! before the row's
+//! commit, so a scan that begins after the snapshot meets it. A slot that is in no map has no
+//! version that anybody
 //! sees: its head is none, closed, or pending.
 //!
-//! **Concurrency**: reads only, pinned. Slots of all tables share the pages; the caller looks at the version.
+//! **Concurrency**: reads only, pinned. Slots of all tables share the pages; the caller looks at
+//! the version.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
@@ -48,7 +52,8 @@ pub const SlotScan = struct {
             scan.slots_left -= 1;
             const slot = try scan.segment.at(layout.RowSlot, ref);
             if (scan.slots_left >= ahead_count) scan.fetch(ref + ahead_count * slot_units);
-            const head = Link.of(slot.head.load(.acquire)).ref; // pairs with the release that installed
+            // pairs with the release that installed
+            const head = Link.of(slot.head.load(.acquire)).ref;
             if (head == rel_ptr.none or layout.isClosed(head)) continue;
             return .{ .ref = ref, .slot = slot };
         }

@@ -1,8 +1,10 @@
 //! A session's decoded view of one table: the schema and its indexes, ready for the hot path.
 //!
-//! **Memory**: private to a session; `shared` points into the segment, whose tables are never moved or freed.
+//! **Memory**: private to a session; `shared` points into the segment, whose tables are never moved
+//! or freed.
 const std = @import("std");
 const limits = @import("../limits.zig");
+const classes = @import("../segment/classes.zig");
 const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
 const schema_ = @import("schema.zig");
@@ -37,20 +39,27 @@ pub const TableView = struct {
     /// Decodes table `id` into `view`; its bytes are input.
     pub fn load(view: *TableView, segment: *const Segment, id: u32) LoadError!void {
         if (id >= limits.table_count_max) return error.UnknownTable;
-        const ref = segment.catalog[id].table.load(.acquire); // pairs with the publication of the table
+        // pairs with the publication of the table
+        const ref = segment.catalog[id].table.load(.acquire);
         if (ref == 0) return error.UnknownTable;
         const shared = try segment.at(layout.Table, ref);
         if (shared.id != id) return error.SegmentCorrupt;
-        const bytes = try segment.bytesAt(ref, @sizeOf(layout.Table) + @as(u64, shared.schema_size));
+        const bytes = try segment.bytesAt(
+            ref,
+            @sizeOf(layout.Table) + @as(u64, shared.schema_size),
+        );
         const schema_bytes = bytes[@sizeOf(layout.Table)..];
-        if (std.hash.Wyhash.hash(id, schema_bytes) != shared.schema_checksum) return error.SegmentCorrupt;
+        if (std.hash.Wyhash.hash(
+            id,
+            schema_bytes,
+        ) != shared.schema_checksum) return error.SegmentCorrupt;
         view.schema = schema_.Schema.decode(schema_bytes) catch return error.SegmentCorrupt;
         view.codec = RowCodec.init(&view.schema);
         view.segment = segment;
         view.shared = shared;
         view.id = id;
         view.version_class = shared.version_class;
-        if (view.version_class != @import("../segment/classes.zig").versionClass(view.schema.image_size)) {
+        if (view.version_class != classes.versionClass(view.schema.image_size)) {
             return error.SegmentCorrupt;
         }
         if (shared.key_offset != view.schema.primaryKey().offset) return error.SegmentCorrupt;
@@ -60,9 +69,11 @@ pub const TableView = struct {
         for (view.schema.columns[0..view.schema.column_count], 0..) |*column, position| {
             view.columns_mask |= column.mask();
             const index = &shared.indexes[position];
-            if (index.status.load(.acquire) == .none) continue; // pairs with the release that adds an index
+            // pairs with the release that adds an index
+            if (index.status.load(.acquire) == .none) continue;
             const words = key_.keyWordsCount(column);
-            if (words != index.key_words or words > limits.index_key_words_max) return error.SegmentCorrupt;
+            if (words != index.key_words or
+                words > limits.index_key_words_max) return error.SegmentCorrupt;
             view.indexes[view.index_count] = .{
                 .column = column,
                 .list = .{ .segment = segment, .index = index },

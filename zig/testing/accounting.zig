@@ -1,4 +1,5 @@
-//! Accounts for every record and page of a quiet segment: each one that was ever carved is in exactly one place.
+//! Accounts for every record and page of a quiet segment: each one that was ever carved is in
+//! exactly one place.
 //!
 //! **Precondition**: nobody runs; every dead session was repaired.
 const std = @import("std");
@@ -50,7 +51,10 @@ const Accounts = struct {
         _ = try accounts.segment.at(u8, ref);
         const known = try accounts.records.getOrPut(ref);
         if (known.found_existing) {
-            report("record {d} of class {d} is {t} and {t}", .{ ref, class, known.value_ptr.place, place });
+            report(
+                "record {d} of class {d} is {t} and {t}",
+                .{ ref, class, known.value_ptr.place, place },
+            );
             return error.DoublyOwned;
         }
         known.value_ptr.* = .{ .class = class, .place = place };
@@ -76,12 +80,22 @@ const Accounts = struct {
             slot.reclaim_held.raw != 0 or slot.vacuum_entry.raw != 0 or slot.vacuum_slot.raw != 0)
         {
             report("session {d}: {t}, {d} intents, latch {d}, reclaim {x}, vacuum {x} {x}", .{
-                index,                 state.phase,           slot.intent_count.raw, slot.retire_latch.raw,
-                slot.reclaim_held.raw, slot.vacuum_entry.raw, slot.vacuum_slot.raw,
+                index,
+                state.phase,
+                slot.intent_count.raw,
+                slot.retire_latch.raw,
+                slot.reclaim_held.raw,
+                slot.vacuum_entry.raw,
+                slot.vacuum_slot.raw,
             });
             return error.NotQuiet;
         }
-        for ([_]u64{ slot.held_version.raw, slot.held_slot.raw, slot.held_bucket.raw, slot.held_entry.raw }) |raw| {
+        for ([_]u64{
+            slot.held_version.raw,
+            slot.held_slot.raw,
+            slot.held_bucket.raw,
+            slot.held_entry.raw,
+        }) |raw| {
             const held = Held.of(raw);
             if (held.ref == rel_ptr.none) continue;
             try accounts.note(held.ref, held.class, .held);
@@ -94,7 +108,10 @@ const Accounts = struct {
                 try accounts.note(ref, class, .free); // a ring is found as doubly owned
                 if (classes.kindOf(class) == .entry) {
                     const entry = try accounts.segment.at(layout.Entry, ref);
-                    if (layout.EntryState.of(entry.state.raw).closed) return damaged("free entry {d} is closed", .{ref});
+                    if (layout.EntryState.of(entry.state.raw).closed) return damaged(
+                        "free entry {d} is closed",
+                        .{ref},
+                    );
                 }
                 const record: [*]u8 = @ptrCast(try accounts.segment.at(u8, ref));
                 const next: *const Ref = @ptrCast(@alignCast(record + classes.linkOffset(class)));
@@ -128,8 +145,14 @@ const Accounts = struct {
     fn noteDirectory(accounts: *Accounts, ref: Ref) Error!void {
         if (ref == rel_ptr.none) return;
         try accounts.noteRun(ref, 1);
-        const words: [*]const Ref = @ptrCast(@alignCast((try accounts.segment.bytesAt(ref, limits.page_size)).ptr));
-        const used = std.mem.lastIndexOfNone(Ref, words[0..paged.pages_max], &.{rel_ptr.none}) orelse return;
+        const words: [*]const Ref = @ptrCast(
+            @alignCast((try accounts.segment.bytesAt(ref, limits.page_size)).ptr),
+        );
+        const used = std.mem.lastIndexOfNone(
+            Ref,
+            words[0..paged.pages_max],
+            &.{rel_ptr.none},
+        ) orelse return;
         for (words[0 .. used + 1]) |page| try accounts.noteRun(page, 1);
     }
 
@@ -147,7 +170,10 @@ const Accounts = struct {
             }
             const header: *const log_buffer.Header = @ptrCast(@alignCast(bytes.ptr + offset));
             if (header.size == 0) return damaged("a log record of no size at {d}", .{position});
-            if (header.overflow.raw != 0) try accounts.noteRun(header.overflow.raw, header.overflow_pages);
+            if (header.overflow.raw != 0) try accounts.noteRun(
+                header.overflow.raw,
+                header.overflow_pages,
+            );
             position += header.size;
         }
     }
@@ -155,7 +181,10 @@ const Accounts = struct {
     fn walkTable(accounts: *Accounts, ref: Ref) Error!void {
         const shared = try accounts.segment.at(layout.Table, ref);
         const size = @sizeOf(layout.Table) + shared.schema_size;
-        try accounts.noteRun(ref, @intCast(std.math.divCeil(u32, @intCast(size), limits.page_size) catch unreachable));
+        try accounts.noteRun(
+            ref,
+            @intCast(std.math.divCeil(u32, @intCast(size), limits.page_size) catch unreachable),
+        );
         for (&shared.buckets, 0..) |*bucket, level| {
             const pages: u32 = if (level == 0) 1 else @as(u32, 1) << @intCast(level - 1);
             try accounts.noteRun(bucket.raw, pages);
@@ -185,14 +214,28 @@ const Accounts = struct {
         }
     }
 
-    fn walkRow(accounts: *Accounts, shared: *layout.Table, slot: *layout.RowSlot, ref: Ref) Error!void {
+    fn walkRow(
+        accounts: *Accounts,
+        shared: *layout.Table,
+        slot: *layout.RowSlot,
+        ref: Ref,
+    ) Error!void {
         const head = Link.of(slot.head.raw).ref;
-        if (head == rel_ptr.none or layout.isClosed(head)) return damaged("row {d} has no version: {d}", .{ ref, head });
+        if (head == rel_ptr.none or layout.isClosed(head)) return damaged(
+            "row {d} has no version: {d}",
+            .{ ref, head },
+        );
         const version = try accounts.segment.at(layout.Version, head);
-        if (version.table() != shared.id) return damaged("row {d} has a version of another table", .{ref});
+        if (version.table() != shared.id) return damaged(
+            "row {d} has a version of another table",
+            .{ref},
+        );
         switch (try fate.of(accounts.segment, version)) {
             .committed => {},
-            else => |what| return damaged("row {d} has a newest version that is {t}", .{ ref, what }),
+            else => |what| return damaged(
+                "row {d} has a newest version that is {t}",
+                .{ ref, what },
+            ),
         }
         try accounts.note(head, shared.version_class, .version);
         if (version.isTombstone()) accounts.totals.tombstones += 1 else accounts.totals.rows += 1;
@@ -208,13 +251,18 @@ const Accounts = struct {
             while (link.ref != rel_ptr.none) {
                 const entry = try accounts.segment.at(layout.Entry, link.ref);
                 const state = layout.EntryState.of(entry.state.raw);
-                const next = if (state.height > level) Link.of(entry.links()[level].raw) else Link.of(0);
+                const next =
+                    if (state.height > level) Link.of(entry.links()[level].raw) else Link.of(0);
                 if (state.closed or next.marked or state.height <= level) {
                     return damaged("entry {d} at level {d}: {}", .{ link.ref, level, state });
                 }
                 if (level == 0) {
                     accounts.totals.entries += 1;
-                    try accounts.note(link.ref, classes.entryClass(state.height, index.key_words), .entry);
+                    try accounts.note(
+                        link.ref,
+                        classes.entryClass(state.height, index.key_words),
+                        .entry,
+                    );
                 } else {
                     const known = accounts.records.get(link.ref);
                     if (known == null or known.?.place != .entry) {
@@ -251,10 +299,16 @@ const Accounts = struct {
         ref = start;
         while (ref + units <= carved_end) : (ref += units) {
             const owned = accounts.records.get(ref) orelse {
-                report("record {d} of class {d} is nowhere: {f}", .{ ref, class.?, dump(accounts.segment, ref, units) });
+                report(
+                    "record {d} of class {d} is nowhere: {f}",
+                    .{ ref, class.?, dump(accounts.segment, ref, units) },
+                );
                 return error.Leaked;
             };
-            if (owned.class != class.?) return damaged("record {d} of class {d} is in a span of {d}", .{ ref, owned.class, class.? });
+            if (owned.class != class.?) return damaged(
+                "record {d} of class {d} is in a span of {d}",
+                .{ ref, owned.class, class.? },
+            );
         }
     }
 
@@ -268,11 +322,17 @@ const Accounts = struct {
                 continue;
             }
             if (state.state != .used or state.span == 0) {
-                return damaged("page {d} is {t} of {t} by {d}", .{ page, state.state, state.kind, state.session });
+                return damaged(
+                    "page {d} is {t} of {t} by {d}",
+                    .{ page, state.state, state.kind, state.session },
+                );
             }
             for (page + 1..page + state.span) |i| {
                 const tail = layout.PageState.of(accounts.segment.pages[i].raw);
-                if (tail.state != .tail) return damaged("page {d} is not the tail of {d}", .{ i, page });
+                if (tail.state != .tail) return damaged(
+                    "page {d} is not the tail of {d}",
+                    .{ i, page },
+                );
             }
             switch (state.kind) {
                 .slot, .entry, .version => try accounts.walkSpan(page, state.span),
@@ -282,7 +342,10 @@ const Accounts = struct {
                         return error.Leaked;
                     };
                     if (named.value != state.span) {
-                        return damaged("page {d} of {t} has {d} pages, not {d}", .{ page, state.kind, state.span, named.value });
+                        return damaged(
+                            "page {d} of {t} has {d} pages, not {d}",
+                            .{ page, state.kind, state.span, named.value },
+                        );
                     }
                 },
             }
@@ -296,7 +359,11 @@ const Accounts = struct {
 
 /// Counts everything, or says what is lost, doubly owned or damaged.
 pub fn check(allocator: std.mem.Allocator, segment: *const Segment) Error!Totals {
-    var accounts: Accounts = .{ .segment = segment, .records = .init(allocator), .runs = .init(allocator) };
+    var accounts: Accounts = .{
+        .segment = segment,
+        .records = .init(allocator),
+        .runs = .init(allocator),
+    };
     defer accounts.records.deinit();
     defer accounts.runs.deinit();
 

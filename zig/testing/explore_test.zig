@@ -1,4 +1,5 @@
-//! All schedules of small cases, up to a number of preemptions; and every step as the last one of somebody.
+//! All schedules of small cases, up to a number of preemptions; and every step as the last one of
+//! somebody.
 const std = @import("std");
 const history_ = @import("history.zig");
 const play_ = @import("play.zig");
@@ -23,13 +24,22 @@ fn explore(case: Case) !void {
 
     var schedules: u64 = 0;
     var stops: [2]scheduler.Stop = undefined;
-    for (case.victims, stops[0..case.victims.len]) |victim, *stop| stop.* = .{ .participant = victim, .after_steps = 0 };
+    for (case.victims, stops[0..case.victims.len]) |victim, *stop| stop.* = .{
+        .participant = victim,
+        .after_steps = 0,
+    };
     try exploreDeaths(stage, case, stops[0..case.victims.len], 0, &schedules);
     if (seeds.isVerbose()) std.debug.print("{d} schedules\n", .{schedules});
 }
 
 /// Every number of steps for the victims from `depth` on, until they end before it.
-fn exploreDeaths(stage: *Stage, case: Case, stops: []scheduler.Stop, depth: usize, schedules: *u64) !void {
+fn exploreDeaths(
+    stage: *Stage,
+    case: Case,
+    stops: []scheduler.Stop,
+    depth: usize,
+    schedules: *u64,
+) !void {
     if (depth == stops.len) return exploreOrders(stage, case, stops, schedules);
     var has_died: [scheduler.max_participants]bool = undefined;
     stops[depth].after_steps = 0;
@@ -53,7 +63,10 @@ fn exploreOrders(stage: *Stage, case: Case, stops: []const scheduler.Stop, sched
             .choices = explorer.choices.items,
             .trace = &explorer.trace,
         }) catch |err| {
-            std.debug.print("failed with {t} in schedule {d} with deaths {any}\n", .{ err, schedules.*, stops });
+            std.debug.print(
+                "failed with {t} in schedule {d} with deaths {any}\n",
+                .{ err, schedules.*, stops },
+            );
             return err;
         };
         schedules.* += 1;
@@ -172,7 +185,12 @@ test "explore: an insert dies at each of its steps, beside the same insert and a
 
 test "explore: a session dies at each step of vacuum, beside a writer and a repair" {
     try explore(.{
-        .stage = .{ .setup = row_zero ++ &[_]Op{ .{ .put = .{ .id = 1 } }, .{ .delete = 1 }, .{ .put = .{ .id = 0, .altitude = 2 } }, .tick } },
+        .stage = .{ .setup = row_zero ++ &[_]Op{
+            .{ .put = .{ .id = 1 } },
+            .{ .delete = 1 },
+            .{ .put = .{ .id = 0, .altitude = 2 } },
+            .tick,
+        } },
         .scripts = &.{
             &.{ .vacuum, .tick, .vacuum },
             &.{ .{ .put = .{ .id = 0, .altitude = 1 } }, .{ .put = .{ .id = 1, .altitude = 1 } } },

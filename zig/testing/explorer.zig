@@ -1,4 +1,5 @@
-//! All schedules of a few participants with a bounded number of preemptions (Musuvathi and Qadeer 2007): a participant
+//! All schedules of a few participants with a bounded number of preemptions (Musuvathi and Qadeer
+//! 2007): a participant
 //! runs until it ends, except at so many chosen steps; who runs next is tried in every way.
 const std = @import("std");
 const scheduler = @import("scheduler.zig");
@@ -32,7 +33,10 @@ pub const Explorer = struct {
             const other = alternative(choice) orelse continue;
             if (choice.current != null and used == explorer.preemptions_max) continue;
             explorer.choices.clearRetainingCapacity();
-            for (explorer.trace.items[0..position]) |earlier| try explorer.choices.append(allocator, earlier.chosen);
+            for (explorer.trace.items[0..position]) |earlier| try explorer.choices.append(
+                allocator,
+                earlier.chosen,
+            );
             try explorer.choices.append(allocator, other);
             return true;
         }
@@ -92,7 +96,8 @@ test "explorer: every schedule of two participants with one preemption, each onc
         try seen.put(trace.items, {});
         if (!try explorer.next()) break;
     }
-    // Either goes first and lets the other run to its end after 0 (as if that had gone first), 1, 2 or 3 marks.
+    // Either goes first and lets the other run to its end after 0 (as if that had gone first), 1, 2
+    // or 3 marks.
     try std.testing.expectEqual(@as(u64, 8), explorer.schedules);
     try std.testing.expectEqual(@as(u32, 6), seen.count());
 }

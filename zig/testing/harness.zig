@@ -1,4 +1,5 @@
-//! A small world for tests of the engine: a segment in private memory, one table with indexes, and the check that
+//! A small world for tests of the engine: a segment in private memory, one table with indexes, and
+//! the check that
 //! every structure agrees with every other.
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -30,7 +31,9 @@ pub const World = struct {
     /// What `rewind` goes back to; the same size as `memory`.
     saved: ?[]align(4096) u8 = null,
 
-    pub const Options = struct { size: u64 = 8 << 20, session_count: u32 = 16, cell_count: u32 = 1024 };
+    pub const Options = struct { size: u64 = 8 << 20, session_count: u32 =
+        16,
+        cell_count: u32 = 1024 };
 
     pub fn init(allocator: std.mem.Allocator, options: Options) !*World {
         const world = try allocator.create(World);
@@ -71,7 +74,8 @@ pub const World = struct {
         const engine = try allocator.create(Engine);
         errdefer allocator.destroy(engine);
         try engine.attach(allocator, &world.segment, world.newLiveness());
-        engine.context.session.random = std.hash.int(@as(u64, world.holder_last)) | 1; // the same in every run
+        // the same in every run
+        engine.context.session.random = std.hash.int(@as(u64, world.holder_last)) | 1;
         try world.engines.append(world.allocator, engine);
         return engine;
     }
@@ -93,7 +97,8 @@ pub const World = struct {
         world.saved = saved;
     }
 
-    /// Goes back to what was saved. The engines attached since are forgotten: their memory is the caller's.
+    /// Goes back to what was saved. The engines attached since are forgotten: their memory is the
+    /// caller's.
     pub fn rewind(world: *World) void {
         world.engines.clearRetainingCapacity();
         @memset(world.holders[0..world.segment.session_count], 0);
@@ -127,7 +132,8 @@ pub const World = struct {
         return count;
     }
 
-    /// Takes back everything that can be taken back: nobody may be reading. Afterwards no retired record is left.
+    /// Takes back everything that can be taken back: nobody may be reading. Afterwards no retired
+    /// record is left.
     pub fn settle(world: *World, engine: *Engine) !void {
         const session = &engine.context.session;
         const header = world.segment.header;
@@ -158,10 +164,16 @@ pub const World = struct {
     pub fn verifySettled(world: *World, engine: *Engine, table_id: u32) !void {
         const rows = try world.checkRows(engine, table_id, .exact);
         const totals = try accounting.check(engine.context.allocator, &world.segment);
-        if (totals.retired != 0 or totals.tombstones != 0 or totals.rows != rows) return error.NotReclaimed;
+        if (totals.retired != 0 or totals.tombstones != 0 or
+            totals.rows != rows) return error.NotReclaimed;
     }
 
-    fn checkRows(world: *World, engine: *Engine, table_id: u32, entries: enum { may_be_stale, exact }) !u64 {
+    fn checkRows(
+        world: *World,
+        engine: *Engine,
+        table_id: u32,
+        entries: enum { may_be_stale, exact },
+    ) !u64 {
         const segment = &world.segment;
         const table = try engine.context.table(table_id);
         const session = &engine.context.session;
@@ -195,7 +207,8 @@ pub const World = struct {
                 if (before) |b| {
                     const order = key_.order(index.list.keyOf(b), index.list.keyOf(found.entry));
                     if (order == .gt) return error.EntriesOutOfOrder;
-                    if (order == .eq and b.slot.raw >= found.entry.slot.raw) return error.EntriesOutOfOrder;
+                    if (order == .eq and
+                        b.slot.raw >= found.entry.slot.raw) return error.EntriesOutOfOrder;
                 }
                 before = found.entry;
                 entry = found.entry;
@@ -232,7 +245,12 @@ pub const Row = struct {
 
     /// Named are altitude and stamp.
     pub fn write(row: *const Row, engine: *Engine, table: u32, op: write_.Op) !write_.Result {
-        return engine.write(table, op, .{ .named = 0b11, .missing = 0, .image = &row.image }, write_.newest_none);
+        return engine.write(
+            table,
+            op,
+            .{ .named = 0b11, .missing = 0, .image = &row.image },
+            write_.newest_none,
+        );
     }
 };
 

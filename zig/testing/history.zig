@@ -1,6 +1,7 @@
 //! What the participants of a play did and saw, and whether one serial order explains it.
 //!
-//! **Invariants**: the order of the CSNs is the order that must explain everything; it agrees with the order in which
+//! **Invariants**: the order of the CSNs is the order that must explain everything; it agrees with
+//! the order in which
 //! calls returned and began.
 const std = @import("std");
 const write_ = @import("../txn/write.zig");
@@ -87,8 +88,12 @@ pub const State = struct {
             },
             .move => |move| {
                 if (state.rows[move.a] == null or state.rows[move.b] == null) return .absent;
-                _ = state.write(.{ .id = move.a, .altitude = state.rows[move.a].?.altitude - move.amount });
-                _ = state.write(.{ .id = move.b, .altitude = state.rows[move.b].?.altitude + move.amount });
+                _ = state.write(
+                    .{ .id = move.a, .altitude = state.rows[move.a].?.altitude - move.amount },
+                );
+                _ = state.write(
+                    .{ .id = move.b, .altitude = state.rows[move.b].?.altitude + move.amount },
+                );
                 return .updated;
             },
             else => return .none,
@@ -132,7 +137,12 @@ pub const History = struct {
     pub fn begin(history: *History, participant: u8, op: Op) !*Event {
         const event = try history.arena.allocator().create(Event);
         history.clock += 1;
-        event.* = .{ .participant = participant, .op = op, .begin = history.clock, .low = history.acknowledged };
+        event.* = .{
+            .participant = participant,
+            .op = op,
+            .begin = history.clock,
+            .low = history.acknowledged,
+        };
         try history.events.append(history.allocator, event);
         return event;
     }
@@ -162,9 +172,15 @@ pub const History = struct {
             states[i + 1] = states[i];
             const result = states[i + 1].apply(event.op);
             try history.checkCommit(event, states[i], result);
-            if (i > 0 and commits[i - 1].csn == event.csn) return history.wrong(event, "has another's CSN");
+            if (i > 0 and commits[i - 1].csn == event.csn) return history.wrong(
+                event,
+                "has another's CSN",
+            );
             for (commits[0..i]) |earlier| {
-                if (event.end != 0 and event.end < earlier.begin) return history.wrong(event, "ended before one below it began");
+                if (event.end != 0 and event.end < earlier.begin) return history.wrong(
+                    event,
+                    "ended before one below it began",
+                );
             }
         }
         for (events[0..first]) |event| {
@@ -173,12 +189,26 @@ pub const History = struct {
         return states[commits.len];
     }
 
-    fn checkCommit(history: *History, event: *const Event, before: State, result: write_.Result) !void {
-        if (event.csn <= event.low) return history.wrong(event, "is below what was acknowledged before");
-        if (result == .unchanged or result == .absent) return history.wrong(event, "had nothing to write");
+    fn checkCommit(
+        history: *History,
+        event: *const Event,
+        before: State,
+        result: write_.Result,
+    ) !void {
+        if (event.csn <= event.low) return history.wrong(
+            event,
+            "is below what was acknowledged before",
+        );
+        if (result == .unchanged or result == .absent) return history.wrong(
+            event,
+            "had nothing to write",
+        );
         switch (event.result) {
             .none, .done => {},
-            .write => |got| if (got != result) return history.wrong(event, "should have returned something else"),
+            .write => |got| if (got != result) return history.wrong(
+                event,
+                "should have returned something else",
+            ),
             .moved => |got| if (!std.meta.eql(got.a, before.rows[event.op.move.a]) or
                 !std.meta.eql(got.b, before.rows[event.op.move.b]))
             {
@@ -189,9 +219,15 @@ pub const History = struct {
         }
     }
 
-    /// A call that wrote nothing is explained by some state between what was acknowledged when it began and what
+    /// A call that wrote nothing is explained by some state between what was acknowledged when it
+    /// began and what
     /// was numbered when it ended; one with a snapshot by that state.
-    fn checkRead(history: *History, event: *const Event, commits: []const *Event, states: []const State) !void {
+    fn checkRead(
+        history: *History,
+        event: *const Event,
+        commits: []const *Event,
+        states: []const State,
+    ) !void {
         for (states, 0..) |state, i| {
             const at_least = if (i == 0) 0 else commits[i - 1].csn;
             const below = if (i == commits.len) std.math.maxInt(u64) else commits[i].csn;
@@ -218,12 +254,18 @@ pub const History = struct {
                 // The snapshot holds what is below it: the commits up to `at_least`, and no more.
                 if (at_least >= seen.snapshot or below < seen.snapshot) return false;
                 return std.meta.eql(seen.by_key, state.rows) and
-                    std.meta.eql(seen.by_index[0], state.rows) and std.meta.eql(seen.by_index[1], state.rows);
+                    std.meta.eql(seen.by_index[0], state.rows) and std.meta.eql(
+                    seen.by_index[1],
+                    state.rows,
+                );
             },
             .moved => |got| {
                 if (at_least >= got.snapshot or below < got.snapshot) return false;
                 return std.meta.eql(got.a, state.rows[event.op.move.a]) and
-                    std.meta.eql(got.b, state.rows[event.op.move.b]) and (got.a == null or got.b == null);
+                    std.meta.eql(
+                        got.b,
+                        state.rows[event.op.move.b],
+                    ) and (got.a == null or got.b == null);
             },
         }
     }

@@ -1,4 +1,5 @@
-//! Performs the operations of a script on the real engine and notes in the history what came of them.
+//! Performs the operations of a script on the real engine and notes in the history what came of
+//! them.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
@@ -35,8 +36,13 @@ pub const Actor = struct {
         const actor: *Actor = @ptrCast(@alignCast(context));
         for (actor.script) |op| {
             actor.perform(op) catch |err| {
-                actor.history.report("participant {d} failed with {t} at {any}", .{ actor.number, err, op });
-                if (!actor.history.silent) if (@errorReturnTrace()) |trace| std.debug.dumpErrorReturnTrace(trace);
+                actor.history.report(
+                    "participant {d} failed with {t} at {any}",
+                    .{ actor.number, err, op },
+                );
+                if (!actor.history.silent) {
+                    if (@errorReturnTrace()) |trace| std.debug.dumpErrorReturnTrace(trace);
+                }
                 actor.failure = err;
                 return;
             };
@@ -65,7 +71,8 @@ pub const Actor = struct {
         actor.history.end(event, engine.context.session.segment.header.tail.raw);
     }
 
-    /// The participant takes no further step: what it held is dropped, and what its commit had come to is noted.
+    /// The participant takes no further step: what it held is dropped, and what its commit had come
+    /// to is noted.
     pub fn die(actor: *Actor) void {
         const session = &actor.engine.context.session;
         actor.is_dead = true;
@@ -78,7 +85,11 @@ pub const Actor = struct {
         if (state.phase != .numbered and state.phase != .final) return;
         const csn = session.slot.csn.raw;
         const raw = session.segment.cells[csn & (session.segment.cell_count - 1)].raw;
-        if (state.phase == .final or ring.classify(session.segment, csn, raw) == .committed) event.csn = csn;
+        if (state.phase == .final or ring.classify(
+            session.segment,
+            csn,
+            raw,
+        ) == .committed) event.csn = csn;
     }
 };
 

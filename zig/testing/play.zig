@@ -1,7 +1,10 @@
-//! A play: participants with a script each, run by the scheduler on a saved world, every one of them killed
-//! where the schedule says; afterwards the dead are repaired, and history and structures are checked.
+//! A play: participants with a script each, run by the scheduler on a saved world, every one of
+//! them killed
+//! where the schedule says; afterwards the dead are repaired, and history and structures are
+//! checked.
 //!
-//! **Memory**: engines of a play live in its arena, so that one stopped in the middle of a call leaks nothing.
+//! **Memory**: engines of a play live in its arena, so that one stopped in the middle of a call
+//! leaks nothing.
 const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const accounting = @import("accounting.zig");
@@ -38,7 +41,8 @@ pub const Stage = struct {
         world: World.Options = .{ .size = 4 << 20, .session_count = 5 },
         /// Performed before the plays.
         setup: []const Op = &.{},
-        /// Every session has memory of every kind already, so that plays are short; else they begin with getting it.
+        /// Every session has memory of every kind already, so that plays are short; else they begin
+        /// with getting it.
         warm: bool = true,
     };
 
@@ -60,7 +64,11 @@ pub const Stage = struct {
         if (options.warm) {
             for (1..world.segment.session_count) |_| _ = try world.attach();
             for (world.engines.items) |each| {
-                for (0..4) |altitude| try performer.run(each, table, .{ .put = .{ .id = 0, .altitude = @intCast(altitude) } });
+                for (0..4) |altitude| try performer.run(
+                    each,
+                    table,
+                    .{ .put = .{ .id = 0, .altitude = @intCast(altitude) } },
+                );
                 try performer.run(each, table, .{ .delete = 0 });
             }
             try world.settle(engine);
@@ -113,7 +121,8 @@ pub const Stage = struct {
             .steps_max = 400_000,
         });
         stage.steps = report.steps;
-        for (actors, stage.has_died[0..actors.len]) |*actor, *has_died| has_died.* = has_died.* or actor.is_dead;
+        for (actors, stage.has_died[0..actors.len]) |*actor, *has_died| has_died.* =
+            has_died.* or actor.is_dead;
         for (actors) |*actor| if (actor.failure) |failure| return failure;
         try stage.check(checker, report.stopped, options.seed);
     }
@@ -132,7 +141,8 @@ pub const Stage = struct {
         }
         _ = try repair.sweep(&checker.context);
         for (world.segment.sessions[0..world.segment.session_count], 0..) |*slot, index| {
-            if (slot.attached.raw != 0 and !checker.context.session.isAlive(@intCast(index))) return error.NotRepaired;
+            if (slot.attached.raw != 0 and
+                !checker.context.session.isAlive(@intCast(index))) return error.NotRepaired;
         }
         const state = try stage.history.check(stage.initial);
         for (0..history_.ids) |id| {

@@ -29,7 +29,11 @@ fn randomOp(random: std.Random, mix: Mix) Op {
         .stamp = random.uintLessThan(u64, mix.stamps),
     };
     const other = (row.id + 1 + random.uintLessThan(u64, mix.ids - 1)) % mix.ids;
-    const two: history_.Move = .{ .a = row.id, .b = other, .amount = 1 + random.intRangeLessThan(i64, 0, 3) };
+    const two: history_.Move = .{
+        .a = row.id,
+        .b = other,
+        .amount = 1 + random.intRangeLessThan(i64, 0, 3),
+    };
     return switch (kind) {
         .put => .{ .put = row },
         .insert => .{ .insert = row },
@@ -47,7 +51,8 @@ fn randomOp(random: std.Random, mix: Mix) Op {
     };
 }
 
-/// Two to four participants with scripts of a few operations; most schedules have one or two deaths.
+/// Two to four participants with scripts of a few operations; most schedules have one or two
+/// deaths.
 fn playRandom(stage: *Stage, seed: u64, mix: Mix) !void {
     var prng = std.Random.DefaultPrng.init(seed);
     const random = prng.random();
@@ -86,8 +91,18 @@ test "schedule: any statements on few keys, with deaths and repairs" {
         .{ .put = .{ .id = 0, .altitude = 1 } },
         .{ .put = .{ .id = 1, .altitude = 2 } },
     } }, .{ .weights = &.{
-        .{ .put, 6 },  .{ .insert, 2 }, .{ .update, 1 }, .{ .delete, 4 }, .{ .get, 2 },   .{ .pair, 3 },
-        .{ .look, 2 }, .{ .vacuum, 3 }, .{ .sweep, 2 },  .{ .tick, 1 },   .{ .drain, 1 }, .{ .reattach, 1 },
+        .{ .put, 6 },    .{ .insert, 2 }, .{ .update, 1 },
+        .{
+            .delete,
+            4,
+        },
+        .{ .get, 2 },    .{ .pair, 3 },   .{ .look, 2 },
+        .{ .vacuum, 3 }, .{ .sweep, 2 },  .{ .tick, 1 },
+        .{ .drain, 1 },
+        .{
+            .reattach,
+            1,
+        },
         .{ .move, 2 },
     } });
 }
@@ -97,7 +112,12 @@ test "schedule: two rows under transactions, batches and snapshots" {
         .{ .put = .{ .id = 0, .altitude = 5 } },
         .{ .put = .{ .id = 1, .altitude = 5 } },
     } }, .{ .ids = 2, .weights = &.{
-        .{ .move, 6 }, .{ .pair, 3 }, .{ .put, 2 }, .{ .look, 6 }, .{ .get, 2 }, .{ .vacuum, 3 }, .{ .tick, 2 },
+        .{ .move, 6 }, .{ .pair, 3 }, .{ .put, 2 }, .{ .look, 6 }, .{ .get, 2 },
+        .{
+            .vacuum,
+            3,
+        },
+        .{ .tick, 2 },
     } });
 }
 
@@ -105,21 +125,46 @@ test "schedule: one key inserted, deleted and moved between index keys beside va
     try playAll(1000, .{ .setup = &.{
         .{ .put = .{ .id = 0, .altitude = 1 } },
     } }, .{ .ids = 2, .altitudes = 2, .stamps = 1, .weights = &.{
-        .{ .put, 8 }, .{ .insert, 2 }, .{ .delete, 5 }, .{ .look, 3 }, .{ .vacuum, 5 }, .{ .tick, 3 }, .{ .sweep, 1 },
+        .{ .put, 8 },  .{ .insert, 2 }, .{ .delete, 5 }, .{ .look, 3 },
+        .{
+            .vacuum,
+            5,
+        },
+        .{ .tick, 3 }, .{ .sweep, 1 },
     } });
 }
 
 test "schedule: the ring wraps around while everybody writes" {
-    try playAll(1000, .{ .world = .{ .size = 4 << 20, .session_count = 4, .cell_count = 16 }, .setup = &.{
+    try playAll(1000, .{ .world = .{
+        .size = 4 << 20,
+        .session_count = 4,
+        .cell_count = 16,
+    }, .setup = &.{
         .{ .put = .{ .id = 0, .altitude = 1 } },
     } }, .{ .weights = &.{
-        .{ .put, 4 },   .{ .delete, 1 }, .{ .pair, 2 },  .{ .move, 2 },   .{ .get, 2 }, .{ .look, 2 },
-        .{ .drain, 3 }, .{ .tick, 8 },   .{ .sweep, 1 }, .{ .vacuum, 1 },
+        .{ .put, 4 },
+        .{
+            .delete,
+            1,
+        },
+        .{ .pair, 2 },
+        .{ .move, 2 },
+        .{ .get, 2 },
+        .{ .look, 2 },
+        .{ .drain, 3 },
+        .{ .tick, 8 },
+        .{ .sweep, 1 },
+        .{ .vacuum, 1 },
     } });
 }
 
 test "schedule: sessions come and go, and slots of the dead are taken over" {
     try playAll(1000, .{ .world = .{ .size = 4 << 20, .session_count = 4 } }, .{ .weights = &.{
-        .{ .put, 5 }, .{ .delete, 3 }, .{ .pair, 2 }, .{ .reattach, 4 }, .{ .sweep, 3 }, .{ .vacuum, 2 }, .{ .tick, 1 },
+        .{ .put, 5 },   .{ .delete, 3 }, .{ .pair, 2 },
+        .{
+            .reattach,
+            4,
+        },
+        .{ .sweep, 3 }, .{ .vacuum, 2 }, .{ .tick, 1 },
     } });
 }

@@ -1,4 +1,5 @@
-//! The deterministic scheduler: participants run as fibers of one thread, every shared step is a place where the
+//! The deterministic scheduler: participants run as fibers of one thread, every shared step is a
+//! place where the
 //! next one is chosen from a seed, and any participant can be stopped for ever at any of its steps.
 //!
 //! **Concurrency**: one schedule at a time per thread. Outside a schedule `step` does nothing.
@@ -112,7 +113,10 @@ const Schedule = struct {
         for (schedule.options.stops) |stop| {
             if (stop.participant != schedule.current or fiber.steps < stop.after_steps) continue;
             fiber.state = .stopped;
-            if (schedule.options.on_stop) |report| report(schedule.options.stop_context, schedule.current);
+            if (schedule.options.on_stop) |report| report(
+                schedule.options.stop_context,
+                schedule.current,
+            );
             schedule.leave();
         }
         fiber.steps += 1;
@@ -155,7 +159,11 @@ pub fn step() void {
 }
 
 /// Runs the participants to their end, or to where they are stopped.
-pub fn run(allocator: std.mem.Allocator, participants: []const Participant, options: Options) Error!Report {
+pub fn run(
+    allocator: std.mem.Allocator,
+    participants: []const Participant,
+    options: Options,
+) Error!Report {
     comptime std.debug.assert(supported);
     std.debug.assert(participants.len <= max_participants);
     var prng = std.Random.DefaultPrng.init(options.seed);
@@ -164,10 +172,15 @@ pub fn run(allocator: std.mem.Allocator, participants: []const Participant, opti
 
     for (fibers, participants) |*fiber, participant| {
         // Raw: the stacks of a thousand schedules a second are not worth filling.
-        const pointer = allocator.rawAlloc(stack_size, .@"16", @returnAddress()) orelse return error.OutOfMemory;
+        const pointer = allocator.rawAlloc(
+            stack_size,
+            .@"16",
+            @returnAddress(),
+        ) orelse return error.OutOfMemory;
         const stack: []align(16) u8 = @alignCast(pointer[0..stack_size]);
         const top = @intFromPtr(stack.ptr) + stack.len;
-        // Return address of the first switch, below six saved registers; the entry expects rsp % 16 == 8.
+        // Return address of the first switch, below six saved registers; the entry expects rsp % 16
+        // == 8.
         const words: [*]usize = @ptrFromInt(top - 8 * 8);
         @memset(words[0..8], 0);
         words[6] = @intFromPtr(&entry);

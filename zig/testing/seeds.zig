@@ -2,7 +2,8 @@
 //!
 //!   AEROSTORE_SEED=17 zig build test -Dtest-filter='<name of the test>'     only that one
 //!   AEROSTORE_SCHEDULES=20 zig build test                                  twenty times as many
-//!   AEROSTORE_VERBOSE=1 zig build test                                     says how many schedules a test ran
+//! AEROSTORE_VERBOSE=1 zig build test                                     says how many schedules a
+//!   test ran
 const std = @import("std");
 
 pub const Range = struct {

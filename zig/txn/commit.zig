@@ -1,9 +1,12 @@
 //! A commit, step by step (P12 to P19).
 //!
-//! **Invariants**: an intent stands in the descriptor before the compare-and-swap that makes it reachable; nothing
-//! fails between the decision and the last retirement, because memory for retiring is reserved before.
+//! **Invariants**: an intent stands in the descriptor before the compare-and-swap that makes it
+//! reachable; nothing
+//! fails between the decision and the last retirement, because memory for retiring is reserved
+//! before.
 //!
-//! **Concurrency**: the session is pinned with a pin that cannot be revoked, from before the first install to after
+//! **Concurrency**: the session is pinned with a pin that cannot be revoked, from before the first
+//! install to after
 //! the last retirement.
 //!
 //! **Who may die where**: named at the fault points; `repair.zig` goes on from each.
@@ -49,7 +52,8 @@ pub const Error = error{
     LogFull,
 };
 
-/// Installs, numbers and decides the writes, which are sorted by table and hash. Returns the CSN, or 0 when
+/// Installs, numbers and decides the writes, which are sorted by table and hash. Returns the CSN,
+/// or 0 when
 /// nothing had to be written. **Precondition**: pinned for committing.
 pub fn run(
     context: *Context,
@@ -61,7 +65,8 @@ pub fn run(
     const slot = session.slot;
     if (session.segment.header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
     if (writes.len > paged.count_max / 2) return error.TransactionTooLarge;
-    const age = if (session.retry_age != 0) session.retry_age else session.segment.header.tail.load(.monotonic);
+    const now = session.segment.header.tail.load(.monotonic);
+    const age = if (session.retry_age != 0) session.retry_age else now;
     slot.age.store(age, .release); // a hint to those who wait
     context.age = age;
 
@@ -78,7 +83,12 @@ pub fn run(
     };
 }
 
-fn attempt(context: *Context, writes: []Write, reads: ?*ReadSet, extra_payload: []const u8) Error!u64 {
+fn attempt(
+    context: *Context,
+    writes: []Write,
+    reads: ?*ReadSet,
+    extra_payload: []const u8,
+) Error!u64 {
     const session = &context.session;
     const slot = session.slot;
     const segment = session.segment;
@@ -96,7 +106,10 @@ fn attempt(context: *Context, writes: []Write, reads: ?*ReadSet, extra_payload: 
         if (write.version != rel_ptr.none) try linkEntries(session, write);
     }
     for (writes) |*write| {
-        if (write.version != rel_ptr.none and write.table.has_unique) try checkUnique(context, write);
+        if (write.version != rel_ptr.none and write.table.has_unique) try checkUnique(
+            context,
+            write,
+        );
     }
     fault.point("commit.linked");
     if (reads) |set| if (!set.isEmpty()) try set.preValidate(context); // P12
@@ -123,7 +136,12 @@ fn attempt(context: *Context, writes: []Write, reads: ?*ReadSet, extra_payload: 
         return err;
     };
     fault.point("commit.validated");
-    if (!ring.commit(segment, csn, session.index, position / 8)) return context.lose(.wounded, null);
+    if (!ring.commit(
+        segment,
+        csn,
+        session.index,
+        position / 8,
+    )) return context.lose(.wounded, null);
     fault.point("commit.decided");
     session.floor = csn + 1;
     session.retry_age = 0;
@@ -138,7 +156,8 @@ fn attempt(context: *Context, writes: []Write, reads: ?*ReadSet, extra_payload: 
 fn countRows(writes: []const Write) void {
     for (writes) |*write| {
         if (write.version == rel_ptr.none or write.leaves_row == write.base_present) continue;
-        _ = write.table.shared.row_count.add(if (write.leaves_row) 1 else -1, .monotonic); // a statistic
+        // a statistic
+        _ = write.table.shared.row_count.add(if (write.leaves_row) 1 else -1, .monotonic);
     }
 }
 
@@ -188,12 +207,18 @@ fn install(context: *Context, write: *Write) Error!void {
                 continue;
             },
         };
-        const base: ?*Version = if (base_ref == rel_ptr.none) null else try segment.at(Version, base_ref);
+        const base: ?*Version = if (base_ref == rel_ptr.none) null else try segment.at(
+            Version,
+            base_ref,
+        );
         const present: ?*Version = if (base) |b| (if (b.isTombstone()) null else b) else null;
         switch (write.expected) {
             .any => {},
             .absent => if (present != null) return context.lose(.absent, write),
-            .version => |expected| if (present == null or base_ref != expected) return context.lose(.row, write),
+            .version => |expected| if (present == null or base_ref != expected) return context.lose(
+                .row,
+                write,
+            ),
         }
         const base_image = if (present) |p| p.image() else null;
         const decision = write_.bind(write, base_image, context.scratch) catch |err|
@@ -204,7 +229,11 @@ fn install(context: *Context, write: *Write) Error!void {
                 write_.unbind(write);
                 continue;
             }
-            if (write.expected == .any) try context.observe(write, found.ref, if (present != null) base_ref else rel_ptr.none);
+            if (write.expected == .any) try context.observe(
+                write,
+                found.ref,
+                if (present != null) base_ref else rel_ptr.none,
+            );
             return;
         }
         const version_ref = try fill(context, write, decision, base_ref);
@@ -279,10 +308,12 @@ fn installNew(context: *Context, write: *Write) Error!bool {
     return true;
 }
 
-/// Takes back an intent whose slot was not linked: slot and version stay in hand. A free slot names no version,
+/// Takes back an intent whose slot was not linked: slot and version stay in hand. A free slot names
+/// no version,
 /// because vacuum may still look at it for a row that it was before.
 fn forget(slot: *SessionSlot, row: *layout.RowSlot, number: u32) void {
-    slot.intent_count.store(number, .release); // first: the repair would take the slot for one that others wrote to
+    // first: the repair would take the slot for one that others wrote to
+    slot.intent_count.store(number, .release);
     row.head.store(Link.of(row.head.load(.monotonic)).next(rel_ptr.none).raw(), .release);
 }
 
@@ -326,7 +357,8 @@ fn linkEntries(session: *Session, write: *Write) Error!void {
     }
 }
 
-/// Unique indexes: after linking, every other row with the key must be gone; two that insert one key at a time
+/// Unique indexes: after linking, every other row with the key must be gone; two that insert one
+/// key at a time
 /// both see the other, because both link before they look.
 fn checkUnique(context: *Context, write: *Write) Error!void {
     const session = &context.session;
@@ -352,7 +384,13 @@ fn checkUnique(context: *Context, write: *Write) Error!void {
 }
 
 /// True when the newest decided version of a row has the key; waits for undecided ones.
-fn holds(context: *Context, write: *Write, index: *const view_.IndexView, other: Ref, key: []const u64) Error!bool {
+fn holds(
+    context: *Context,
+    write: *Write,
+    index: *const view_.IndexView,
+    other: Ref,
+    key: []const u64,
+) Error!bool {
     const session = &context.session;
     const segment = session.segment;
     const row = try segment.at(layout.RowSlot, other);
@@ -386,7 +424,12 @@ fn holds(context: *Context, write: *Write, index: *const view_.IndexView, other:
     }
 }
 
-fn hasKey(version: *Version, write: *Write, index: *const view_.IndexView, key: []const u64) Error!bool {
+fn hasKey(
+    version: *Version,
+    write: *Write,
+    index: *const view_.IndexView,
+    key: []const u64,
+) Error!bool {
     if (version.isTombstone() or version.table() != write.table.id) return false;
     var words: [limits.index_key_words_max]u64 = undefined;
     key_.encodeKey(index.column, version.image(), words[0..index.key_words]);
@@ -398,17 +441,28 @@ fn writeLog(context: *Context, writes: []Write, extra_payload: []const u8) Error
     const segment = session.segment;
     context.payload.clearRetainingCapacity();
     context.written.clearRetainingCapacity();
-    const logs = segment.header.log_enabled.load(.monotonic) != 0; // set before the segment is published
+    // set before the segment is published
+    const logs = segment.header.log_enabled.load(.monotonic) != 0;
     try context.appendPayload(extra_payload);
     for (writes) |*write| {
         if (write.version == rel_ptr.none) continue;
-        context.written.append(context.allocator, .{ .slot = write.slot, .version = write.version }) catch
+        context.written.append(
+            context.allocator,
+            .{ .slot = write.slot, .version = write.version },
+        ) catch
             return error.SegmentFull;
         if (!logs) continue;
         const version = try segment.at(Version, write.version);
         const image = write.table.imageSlice(version);
-        const base: ?*Version = if (write.base_present) try segment.at(Version, write.base) else null;
-        try context.encodeOperation(write.table, if (base) |b| write.table.imageSlice(b) else null, if (version.isTombstone()) null else image);
+        const base: ?*Version = if (write.base_present) try segment.at(
+            Version,
+            write.base,
+        ) else null;
+        try context.encodeOperation(
+            write.table,
+            if (base) |b| write.table.imageSlice(b) else null,
+            if (version.isTombstone()) null else image,
+        );
     }
     word.bump(&session.slot.counters.log_bytes, context.payload.items.len);
     return log_buffer.append(session, context.written.items, context.payload.items);
@@ -421,7 +475,9 @@ pub fn finishCommitted(session: *Session, slot: *SessionSlot, csn: u64) segment_
     var sequence = retire.Resumable.begin(segment, slot);
     const intents = intentsOf(segment, slot);
     const count = slot.intent_count.load(.monotonic);
-    const index: u32 = @intCast((@intFromPtr(slot) - @intFromPtr(segment.sessions)) / @sizeOf(SessionSlot));
+    const index: u32 = @intCast(
+        (@intFromPtr(slot) - @intFromPtr(segment.sessions)) / @sizeOf(SessionSlot),
+    );
     const pending = layout.Mark.pendingWord(index, state.sequence);
     var i: u32 = 0;
     while (i < count) : (i += 1) {
@@ -442,7 +498,11 @@ pub fn finishCommitted(session: *Session, slot: *SessionSlot, csn: u64) segment_
 }
 
 /// The token's answer is known before the sequence moves on (P26).
-fn settleOutcome(segment: *const segment_.Segment, slot: *SessionSlot, state: layout.OutcomeState) void {
+fn settleOutcome(
+    segment: *const segment_.Segment,
+    slot: *SessionSlot,
+    state: layout.OutcomeState,
+) void {
     const token = slot.token.load(.monotonic); // the owner's, or its repairer's
     if (token != 0) outcome.settle(segment, token, state);
 }
@@ -451,7 +511,9 @@ fn settleOutcome(segment: *const segment_.Segment, slot: *SessionSlot, state: la
 pub fn finishAborted(session: *Session, slot: *SessionSlot) segment_.Corrupt!void {
     const segment = session.segment;
     const state = layout.State.of(slot.state.load(.seq_cst));
-    const index: u32 = @intCast((@intFromPtr(slot) - @intFromPtr(segment.sessions)) / @sizeOf(SessionSlot));
+    const index: u32 = @intCast(
+        (@intFromPtr(slot) - @intFromPtr(segment.sessions)) / @sizeOf(SessionSlot),
+    );
     const count = slot.intent_count.load(.monotonic);
     if (state.phase == .open and count != 0) {
         // Whoever resolves a version of mine from here on finds it aborted.
@@ -475,7 +537,10 @@ pub fn finishAborted(session: *Session, slot: *SessionSlot) segment_.Corrupt!voi
         if (Link.of(row.head.load(.seq_cst)).ref == layout.closedRef(index)) {
             try unlinkSlot(session, intent);
             try sequence.add(Retired.init(.slot, tail, intent.slot, intent.flags));
-        } else if (intent.base != rel_ptr.none and (try segment.at(Version, intent.base)).isTombstone()) {
+        } else if (intent.base != rel_ptr.none and (try segment.at(
+            Version,
+            intent.base,
+        )).isTombstone()) {
             // Vacuum may have passed the deleted row by while my version stood on it.
             try sequence.add(Retired.init(.slot_candidate, tail, intent.slot, intent.flags));
         }
@@ -492,7 +557,8 @@ fn unlinkSlot(session: *Session, intent: layout.Intent) segment_.Corrupt!void {
     try map.unlink(intent.slot);
 }
 
-/// Intents first, the sequence last: while it stands, everybody can resolve what is not stamped yet (P19).
+/// Intents first, the sequence last: while it stands, everybody can resolve what is not stamped yet
+/// (P19).
 fn close(slot: *SessionSlot, state: layout.State) void {
     slot.intent_count.store(0, .release);
     slot.finish_start.store(0, .release);

@@ -1,4 +1,5 @@
-//! Everything that one attached session keeps in private memory: its views of tables, its scratch space, what its
+//! Everything that one attached session keeps in private memory: its views of tables, its scratch
+//! space, what its
 //! last conflict was.
 //!
 //! **Concurrency**: one thread at a time.
@@ -70,12 +71,19 @@ pub const Context = struct {
     }
 
     /// The view of a table, decoded again after the catalog changed.
-    pub fn table(context: *Context, id: u32) error{ UnknownTable, SegmentCorrupt, SegmentFull }!*const view_.TableView {
+    pub fn table(context: *Context, id: u32) error{
+        UnknownTable,
+        SegmentCorrupt,
+        SegmentFull,
+    }!*const view_.TableView {
         if (id >= limits.table_count_max) return error.UnknownTable;
         const version = context.session.segment.header.catalog_version.load(.acquire);
         if (version != context.catalog_version) {
             for (&context.views) |each| {
-                if (each) |view| view.load(context.session.segment, view.id) catch |err| switch (err) {
+                if (each) |view| view.load(
+                    context.session.segment,
+                    view.id,
+                ) catch |err| switch (err) {
                     error.UnknownTable => {},
                     error.SegmentCorrupt => return error.SegmentCorrupt,
                 };
@@ -143,7 +151,10 @@ pub const Context = struct {
         version: Ref,
     ) error{ Conflict, SegmentFull, SegmentCorrupt, SnapshotTooOld }!void {
         const set = context.observed orelse return;
-        if (version != 0) try set.addRow(slot, version) else try set.addAbsent(write.table, write.key);
+        if (version != 0) try set.addRow(slot, version) else try set.addAbsent(
+            write.table,
+            write.key,
+        );
     }
 
     pub fn appendPayload(context: *Context, bytes: []const u8) error{SegmentFull}!void {
@@ -159,7 +170,10 @@ pub const Context = struct {
     ) error{ SegmentFull, SegmentCorrupt }!void {
         const codec = &view.codec;
         const size_max = @max(records.insertSizeMax(codec), records.updateSizeMax(codec));
-        const out = context.payload.addManyAsSlice(context.allocator, size_max) catch return error.SegmentFull;
+        const out = context.payload.addManyAsSlice(
+            context.allocator,
+            size_max,
+        ) catch return error.SegmentFull;
         const start = context.payload.items.len - size_max;
         const size = if (new) |n|
             if (old) |o|

@@ -1,11 +1,14 @@
 //! Taking cells from the ring in order (P25): the WAL writer's half of a commit.
 //!
-//! **Invariants**: everything below `drained` is decided, final, and with its sink; `drained` moves only by
+//! **Invariants**: everything below `drained` is decided, final, and with its sink; `drained` moves
+//! only by
 //! compare-and-swap from the word with the drainer's own epoch.
 //!
-//! **Concurrency**: one session holds the writer's epoch; a late one stops at its next compare-and-swap.
+//! **Concurrency**: one session holds the writer's epoch; a late one stops at its next
+//! compare-and-swap.
 //!
-//! **Who may die where**: anywhere before the compare-and-swap: the next writer takes the same cells again.
+//! **Who may die where**: anywhere before the compare-and-swap: the next writer takes the same
+//! cells again.
 const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
@@ -54,7 +57,11 @@ pub fn run(session: *Session, epoch: u16, sink: ?Sink) Error!u64 {
             .committed => {
                 const cell = ring.Cell.of(raw);
                 if (sink) |s| {
-                    const record = (try log_buffer.read(segment, csn, cell)) orelse return error.LostEpoch;
+                    const record = (try log_buffer.read(
+                        segment,
+                        csn,
+                        cell,
+                    )) orelse return error.LostEpoch;
                     if (!s.add(s.context, csn, record.payload)) {
                         full = true;
                         continue;

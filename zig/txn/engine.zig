@@ -1,4 +1,5 @@
-//! One attached session as the boundary sees it: single statements, each its own transaction, and batches.
+//! One attached session as the boundary sees it: single statements, each its own transaction, and
+//! batches.
 //!
 //! **Concurrency**: one thread at a time per `Engine`; any number of engines on one segment.
 //!
@@ -107,12 +108,20 @@ pub const Engine = struct {
         engine.context.deinit();
     }
 
-    pub fn createTable(engine: *Engine, schema_bytes: []const u8) (Error || catalog.Error)!catalog.Created {
+    pub fn createTable(
+        engine: *Engine,
+        schema_bytes: []const u8,
+    ) (Error || catalog.Error)!catalog.Created {
         const context = &engine.context;
         engine.pins.enterCommit(&context.session);
         defer engine.pins.leave(&context.session);
 
-        const created = try catalog.create(&context.session, schema_bytes, null, context.session.floor);
+        const created = try catalog.create(
+            &context.session,
+            schema_bytes,
+            null,
+            context.session.floor,
+        );
         if (!created.is_new) return created;
         const bytes = try context.allocator.alloc(u8, records.createTableSizeMax(schema_bytes.len));
         defer context.allocator.free(bytes);
@@ -254,22 +263,32 @@ pub const Engine = struct {
     pub fn vacuumSome(engine: *Engine, writes_count: usize) Error!void {
         const context = &engine.context;
         const slot = context.session.slot;
-        if (slot.retire_taken.load(.monotonic) == slot.retire_added.load(.monotonic)) return; // both are the owner's
+        // both are the owner's
+        if (slot.retire_taken.load(.monotonic) == slot.retire_added.load(.monotonic)) return;
         const waiting = slot.retire_added.load(.monotonic) - slot.retire_taken.load(.monotonic);
         const share = @min(waiting / 16, vacuum_share_max);
         const budget: u32 = @intCast(@min(vacuum_budget + 2 * writes_count + share, 1 << 16));
         _ = try vacuum.run(&context.session, slot, context.tables(), budget);
     }
 
-    /// Takes back what the horizon allows, own and left over by others. **Precondition**: pinned for committing.
+    /// Takes back what the horizon allows, own and left over by others. **Precondition**: pinned
+    /// for committing.
     pub fn reclaim(engine: *Engine, budget: u32) Error!u32 {
         const context = &engine.context;
         const session = &context.session;
         _ = session.refreshHorizon();
         var count: u32 = 0;
-        const limit = @min(session.segment.header.session_limit.load(.acquire), session.segment.session_count);
+        const limit = @min(
+            session.segment.header.session_limit.load(.acquire),
+            session.segment.session_count,
+        );
         for (0..limit) |index| {
-            count += try vacuum.run(session, &session.segment.sessions[index], context.tables(), budget);
+            count += try vacuum.run(
+                session,
+                &session.segment.sessions[index],
+                context.tables(),
+                budget,
+            );
         }
         return count;
     }
@@ -303,7 +322,12 @@ pub const Engine = struct {
     }
 
     /// A single read (P20): the newest decided version, copied to `out`. False: no such row.
-    pub fn get(engine: *Engine, table_id: u32, key_bytes: []const u8, out: [*]align(8) u8) Error!bool {
+    pub fn get(
+        engine: *Engine,
+        table_id: u32,
+        key_bytes: []const u8,
+        out: [*]align(8) u8,
+    ) Error!bool {
         const table = try engine.context.table(table_id);
         const session = &engine.context.session;
         engine.pins.enterRead(session);
@@ -322,7 +346,10 @@ pub const Engine = struct {
             var csn = mark;
             if (layout.Mark.of(mark) != .csn) {
                 const older_ref = version.older.load(.acquire);
-                const older: ?*Version = if (older_ref == 0) null else try segment.at(Version, older_ref);
+                const older: ?*Version = if (older_ref == 0) null else try segment.at(
+                    Version,
+                    older_ref,
+                );
                 const older_mark = if (older) |o| o.mark.load(.seq_cst) else 0;
                 if (found.slot.head.load(.seq_cst) != head.raw()) continue;
                 switch (try fate.ofMark(segment, version, mark)) {
@@ -347,7 +374,8 @@ pub const Engine = struct {
     }
 };
 
-/// Sorts by table and hash and chains writes of one key behind the first; returns how many keys there are.
+/// Sorts by table and hash and chains writes of one key behind the first; returns how many keys
+/// there are.
 fn chain(writes: []write_.Write, rest: []write_.Write) usize {
     // Stable: records of one key keep their order.
     if (writes.len <= 16) {
@@ -396,7 +424,8 @@ fn claimSlot(
         var index: u32 = 0;
         while (index < segment.session_count) : (index += 1) {
             const slot = &segment.sessions[index];
-            const attached = slot.attached.load(.acquire) != 0; // pairs with the releases of detach and repair
+            // pairs with the releases of detach and repair
+            const attached = slot.attached.load(.acquire) != 0;
             if (attached and !take_dead) continue;
             if (!liveness.lock(index)) continue;
             errdefer liveness.unlock(index);

@@ -44,8 +44,14 @@ test "engine: random statements agree with a map, and memory stays flat" {
         const altitude = random.intRangeAtMost(i64, -5, 5);
         var row: harness.Row = .init(key, altitude, @intCast(i));
         switch (random.uintLessThan(u8, 10)) {
-            0 => try std.testing.expectEqual(model.remove(key), try engine.delete(table, row.key())),
-            1...3 => try std.testing.expectEqual(model.get(key), try harness.altitudeOf(engine, table, key)),
+            0 => try std.testing.expectEqual(
+                model.remove(key),
+                try engine.delete(table, row.key()),
+            ),
+            1...3 => try std.testing.expectEqual(
+                model.get(key),
+                try harness.altitudeOf(engine, table, key),
+            ),
             else => {
                 const result = try row.write(engine, table, .upsert);
                 try std.testing.expectEqual(model.contains(key), result != .inserted);

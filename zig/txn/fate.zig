@@ -1,6 +1,8 @@
-//! What became of the commit behind a version's mark (P11), and meeting one that is undecided (P17).
+//! What became of the commit behind a version's mark (P11), and meeting one that is undecided
+//! (P17).
 //!
-//! **Concurrency**: reads any session's descriptor; writes another's `state` or cell only to abort it.
+//! **Concurrency**: reads any session's descriptor; writes another's `state` or cell only to abort
+//! it.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
@@ -48,7 +50,11 @@ pub fn ofMark(segment: *const Segment, version: *Version, mark_raw: u64) segment
             continue;
         }
         switch (state.phase) {
-            .open => return .{ .undecided = .{ .session = pending.session, .state = state, .csn = 0 } },
+            .open => return .{ .undecided = .{
+                .session = pending.session,
+                .state = state,
+                .csn = 0,
+            } },
             .aborted => return .aborted,
             .numbered, .final => {},
         }
@@ -70,7 +76,8 @@ pub fn ofMark(segment: *const Segment, version: *Version, mark_raw: u64) segment
     }
 }
 
-/// P17: returns when the commit behind `met` is decided or its owner took a step; the caller looks again.
+/// P17: returns when the commit behind `met` is decided or its owner took a step; the caller looks
+/// again.
 /// `age` is the caller's; the older one is waited for.
 pub fn settle(session: *Session, met: Undecided, age: u64) void {
     const segment = session.segment;
@@ -110,8 +117,13 @@ pub fn settle(session: *Session, met: Undecided, age: u64) void {
     }
 }
 
-/// The version visible at `snapshot` (P10), or null. **Precondition**: pinned at or below the snapshot.
-pub fn visible(segment: *const Segment, head: u32, snapshot: u64) error{ SegmentCorrupt, SnapshotTooOld }!?*Version {
+/// The version visible at `snapshot` (P10), or null. **Precondition**: pinned at or below the
+/// snapshot.
+pub fn visible(
+    segment: *const Segment,
+    head: u32,
+    snapshot: u64,
+) error{ SegmentCorrupt, SnapshotTooOld }!?*Version {
     var ref = head;
     var steps: u64 = 0;
     while (ref != 0) : (steps += 1) {

@@ -1,11 +1,16 @@
-//! A session's log buffer: where its commits leave their log records until the WAL writer takes them (P4, P25).
+//! A session's log buffer: where its commits leave their log records until the WAL writer takes
+//! them (P4, P25).
 //!
-//! **Invariants**: positions count bytes for ever; bytes `[log_taken, log_head)` belong to records that may still be
-//! read; a record never wraps around the end of the buffer. A record that is too large for the buffer lies in a
+//! **Invariants**: positions count bytes for ever; bytes `[log_taken, log_head)` belong to records
+//! that may still be
+//! read; a record never wraps around the end of the buffer. A record that is too large for the
+//! buffer lies in a
 //! run of pages of its own, named by its header. The owner frees what the WAL writer has drained.
 //!
-//! **Concurrency**: only the owner writes; the WAL writer reads records that are not drained; validating commits
-//! read any and look at `csn` again afterwards, since a drained record may be overwritten at any time.
+//! **Concurrency**: only the owner writes; the WAL writer reads records that are not drained;
+//! validating commits
+//! read any and look at `csn` again afterwards, since a drained record may be overwritten at any
+//! time.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
@@ -91,7 +96,9 @@ pub fn append(
         const bytes: [*]u8 = @ptrCast(header);
         body = bytes[@sizeOf(Header)..][0..body_size];
     } else {
-        const pages: u32 = @intCast(std.math.divCeil(u64, body_size, limits.page_size) catch unreachable);
+        const pages: u32 = @intCast(
+            std.math.divCeil(u64, body_size, limits.page_size) catch unreachable,
+        );
         const page = try arena.claimPages(segment, session.index, pages);
         header.overflow_pages = pages;
         header.overflow.store(Segment.pageRef(page), .release);
@@ -150,7 +157,11 @@ pub fn freeOverflow(segment: *const Segment, header: *Header) segment_.Corrupt!v
     arena.freePages(segment, Segment.pageOf(ref), header.overflow_pages);
 }
 
-fn headerAt(segment: *const Segment, slot: *layout.SessionSlot, position: u64) segment_.Corrupt!*Header {
+fn headerAt(
+    segment: *const Segment,
+    slot: *layout.SessionSlot,
+    position: u64,
+) segment_.Corrupt!*Header {
     const bytes = try segment.bytesAt(slot.log_buffer.load(.acquire), capacity);
     const offset = position % capacity;
     if (offset % 8 != 0 or offset + @sizeOf(Header) > capacity) return error.SegmentCorrupt;

@@ -1,10 +1,13 @@
 //! What became of a transaction whose token was asked for.
 //!
-//! **Invariants**: an entry belongs to the token whose number is in its word; it leaves `pending` once.
+//! **Invariants**: an entry belongs to the token whose number is in its word; it leaves `pending`
+//! once.
 //!
-//! **Concurrency**: the owner, or the repairer of a dead owner, settles an entry before the owner's sequence moves on.
+//! **Concurrency**: the owner, or the repairer of a dead owner, settles an entry before the owner's
+//! sequence moves on.
 //!
-//! **Who may die where**: an owner that dies between its decision and settling leaves the token in its descriptor,
+//! **Who may die where**: an owner that dies between its decision and settling leaves the token in
+//! its descriptor,
 //! and its repair settles it.
 const layout = @import("../segment/layout.zig");
 const ring = @import("../segment/ring.zig");
@@ -25,7 +28,8 @@ pub fn open(session: *Session) u64 {
 }
 
 pub fn ownerOf(session: *Session) u64 {
-    return @as(u64, session.index) << 52 | session.slot.generation.load(.monotonic); // the owner's own
+    // the owner's own
+    return @as(u64, session.index) << 52 | session.slot.generation.load(.monotonic);
 }
 
 fn entryOf(segment: *const Segment, number: u64) *layout.Outcome {
@@ -38,10 +42,15 @@ fn wordOf(number: u64, state: OutcomeState) u64 {
 
 pub fn settle(segment: *const Segment, token: u64, state: OutcomeState) void {
     const number = token - 1;
-    _ = entryOf(segment, number).word.cas(wordOf(number, .pending), wordOf(number, state), .acq_rel);
+    _ = entryOf(segment, number).word.cas(
+        wordOf(number, .pending),
+        wordOf(number, state),
+        .acq_rel,
+    );
 }
 
-/// The answer to a token. `pending` may mean that the owner died; the caller repairs and asks again.
+/// The answer to a token. `pending` may mean that the owner died; the caller repairs and asks
+/// again.
 pub fn of(segment: *const Segment, token: u64) OutcomeState {
     if (token == 0) return .unknown;
     const number = token - 1;

@@ -1,6 +1,7 @@
 //! Which pin a session shows while it has open snapshots, reads, or commits (P6, P8, P29).
 //!
-//! **Invariants**: the pin is at or below every open snapshot that was not revoked; it carries `committing` exactly
+//! **Invariants**: the pin is at or below every open snapshot that was not revoked; it carries
+//! `committing` exactly
 //! inside `enterCommit`/`leave`.
 //!
 //! **Concurrency**: the owner moves the pin; others may only revoke one without `committing`.
@@ -20,12 +21,17 @@ pub const Pins = struct {
     }
 
     /// Opens a snapshot (P8).
-    pub fn open(pins: *Pins, allocator: std.mem.Allocator, session: *Session) error{OutOfMemory}!u64 {
+    pub fn open(
+        pins: *Pins,
+        allocator: std.mem.Allocator,
+        session: *Session,
+    ) error{OutOfMemory}!u64 {
         try pins.snapshots.ensureUnusedCapacity(allocator, 1);
         pins.notice(session);
         if (pins.snapshots.items.len == 0) {
             const csn = session.openSnapshot(false);
-            session.slot.pinned_ms.store(os.monotonicNs() / 1_000_000, .release); // read by whoever revokes
+            // read by whoever revokes
+            session.slot.pinned_ms.store(os.monotonicNs() / 1_000_000, .release);
             pins.snapshots.appendAssumeCapacity(csn);
             return csn;
         }
@@ -73,8 +79,14 @@ pub const Pins = struct {
     pub fn enterCommit(pins: *Pins, session: *Session) void {
         pins.notice(session);
         if (pins.snapshots.items.len != 0) {
-            const raw = (layout.Pin{ .csn = @intCast(pins.snapshots.items[0]), .committing = false }).raw();
-            const held = (layout.Pin{ .csn = @intCast(pins.snapshots.items[0]), .committing = true }).raw();
+            const raw = (layout.Pin{
+                .csn = @intCast(pins.snapshots.items[0]),
+                .committing = false,
+            }).raw();
+            const held = (layout.Pin{
+                .csn = @intCast(pins.snapshots.items[0]),
+                .committing = true,
+            }).raw();
             if (session.slot.pin.cas(raw, held, .seq_cst)) return;
             pins.notice(session);
         }
@@ -83,7 +95,8 @@ pub const Pins = struct {
 
     /// A pin for one read.
     pub fn enterRead(pins: *Pins, session: *Session) void {
-        if (pins.snapshots.items.len != 0) return; // the pin stands lower; revocation is noticed at the end
+        // the pin stands lower; revocation is noticed at the end
+        if (pins.snapshots.items.len != 0) return;
         _ = session.pinFloor(false);
     }
 
@@ -92,8 +105,14 @@ pub const Pins = struct {
             session.setPin(layout.pin_none);
             return;
         }
-        const held = (layout.Pin{ .csn = @intCast(pins.snapshots.items[0]), .committing = true }).raw();
-        const raw = (layout.Pin{ .csn = @intCast(pins.snapshots.items[0]), .committing = false }).raw();
+        const held = (layout.Pin{
+            .csn = @intCast(pins.snapshots.items[0]),
+            .committing = true,
+        }).raw();
+        const raw = (layout.Pin{
+            .csn = @intCast(pins.snapshots.items[0]),
+            .committing = false,
+        }).raw();
         if (session.slot.pin.load(.seq_cst) == held) session.setPin(raw);
     }
 };

@@ -1,4 +1,5 @@
-//! What a transaction has read: rows, keys found absent, searches; and whether it still holds (P12, P16).
+//! What a transaction has read: rows, keys found absent, searches; and whether it still holds (P12,
+//! P16).
 //!
 //! **Invariants**: everything in the set was true at `snapshot`.
 //!
@@ -20,7 +21,8 @@ const Link = rel_ptr.Link;
 
 pub const Error = error{ Conflict, SegmentFull, SegmentCorrupt, SnapshotTooOld };
 
-/// Past this many commits since the snapshot the reads are made again instead of being compared one by one.
+/// Past this many commits since the snapshot the reads are made again instead of being compared one
+/// by one.
 const compare_max = 4096;
 
 pub const Absent = struct { table: *const view_.TableView, key: Key };
@@ -59,7 +61,10 @@ pub const ReadSet = struct {
     pub fn addAbsent(set: *ReadSet, table: *const view_.TableView, key: Key) Error!void {
         const bytes = set.allocator.dupe(u8, key.bytes) catch return error.SegmentFull;
         const copy: Key = .{ .bytes = bytes, .hash = key.hash };
-        set.absent.append(set.allocator, .{ .table = table, .key = copy }) catch return error.SegmentFull;
+        set.absent.append(
+            set.allocator,
+            .{ .table = table, .key = copy },
+        ) catch return error.SegmentFull;
     }
 
     /// P12: brings the snapshot forward to now, or finds the conflict.
@@ -93,7 +98,8 @@ pub const ReadSet = struct {
             switch (ring.classify(segment, csn, raw)) {
                 .aborted => continue,
                 .committed => {},
-                .empty => continue, // cannot be: everything below `to` is decided; then it was aborted
+                // cannot be: everything below `to` is decided; then it was aborted
+                .empty => continue,
                 .drained => return false,
             }
             const cell = ring.Cell.of(raw);
@@ -128,7 +134,11 @@ pub const ReadSet = struct {
         if (!version.isTombstone()) {
             for (set.absent.items) |*absent| {
                 if (absent.table.id != table_id) continue;
-                if (!std.mem.eql(u8, absent.table.keyBytes(version.image()), absent.key.bytes)) continue;
+                if (!std.mem.eql(
+                    u8,
+                    absent.table.keyBytes(version.image()),
+                    absent.key.bytes,
+                )) continue;
                 if (!record.isStill(csn)) return;
                 context.conflict.set(.absent, absent.table.id, absent.key.bytes);
                 return error.Conflict;

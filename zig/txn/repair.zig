@@ -1,8 +1,11 @@
-//! Repair of a session whose owner is gone (P26): everything it held goes back, and its commit in progress ends the
+//! Repair of a session whose owner is gone (P26): everything it held goes back, and its commit in
+//! progress ends the
 //! way it was decided.
 //!
-//! **Concurrency**: the repairer holds the dead session's liveness byte, so it is the only one; it is pinned with a
-//! pin that cannot be revoked. It may die itself anywhere: the next one finds the same words and goes on.
+//! **Concurrency**: the repairer holds the dead session's liveness byte, so it is the only one; it
+//! is pinned with a
+//! pin that cannot be revoked. It may die itself anywhere: the next one finds the same words and
+//! goes on.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
@@ -38,7 +41,8 @@ pub fn sweep(context: *Context) Error!u32 {
     while (index < limit) : (index += 1) {
         if (index == context.session.index) continue;
         const slot = &segment.sessions[index];
-        if (slot.attached.load(.acquire) == 0) continue; // pairs with the release at the end of a repair
+        // pairs with the release at the end of a repair
+        if (slot.attached.load(.acquire) == 0) continue;
         if (context.session.isAlive(index)) continue;
         if (!context.session.lockOther(index)) continue;
         defer context.session.unlockOther(index);
@@ -71,13 +75,15 @@ pub fn repairSession(context: *Context, index: u32) Error!void {
     }
     word.bump(&session.slot.counters.repairs, 1);
     slot.pin.store(layout.pin_none, .release);
-    slot.attached.store(0, .release); // pairs with the acquire in `sweep`: the slot may be handed out
+    // pairs with the acquire in `sweep`: the slot may be handed out
+    slot.attached.store(0, .release);
 }
 
 fn repairCommit(session: *Session, slot: *SessionSlot) Error!void {
     const segment = session.segment;
     const state = State.of(slot.state.load(.seq_cst));
-    const started = slot.intent_count.load(.monotonic) != 0 or slot.finish_start.load(.monotonic) != 0;
+    const started = slot.intent_count.load(.monotonic) != 0 or
+        slot.finish_start.load(.monotonic) != 0;
     switch (state.phase) {
         .open => if (started) try commit.finishAborted(session, slot),
         .aborted => try commit.finishAborted(session, slot),
@@ -85,7 +91,8 @@ fn repairCommit(session: *Session, slot: *SessionSlot) Error!void {
         .numbered => {
             const csn = slot.csn.load(.seq_cst);
             _ = ring.abort(segment, csn);
-            // P11: a committed cell that was drained had its state made final first, so it may be now.
+            // P11: a committed cell that was drained had its state made final first, so it may be
+            // now.
             const again = State.of(slot.state.load(.seq_cst));
             const committed = again.phase == .final or
                 ring.classify(segment, csn, ring.load(segment, csn)) == .committed;
@@ -98,7 +105,8 @@ fn repairCommit(session: *Session, slot: *SessionSlot) Error!void {
     }
 }
 
-/// Records that had left a free list and were not reachable yet. Before the commit is finished, because only its
+/// Records that had left a free list and were not reachable yet. Before the commit is finished,
+/// because only its
 /// intents say which they took over: a row that another wrote to meanwhile is in no retire queue.
 fn repairHeld(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     const segment = context.session.segment;
@@ -121,7 +129,8 @@ fn repairHeld(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     }
 }
 
-/// A version or slot in hand goes back, unless the last intent names it: then it is the commit's (P3).
+/// A version or slot in hand goes back, unless the last intent names it: then it is the commit's
+/// (P3).
 fn repairSimple(
     segment: *const segment_.Segment,
     slot: *SessionSlot,
@@ -147,10 +156,12 @@ fn lastIntent(segment: *const segment_.Segment, slot: *SessionSlot) Error!layout
     return (try commit.intentsOf(segment, slot).at(count - 1)).*;
 }
 
-/// How many words name records in hand; a repair puts at most so many in front of a record in a free list.
+/// How many words name records in hand; a repair puts at most so many in front of a record in a
+/// free list.
 const held_count = 5;
 
-/// True when the record is in no free list: it left the list after it was named, and did not come back.
+/// True when the record is in no free list: it left the list after it was named, and did not come
+/// back.
 fn leftList(segment: *const segment_.Segment, slot: *SessionSlot, held: Held) Error!bool {
     if (held.class >= classes.count) return error.SegmentCorrupt;
     _ = try segment.at(u8, held.ref);
@@ -179,7 +190,8 @@ fn isLinkedBucket(context: *Context, ref: Ref) Error!bool {
     return false;
 }
 
-/// True when the entry was linked. What the dead session linked of a closed one after the closer's sweep is swept.
+/// True when the entry was linked. What the dead session linked of a closed one after the closer's
+/// sweep is swept.
 fn isLinkedEntry(context: *Context, ref: Ref) Error!bool {
     const segment = context.session.segment;
     const entry = try segment.at(layout.Entry, ref);
@@ -191,7 +203,9 @@ fn isLinkedEntry(context: *Context, ref: Ref) Error!bool {
             var words: [limits.index_key_words_max]u64 = undefined;
             const key = index.list.keyOf(entry);
             @memcpy(words[0..key.len], key);
-            const found = try index.list.findEntry(.{ .words = words[0..key.len], .slot = entry.slot.load(.acquire) });
+            const found = try index.list.findEntry(
+                .{ .words = words[0..key.len], .slot = entry.slot.load(.acquire) },
+            );
             if (found) |f| if (f.ref == ref) return true;
         }
     }
@@ -209,7 +223,12 @@ fn repairVacuum(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     if (held.ref != rel_ptr.none) {
         const entry = try segment.at(layout.Entry, held.ref);
         const state = layout.EntryState.of(entry.state.load(.acquire));
-        if (state.closed and state.tag == index and !try lastRetired(segment, slot, .entry, held.ref)) {
+        if (state.closed and state.tag == index and !try lastRetired(
+            segment,
+            slot,
+            .entry,
+            held.ref,
+        )) {
             try sweepEntry(context, held.ref);
             try retire.reserve(session, slot, 1);
             const tail = segment.header.tail.load(.seq_cst);
@@ -222,7 +241,12 @@ fn repairVacuum(context: *Context, slot: *SessionSlot, index: u32) Error!void {
         const row_slot = try segment.at(layout.RowSlot, row.ref);
         const tombstone = try segment.at(layout.Version, row.class);
         const head = Link.of(row_slot.head.load(.seq_cst));
-        if (head.ref == layout.closedRef(index) and !try lastRetired(segment, slot, .slot, row.ref)) {
+        if (head.ref == layout.closedRef(index) and !try lastRetired(
+            segment,
+            slot,
+            .slot,
+            row.ref,
+        )) {
             const view = try context.table(tombstone.table());
             try retire.reserve(session, slot, 2);
             if (try lastRetired(segment, slot, .version, row.class)) {
@@ -236,7 +260,12 @@ fn repairVacuum(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     }
 }
 
-fn lastRetired(segment: *const segment_.Segment, slot: *SessionSlot, kind: layout.Retired.Kind, ref: Ref) Error!bool {
+fn lastRetired(
+    segment: *const segment_.Segment,
+    slot: *SessionSlot,
+    kind: layout.Retired.Kind,
+    ref: Ref,
+) Error!bool {
     const added = slot.retire_added.load(.acquire);
     if (added == 0 or added == slot.retire_taken.load(.acquire)) return false;
     const entry = (try retire.queueOf(segment, slot).at(added - 1)).*;
@@ -270,7 +299,10 @@ fn repairReclaim(context: *Context, slot: *SessionSlot, index: u32) Error!void {
         }
         if (held.ref == rel_ptr.none or advanced) {
             if (taken % paged.per_page == 0 and taken > 0) {
-                try retire.queueOf(segment, owner).drop(context.session.index, taken / paged.per_page - 1);
+                try retire.queueOf(segment, owner).drop(
+                    context.session.index,
+                    taken / paged.per_page - 1,
+                );
             }
         }
         owner.retire_latch.store(0, .release);
@@ -300,7 +332,8 @@ fn repairPages(segment: *const segment_.Segment, index: u32) void {
     }
 }
 
-/// Pages of a run whose first one is still claimed: they are marked from the last one on, so the rest may be.
+/// Pages of a run whose first one is still claimed: they are marked from the last one on, so the
+/// rest may be.
 fn runLength(segment: *const segment_.Segment, page: u32, end: u32, index: u32) u32 {
     var run: u32 = 1;
     var marked = false;
@@ -328,7 +361,10 @@ fn kindNaming(segment: *const segment_.Segment, index: u32, ref: Ref) ?classes.P
             return classes.kindOf(@intCast(class));
         }
     }
-    if ((paged.Intents{ .segment = segment, .directory = &slot.intents }).names(ref)) return .intent;
+    if ((paged.Intents{
+        .segment = segment,
+        .directory = &slot.intents,
+    }).names(ref)) return .intent;
     for (0..segment.session_count) |i| {
         const owner = &segment.sessions[i];
         if (owner.retired.raw == 0) continue;
@@ -354,7 +390,8 @@ fn repairLatches(segment: *const segment_.Segment, index: u32) void {
     }
 }
 
-/// Tokens that the dead session had given out and not decided are aborted: nobody can commit them any more.
+/// Tokens that the dead session had given out and not decided are aborted: nobody can commit them
+/// any more.
 fn repairOutcomes(segment: *const segment_.Segment, index: u32) void {
     const next = segment.header.outcome_next.load(.acquire);
     const count = segment.header.geometry.outcome_count;
@@ -367,6 +404,10 @@ fn repairOutcomes(segment: *const segment_.Segment, index: u32) void {
         if (outcome.owner.load(.acquire) != owner) continue;
         const raw = outcome.word.load(.acquire);
         if (raw & 3 != @intFromEnum(layout.OutcomeState.pending)) continue;
-        _ = outcome.word.cas(raw, raw & ~@as(u64, 3) | @intFromEnum(layout.OutcomeState.aborted), .acq_rel);
+        _ = outcome.word.cas(
+            raw,
+            raw & ~@as(u64, 3) | @intFromEnum(layout.OutcomeState.aborted),
+            .acq_rel,
+        );
     }
 }

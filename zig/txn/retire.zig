@@ -1,8 +1,10 @@
 //! A session's retire queue: records that nobody new can reach, waiting for the horizon (P27).
 //!
-//! **Invariants**: entries `[retire_taken, retire_added)` are valid; pages up to what was reserved exist.
+//! **Invariants**: entries `[retire_taken, retire_added)` are valid; pages up to what was reserved
+//! exist.
 //!
-//! **Concurrency**: the owner adds; whoever holds `retire_latch` takes. The latch is only ever tried.
+//! **Concurrency**: the owner adds; whoever holds `retire_latch` takes. The latch is only ever
+//! tried.
 //!
 //! **Who may die where**: an addition counts from the store of `retire_added` on.
 const layout = @import("../segment/layout.zig");
@@ -20,7 +22,8 @@ pub fn queueOf(segment: *const Segment, owner: *SessionSlot) paged.RetireQueue {
 /// Makes room for `count` more additions, so that adding them cannot fail.
 pub fn reserve(session: *Session, owner: *SessionSlot, count: u64) paged.Error!void {
     const added = owner.retire_added.load(.monotonic); // the owner's own
-    if (added - owner.retire_taken.load(.acquire) + count > paged.count_max) return error.SegmentFull;
+    const waiting = added - owner.retire_taken.load(.acquire);
+    if (waiting + count > paged.count_max) return error.SegmentFull;
     try queueOf(session.segment, owner).ensure(session.index, added, count);
 }
 
@@ -31,7 +34,8 @@ pub fn add(segment: *const Segment, owner: *SessionSlot, entry: Retired) segment
     owner.retire_added.store(added + 1, .release); // pairs with the acquire of whoever takes
 }
 
-/// Adds the entries of one commit or abort, skipping those that an owner who died had added already.
+/// Adds the entries of one commit or abort, skipping those that an owner who died had added
+/// already.
 pub const Resumable = struct {
     segment: *const Segment,
     owner: *SessionSlot,

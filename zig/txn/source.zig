@@ -1,6 +1,7 @@
 //! One table at one snapshot, with a transaction's own writes, as the query executor reads it.
 //!
-//! **Invariants**: a row is given once, at the key of the image that is visible (P24); own writes hide what they
+//! **Invariants**: a row is given once, at the key of the image that is visible (P24); own writes
+//! hide what they
 //! replace.
 //!
 //! **Concurrency**: reads shared memory under the pin of its snapshot.
@@ -47,7 +48,11 @@ pub const Source = struct {
 
     fn rowOf(source: *const Source, ref: rel_ptr.Ref, slot: *layout.RowSlot) Error!?Row {
         const head = Link.of(slot.head.load(.seq_cst)).ref;
-        const version = (try fate.visible(source.segment, head, source.snapshot)) orelse return null;
+        const version = (try fate.visible(
+            source.segment,
+            head,
+            source.snapshot,
+        )) orelse return null;
         if (version.table() != source.table.id) return null;
         return .{ .slot = ref, .image = version.image() };
     }
@@ -88,7 +93,12 @@ pub const Source = struct {
         }
     };
 
-    pub fn seek(source: *Source, column: u32, bound: []const u64, direction: executor.Direction) Error!Cursor {
+    pub fn seek(
+        source: *Source,
+        column: u32,
+        bound: []const u64,
+        direction: executor.Direction,
+    ) Error!Cursor {
         const index = source.table.indexOf(column) orelse return error.SegmentCorrupt;
         var cursor: Cursor = .{
             .source = source,
@@ -98,7 +108,10 @@ pub const Source = struct {
         };
         const list = index.list;
         switch (direction) {
-            .forward => cursor.at = if (try list.seek(.{ .words = bound, .slot = 0 })) |found| found.entry else null,
+            .forward => cursor.at = if (try list.seek(.{
+                .words = bound,
+                .slot = 0,
+            })) |found| found.entry else null,
             .backward => {
                 const end = std.math.maxInt(rel_ptr.Ref);
                 cursor.at = try list.lastBefore(.{ .words = bound, .slot = end });
@@ -136,7 +149,8 @@ pub const Source = struct {
                 const count = cursor.index.key_words;
                 key_.encodeKey(cursor.index.column, row.image, &words);
                 const order = key_.order(words[0..count], own.words[0..count]);
-                const shared_first = if (cursor.direction == .forward) order == .lt else order == .gt;
+                const shared_first =
+                    if (cursor.direction == .forward) order == .lt else order == .gt;
                 if (shared_first) return cursor.takeWaiting();
             }
             cursor.own_index += 1;
@@ -152,7 +166,8 @@ pub const Source = struct {
             const list = cursor.index.list;
             while (cursor.at) |entry| {
                 switch (cursor.direction) {
-                    .forward => cursor.at = if (try list.after(entry)) |found| found.entry else null,
+                    .forward => cursor.at =
+                        if (try list.after(entry)) |found| found.entry else null,
                     .backward => cursor.at = try list.lastBefore(.{
                         .words = list.keyOf(entry),
                         .slot = entry.slot.load(.monotonic), // never changes while linked

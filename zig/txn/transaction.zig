@@ -1,11 +1,15 @@
-//! An explicit transaction: reads at one snapshot, writes kept in private memory until the commit, savepoints.
+//! An explicit transaction: reads at one snapshot, writes kept in private memory until the commit,
+//! savepoints.
 //!
-//! **Invariants**: shared memory has nothing of a transaction before its commit, so abandoning one costs nothing;
-//! `writes` has one entry per key; every image in it lies in `memory` and is never changed, only replaced.
+//! **Invariants**: shared memory has nothing of a transaction before its commit, so abandoning one
+//! costs nothing;
+//! `writes` has one entry per key; every image in it lies in `memory` and is never changed, only
+//! replaced.
 //!
 //! **Concurrency**: belongs to its engine's thread.
 //!
-//! **Memory**: owns its images, its read set and its undo log; a rollback gives the images back to `memory`.
+//! **Memory**: owns its images, its read set and its undo log; a rollback gives the images back to
+//! `memory`.
 const std = @import("std");
 const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
@@ -119,7 +123,11 @@ pub const Transaction = struct {
         const engine = transaction.engine;
         engine.pins.close(&engine.context.session, transaction.snapshot);
         for (transaction.latches.items) |number| latch.release(engine, transaction.id, number);
-        if (transaction.token != 0) outcome.settle(engine.context.session.segment, transaction.token, .aborted);
+        if (transaction.token != 0) outcome.settle(
+            engine.context.session.segment,
+            transaction.token,
+            .aborted,
+        );
         transaction.recycle();
         if (engine.spare == null) {
             engine.spare = transaction;
@@ -129,7 +137,10 @@ pub const Transaction = struct {
     }
 
     pub fn isRevoked(transaction: *Transaction) bool {
-        return transaction.engine.pins.isRevoked(&transaction.engine.context.session, transaction.snapshot);
+        return transaction.engine.pins.isRevoked(
+            &transaction.engine.context.session,
+            transaction.snapshot,
+        );
     }
 
     fn hashOf(table_id: u32, key: Key) u64 {
@@ -156,14 +167,23 @@ pub const Transaction = struct {
 
     fn read(transaction: *Transaction, table: *const view_.TableView, key: Key) Error!Found {
         const segment = transaction.engine.context.session.segment;
-        const found = (try table.map().find(key)) orelse return .{ .ref = 0, .slot = 0, .image = null };
+        const found = (try table.map().find(key)) orelse return .{
+            .ref = 0,
+            .slot = 0,
+            .image = null,
+        };
         const head = Link.of(found.slot.head.load(.seq_cst)).ref;
         const version = (try fate.visible(segment, head, transaction.snapshot)) orelse
             return .{ .ref = 0, .slot = 0, .image = null };
         return .{ .ref = segment.refOf(version), .slot = found.ref, .image = version.image() };
     }
 
-    fn noteRead(transaction: *Transaction, table: *const view_.TableView, key: Key, found: Found) Error!void {
+    fn noteRead(
+        transaction: *Transaction,
+        table: *const view_.TableView,
+        key: Key,
+        found: Found,
+    ) Error!void {
         if (transaction.read_only) return;
         if (found.ref != 0) {
             try transaction.reads.addRow(found.slot, found.ref);
@@ -173,7 +193,12 @@ pub const Transaction = struct {
     }
 
     /// The row as the transaction sees it. False: absent.
-    pub fn get(transaction: *Transaction, table_id: u32, key_bytes: []const u8, out: [*]align(8) u8) Error!bool {
+    pub fn get(
+        transaction: *Transaction,
+        table_id: u32,
+        key_bytes: []const u8,
+        out: [*]align(8) u8,
+    ) Error!bool {
         const table = try transaction.engine.context.table(table_id);
         const key = Key.init(key_bytes);
         const size = table.schema.image_size;
@@ -234,7 +259,10 @@ pub const Transaction = struct {
         const allocator = transaction.arena.allocator();
         if (known) |i| {
             const own = &transaction.writes.items[i];
-            try transaction.undo.append(allocator, .{ .index = i, .image = own.image, .is_new = false });
+            try transaction.undo.append(
+                allocator,
+                .{ .index = i, .image = own.image, .is_new = false },
+            );
             own.image = image;
         } else {
             try transaction.addOwn(table, key, found, image);
@@ -264,7 +292,11 @@ pub const Transaction = struct {
             .expected = if (found.ref == 0) .absent else .{ .version = found.ref },
             .next = next,
         });
-        transaction.undo.appendAssumeCapacity(.{ .index = index, .image = found.image, .is_new = true });
+        transaction.undo.appendAssumeCapacity(.{
+            .index = index,
+            .image = found.image,
+            .is_new = true,
+        });
         // A rollback forgets the write, not what it has read.
         if (transaction.savepoints.items.len > 0) try transaction.noteRead(table, key, found);
     }
@@ -352,7 +384,12 @@ pub const Transaction = struct {
         while (true) {
             if (transaction.token != 0) session.slot.token.store(transaction.token, .release);
             transaction.reads.snapshot = @max(transaction.reads.snapshot, transaction.snapshot);
-            const csn = commit_.run(context, writes[0..count], &transaction.reads, &.{}) catch |err| switch (err) {
+            const csn = commit_.run(
+                context,
+                writes[0..count],
+                &transaction.reads,
+                &.{},
+            ) catch |err| switch (err) {
                 error.LogFull => {
                     for (writes[0..count]) |*each| {
                         write_.unbind(each);
@@ -377,11 +414,13 @@ pub const Transaction = struct {
 
     /// A name for this transaction that outlives it.
     pub fn takeToken(transaction: *Transaction) u64 {
-        if (transaction.token == 0) transaction.token = outcome.open(&transaction.engine.context.session);
+        if (transaction.token == 0) transaction.token =
+            outcome.open(&transaction.engine.context.session);
         return transaction.token;
     }
 
-    /// Takes the advisory latch of a key. False: somebody has it. A transaction that has read nothing yet sees
+    /// Takes the advisory latch of a key. False: somebody has it. A transaction that has read
+    /// nothing yet sees
     /// the world from after the latch.
     pub fn lock(transaction: *Transaction, table_id: u32, key_bytes: []const u8) Error!bool {
         const engine = transaction.engine;
@@ -390,7 +429,9 @@ pub const Transaction = struct {
         try transaction.latches.ensureUnusedCapacity(transaction.arena.allocator(), 1);
         if (!latch.tryAcquire(engine, transaction.id, number)) return false;
         transaction.latches.appendAssumeCapacity(number);
-        if (transaction.reads.isEmpty() and transaction.writes.items.len == 0 and !transaction.isRevoked()) {
+        if (transaction.reads.isEmpty() and transaction.writes.items.len == 0 and
+            !transaction.isRevoked())
+        {
             const session = &engine.context.session;
             const fresh = try engine.pins.open(engine.context.allocator, session);
             engine.pins.close(session, transaction.snapshot);

@@ -7,12 +7,24 @@ const Engine = @import("engine.zig").Engine;
 
 fn put(transaction: *Transaction, table: u32, id: u64, altitude: i64) !write_.Result {
     const row: harness.Row = .init(id, altitude, 0);
-    return transaction.write(table, .upsert, .{ .named = 0b11, .missing = 0, .image = &row.image }, row.key(), write_.newest_none);
+    return transaction.write(
+        table,
+        .upsert,
+        .{ .named = 0b11, .missing = 0, .image = &row.image },
+        row.key(),
+        write_.newest_none,
+    );
 }
 
 fn remove(transaction: *Transaction, table: u32, id: u64) !write_.Result {
     const row: harness.Row = .init(id, 0, 0);
-    return transaction.write(table, .delete, .{ .named = 0, .missing = 0, .image = &row.image }, row.key(), write_.newest_none);
+    return transaction.write(
+        table,
+        .delete,
+        .{ .named = 0, .missing = 0, .image = &row.image },
+        row.key(),
+        write_.newest_none,
+    );
 }
 
 fn read(transaction: *Transaction, table: u32, id: u64) !?i64 {

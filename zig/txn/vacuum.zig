@@ -1,9 +1,11 @@
-//! Vacuum: takes retired records whose CSN the horizon has passed back into free lists, and with each old
+//! Vacuum: takes retired records whose CSN the horizon has passed back into free lists, and with
+//! each old
 //! version the index entries that only it needed (P21, P23, P27).
 //!
 //! **Concurrency**: the caller holds a pin that cannot be revoked and the queue's `retire_latch`.
 //!
-//! **Who may die where**: the record on its way is named in `reclaim_held`, the entry being closed in
+//! **Who may die where**: the record on its way is named in `reclaim_held`, the entry being closed
+//! in
 //! `vacuum_entry`, both of the session that vacuums; `repair.zig` goes on from there.
 const std = @import("std");
 const limits = @import("../limits.zig");
@@ -44,14 +46,16 @@ pub fn run(session: *Session, owner: *SessionSlot, tables: Tables, budget: u32) 
     if (!owner.retire_latch.cas(0, session.index + 1, .acq_rel)) return 0;
     defer owner.retire_latch.store(0, .release); // pairs with the compare-and-swap above
 
-    // A horizon that lags behind makes the walks over versions long; a new one costs a look at every session.
+    // A horizon that lags behind makes the walks over versions long; a new one costs a look at
+    // every session.
     session.ticks +%= 1;
     const is_due = budget > refresh_interval or session.ticks % refresh_interval == 0;
     if (is_due) _ = session.refreshHorizon();
     var count: u32 = 0;
     while (count < budget) : (count += 1) {
         const taken = owner.retire_taken.load(.monotonic); // only the holder of the latch moves it
-        if (taken == owner.retire_added.load(.acquire)) break; // pairs with the release in `retire.add`
+        // pairs with the release in `retire.add`
+        if (taken == owner.retire_added.load(.acquire)) break;
         const entry = (try retire.queueOf(session.segment, owner).at(taken)).*;
         if (entry.csnOf() >= session.horizon) break;
         try takeOne(session, owner, tables, entry, taken);
@@ -69,7 +73,10 @@ fn takeOne(
     switch (entry.kind()) {
         .version => {
             const version = try session.segment.at(Version, entry.a);
-            const table = tables.get(tables.context, version.table()) orelse return error.SegmentCorrupt;
+            const table = tables.get(
+                tables.context,
+                version.table(),
+            ) orelse return error.SegmentCorrupt;
             if (!version.isTombstone()) try closeEntries(session, table, version, entry.b);
             version.mark.store(0, .release); // free: whoever still meets it was not pinned (P10)
             word.bump(&session.slot.counters.versions_reclaimed, 1);
@@ -79,12 +86,18 @@ fn takeOne(
             if (tables.get(tables.context, entry.b)) |table| try closeSlot(session, table, entry.a);
             try advance(session, owner, taken);
         },
-        .slot => try reclaim(session, owner, .{ .ref = entry.a, .class = classes.slot_class }, taken),
+        .slot => try reclaim(
+            session,
+            owner,
+            .{ .ref = entry.a, .class = classes.slot_class },
+            taken,
+        ),
         .entry => {
             if (entry.b < classes.entry_classes_start or entry.b >= classes.version_classes_start) {
                 return error.SegmentCorrupt;
             }
-            // A free entry is not closed: the repair tells by it whether one in hand was ever linked.
+            // A free entry is not closed: the repair tells by it whether one in hand was ever
+            // linked.
             const free = layout.EntryState{ .height = 0, .closed = false, .tag = 0 };
             (try session.segment.at(layout.Entry, entry.a)).state.store(free.raw(), .release);
             word.bump(&session.slot.counters.entries_reclaimed, 1);
@@ -110,7 +123,12 @@ fn advance(session: *Session, owner: *SessionSlot, taken: u64) Error!void {
 }
 
 /// P23 for every index of the table: the entries that only `version` needed are closed and retired.
-fn closeEntries(session: *Session, table: *const view_.TableView, version: *Version, slot: Ref) Error!void {
+fn closeEntries(
+    session: *Session,
+    table: *const view_.TableView,
+    version: *Version,
+    slot: Ref,
+) Error!void {
     const image = version.image();
     for (table.indexes[0..table.index_count]) |*index| {
         if (try isNeeded(session, table, index.column, slot, image)) continue;
@@ -121,18 +139,26 @@ fn closeEntries(session: *Session, table: *const view_.TableView, version: *Vers
         if (try isNeeded(session, table, index.column, slot, image)) continue;
         try retire.reserve(session, session.slot, 1);
         const class = try index.list.classOf(found.ref);
-        session.slot.vacuum_entry.store((layout.Held{ .ref = found.ref, .class = class }).raw(), .release);
+        session.slot.vacuum_entry.store(
+            (layout.Held{ .ref = found.ref, .class = class }).raw(),
+            .release,
+        );
         fault.point("vacuum.named");
         if (try index.list.close(session, found.ref, found.state)) {
             fault.point("vacuum.unlinked");
             const tail = session.segment.header.tail.load(.seq_cst);
-            try retire.add(session.segment, session.slot, Retired.init(.entry, tail, found.ref, class));
+            try retire.add(
+                session.segment,
+                session.slot,
+                Retired.init(.entry, tail, found.ref, class),
+            );
         }
         session.slot.vacuum_entry.store(0, .release);
     }
 }
 
-/// True when a version of the row that is undecided, at or above the horizon, or the newest below it has the key.
+/// True when a version of the row that is undecided, at or above the horizon, or the newest below
+/// it has the key.
 fn isNeeded(
     session: *Session,
     table: *const view_.TableView,
@@ -156,8 +182,10 @@ fn isNeeded(
         const has_key = !version.isTombstone() and version.table() == table.id and
             column.isEqual(version.image(), image);
         const older = version.older.load(.acquire); // pairs with the release that installed
-        // Another's horizon may have passed the newer version and let go what is below it: then that one was the
-        // newest below the horizon, and what was read here means nothing (docs/decisions/vacuum-walks.md).
+        // Another's horizon may have passed the newer version and let go what is below it: then
+        // that one was the
+        // newest below the horizon, and what was read here means nothing
+        // (docs/decisions/vacuum-walks.md).
         if (newer < published.load(.seq_cst)) return false;
         switch (what) {
             .free => return error.SegmentCorrupt,

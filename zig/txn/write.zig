@@ -133,7 +133,12 @@ fn isStale(write: *const Write, row: []align(8) const u8) bool {
 }
 
 /// Copies the named columns; true when something changed.
-pub fn merge(table: *const view_.TableView, named: u64, image: [*]align(8) const u8, row: []align(8) u8) bool {
+pub fn merge(
+    table: *const view_.TableView,
+    named: u64,
+    image: [*]align(8) const u8,
+    row: []align(8) u8,
+) bool {
     if (named == table.columns_mask) {
         if (std.mem.eql(u8, row, image[0..row.len])) return false;
         @memcpy(row, image[0..row.len]);
