@@ -6,7 +6,7 @@
  * under 50 ms.
  */
 import { Control } from "../harness/control.ts";
-import { runCrew, together, total } from "../harness/crew.ts";
+import { runCrew, together } from "../harness/crew.ts";
 import { Histogram } from "../harness/histogram.ts";
 import { Random } from "../harness/random.ts";
 import type { Bench, Case, Outcome, WorkerReport, Workload } from "../harness/workload.ts";
@@ -174,18 +174,9 @@ async function tryRate(
   control.reset();
   const parameters = { ...bench.job.parameters, rate: rate / workers };
   const crew = { ...bench, job: { ...bench.job, parameters } };
-  const { reports, seconds } = await runCrew(
-    crew,
-    control,
-    workers + housekeepers,
-    bench.settings.seconds,
-  );
+  const { reports } = await runCrew(crew, control, workers + housekeepers, bench.settings.seconds);
   const histogram = together(reports, "latency");
-  const done = total(reports, "messages") / seconds;
-  const p99 = histogram.percentile(0.99) / 1e6;
-  // A rate that was not reached has been missed, however quick single messages were.
-  const reached = bench.settings.smoke || done >= 0.95 * rate;
-  return { rate, histogram, passed: p99 <= limitMs && reached };
+  return { rate, histogram, passed: histogram.percentile(0.99) / 1e6 <= limitMs };
 }
 
 async function run(bench: Bench): Promise<Outcome> {
@@ -248,13 +239,19 @@ async function work(bench: Bench, worker: number): Promise<WorkerReport> {
   const flights = bench.settings.smoke ? 16 : flightCount;
   const histogram = new Histogram();
   let messages = 0;
+  // A worker that has been running for long is not surprised by its first messages.
+  for (let i = 0; i < (bench.settings.smoke ? 5 : 300); i++) {
+    const now = control.draw();
+    await transact(store, message(flightCount + worker, now, flat(`${worker}-${now}`)));
+  }
   control.waitForStart();
   const start = Bun.nanoseconds();
   const workers = bench.parameters["workers"] ?? 1;
   const isHousekeeper = worker >= workers;
   const period = isHousekeeper ? 50e6 : 1e9 / (bench.parameters["rate"] ?? 1);
   // Workers start out of step, as messages do.
-  for (let due = start + random.unit() * period; control.isRunning; due += period) {
+  let due = start + random.unit() * period;
+  for (; control.isRunning; due += period) {
     await sleepUntil(due, control);
     if (!control.isRunning) break;
     if (isHousekeeper) {
@@ -267,8 +264,11 @@ async function work(bench: Bench, worker: number): Promise<WorkerReport> {
     histogram.record(Bun.nanoseconds() - due);
     control.setProgress(worker, ++messages);
   }
+  // Messages that nobody got to have waited, too.
+  const end = Bun.nanoseconds();
+  for (; due < end && !isHousekeeper; due += period) histogram.record(end - due);
   await store.close();
-  return { messages, latency: histogram.buckets() };
+  return { latency: histogram.buckets() };
 }
 
 async function sleepUntil(due: number, control: Control): Promise<void> {
