@@ -23,7 +23,7 @@ interface Share {
 }
 
 /** Starts, hears and ends the demo's processes. */
-export class Crew implements AsyncDisposable {
+export class Crew {
   rows = 0;
   searches = 0;
   readonly figures: Readonly<Record<string, SearchFigures>>[] = [];
@@ -130,9 +130,8 @@ export class Crew implements AsyncDisposable {
   }
 
   /** Kills whoever still runs. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  kill(): void {
     for (const child of this.#children) if (child.ending === undefined) child.kill();
-    await Promise.allSettled(this.#children.map((child) => child.ended));
   }
 
   #startWriter(name: string, index: number, of: number, firstTick: number): Child {

@@ -60,16 +60,19 @@ export async function runTour(options: TourOptions, terminal: Terminal): Promise
     rmSync(directory, { recursive: true, force: true });
     rmSync(shmPath, { force: true });
   };
-  // The other processes end when this one does: it holds their standard input.
+  const narrator = new Narrator(terminal, options.quietOutput);
+  const tour = new Tour(options, narrator, { directory, shmPath });
   const interrupt = (): void => {
+    tour.abandon();
     cleanUp();
     process.exit(130);
   };
   process.once("SIGINT", interrupt);
   try {
-    const narrator = new Narrator(terminal, options.quietOutput);
-    return await new Tour(options, narrator, { directory, shmPath }).run();
+    return await tour.run();
   } finally {
+    // Whoever still has the database open would write its log anew.
+    tour.abandon();
     process.off("SIGINT", interrupt);
     cleanUp();
   }
@@ -79,6 +82,8 @@ class Tour {
   readonly #options: TourOptions;
   readonly #narrator: Narrator;
   readonly #database: DemoDatabase;
+  #crew: Crew | undefined;
+  #handle: Database | undefined;
 
   constructor(options: TourOptions, narrator: Narrator, database: DemoDatabase) {
     this.#options = options;
@@ -104,7 +109,7 @@ class Tour {
     ]);
 
     const crew = new Crew(this.#database, aircraft, writers, searchers);
-    await using _crew = crew;
+    this.#crew = crew;
     narrator.heading("A flight feed from several processes, and searches meanwhile");
     await crew.ready();
     const stream: Stream = { at: performance.now(), rows: crew.rows };
@@ -145,7 +150,7 @@ class Tour {
     narrator.heading("Everybody leaves; a warm restart");
     db.close();
     const reopenedAt = performance.now();
-    await using again = await this.#open();
+    const again = await this.#open();
     const warmAttachMs = performance.now() - reopenedAt;
     const rowCount = again.table(FlightState).count();
     narrator.lines([
@@ -175,9 +180,17 @@ class Tour {
     };
   }
 
+  /** Ends what still runs, at once. */
+  abandon(): void {
+    this.#crew?.kill();
+    this.#handle?.close();
+  }
+
   async #open(): Promise<Database> {
     const { directory, shmPath } = this.#database;
-    return open(directory, { tables: [FlightState], shmPath });
+    const db = await open(directory, { tables: [FlightState], shmPath });
+    this.#handle = db;
+    return db;
   }
 
   #explainPlans(db: Database): void {
