@@ -24,6 +24,7 @@ export interface BridgeOptions {
 
 /** A row that attempts of a transaction were lost on so often is locked before the next one. */
 const lossesMax = 3;
+const retriesMax = 100;
 const lockTimeoutMs = 250;
 
 /** What an interpreter has open. */
@@ -63,6 +64,24 @@ export class Bridge implements Disposable {
   upsert(table: Table, row: DynamicShape["upsert"]): void {
     if (this.#transaction !== undefined || !this.isSynchronous) table.upsert(row);
     else this.atomically(table.name, (each) => each.upsert(row));
+  }
+
+  /** `atomically` for what takes its time; runs again when another transaction was in the way. */
+  async patiently<T>(name: string, body: (table: Table) => Promise<T>): Promise<T> {
+    if (this.#transaction !== undefined) return body(this.table(name));
+    const durability = this.isSynchronous ? "sync" : undefined;
+    for (let attempt = 1; ; attempt++) {
+      using transaction = this.database.begin();
+      try {
+        const result = await body(transaction.table(name));
+        transaction.commit({ durability });
+        return result;
+      } catch (error) {
+        const isLost = error instanceof AerostoreError && error.code === "SERIALIZATION_FAILURE";
+        if (!isLost || attempt > retriesMax) throw error;
+      }
+      await Bun.sleep(backoffMs(attempt, randomPart()));
+    }
   }
 
   /** Behind statements that have committed by themselves. */

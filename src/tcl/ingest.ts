@@ -77,8 +77,7 @@ function roundDecimal(text: string, scale: number): string {
 /** The parser's complaint in the words of the Tcl package. */
 function decodeError(table: AnyTable, error: unknown, linesBefore: number): unknown {
   if (!(error instanceof AerostoreError) || error.line === undefined) return error;
-  const [, column = "1", reason] =
-    /line \d+(?:, column (\d+))?: ([^]*)$/.exec(error.message) ?? [];
+  const [, column = "1", reason] = /line \d+(?:, column (\d+))?: ([^]*)$/.exec(error.message) ?? [];
   if (reason === undefined) return error;
   const line = error.line - linesBefore;
   const problem = problemOf(table.find(error.column ?? ""), reason);

@@ -49,23 +49,15 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
   ["release", nothing((bridge) => bridge.release(false))],
   ["rollback", nothing((bridge) => bridge.release(true))],
   ["outcome", ({ database }, request) => Reply.of(database.outcome(request.text(1)))],
-  [
-    "ingest_tsv",
-    async (bridge, request) => {
-      const table = bridge.table(request.text(1));
-      const report = await ingestTsv(table, request.bytes(3), request.number(2), "row");
-      await bridge.settle();
-      return Reply.of(metricsOf(report));
-    },
-  ],
+  ["ingest_tsv", ingest],
   [
     // Lines behind one that names their columns; field 3 is 1 when it is not the file's own.
     "read_tabsep",
     async (bridge, request) => {
-      const table = bridge.table(request.text(1));
       const first = request.text(3) === "1" ? "added header" : "header";
-      const report = await ingestTsv(table, request.bytes(4), request.number(2), first);
-      await bridge.settle();
+      const report = await bridge.patiently(request.text(1), (table) =>
+        ingestTsv(table, request.bytes(4), request.number(2), first),
+      );
       return Reply.of(report.rows);
     },
   ],
@@ -181,6 +173,30 @@ function nothing(body: (bridge: Bridge, request: Request) => void): Operation {
     body(bridge, request);
     return new Reply();
   };
+}
+
+async function ingest(bridge: Bridge, request: Request): Promise<Reply> {
+  const name = request.text(1);
+  const batch = request.number(2);
+  const data = request.bytes(3);
+  if (hasLines(data, batch)) {
+    const report = await ingestTsv(bridge.table(name), data, batch, "row");
+    await bridge.settle();
+    return Reply.of(metricsOf(report));
+  }
+  // One batch is one transaction, whose commit can ask the log not to wait for others.
+  const report = await bridge.patiently(name, (table) => ingestTsv(table, data, batch, "row"));
+  return Reply.of(metricsOf(report));
+}
+
+/** Whether there are more than `count` line ends. */
+function hasLines(data: Uint8Array, count: number): boolean {
+  let at = -1;
+  for (let found = 0; found <= count; found++) {
+    at = data.indexOf(10, at + 1);
+    if (at < 0) return false;
+  }
+  return true;
 }
 
 /** Whether commits wait for the disk is this interpreter's; other settings are the database's. */

@@ -57,7 +57,10 @@ function quoteEnd(text: string, open: number): number | undefined {
 function bareEnd(text: string, start: number): number {
   let at = start;
   while (at < text.length && !isSpace(text.charCodeAt(at))) {
-    at += text.charCodeAt(at) === backslash ? 2 : 1;
+    if (text.charCodeAt(at) !== backslash) at++;
+    // A line end behind a backslash takes the blanks of the next line with it.
+    else if (text[at + 1] !== "\n") at += 2;
+    else for (at += 2; text[at] === " " || text[at] === "\t";) at++;
   }
   return Math.min(at, text.length);
 }
