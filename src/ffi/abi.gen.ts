@@ -538,7 +538,8 @@ export interface Symbols {
     to: ArrayBufferView,
     toLength: ArrayBufferView,
   ) => Status;
-  /** Copies the header of a segment file that passes the checks of owner, mode and type. `out`: out;
+  /** Copies the header of a segment file that passes the checks of owner, mode and type. `out`:
+   * out;
    * `size`: out, bytes of the file. */
   readonly aerostore_segment_probe: (
     path: ArrayBufferView,
@@ -557,7 +558,8 @@ export interface Symbols {
   ) => Status;
   /** Ends a handle and everything open in it; a second close does nothing. */
   readonly aerostore_session_close: (handle: number) => void;
-  /** Takes the boot lock of a lock file, waiting at most `timeout_ms`. `descriptor`: out, owned, closed by
+  /** Takes the boot lock of a lock file, waiting at most `timeout_ms`. `descriptor`: out, owned,
+   * closed by
    * `boot_unlock`. */
   readonly aerostore_boot_lock: (
     lockPath: ArrayBufferView,
@@ -573,13 +575,15 @@ export interface Symbols {
     lockPathLength: ArrayBufferView,
     count: Uint32Array | Pointer,
   ) => Status;
-  /** Makes a table from schema bytes (borrowed), or finds the one that has the same. Result: `table`. */
+  /** Makes a table from schema bytes (borrowed), or finds the one that has the same. Result:
+   * `table`. */
   readonly aerostore_table_create: (
     handle: number,
     schema: ArrayBufferView,
     schemaLength: ArrayBufferView,
   ) => Status;
-  /** Copies the catalog: for each table `{ id u32, schema_size u32, schema bytes, padding to 8 }`. `out`: out.
+  /** Copies the catalog: for each table `{ id u32, schema_size u32, schema bytes, padding to 8
+   * }`. `out`: out.
    * Result: `size`, the bytes needed. */
   readonly aerostore_catalog_read: (
     handle: number,
@@ -588,7 +592,8 @@ export interface Symbols {
   ) => Status;
   /** A number that changes with the catalog; 0 for a closed handle. */
   readonly aerostore_catalog_version: (handle: number) => number;
-  /** Writes the record in the input. `op`: 0 upsert, 1 insert, 2 update. Result: `inserted`, `updated`,
+  /** Writes the record in the input. `op`: 0 upsert, 1 insert, 2 update. Result: `inserted`,
+   * `updated`,
    * `unchanged`, `found`. */
   readonly aerostore_row_write: (
     handle: number,
@@ -610,7 +615,8 @@ export interface Symbols {
     count: number,
     newestColumn: number,
   ) => Status;
-  /** Runs the plan in the input. Result: `rows` in the output, `done`, `count`, `cursor` when not done. */
+  /** Runs the plan in the input. Result: `rows` in the output, `done`, `count`, `cursor` when not
+   * done. */
   readonly aerostore_search_open: (
     handle: number,
     transaction: number,
@@ -634,7 +640,8 @@ export interface Symbols {
   ) => Status;
   /**  */
   readonly aerostore_search_close: (handle: number, cursor: number) => void;
-  /** Opens a parser of one stream into a table; `plan` (borrowed) as in `docs/internals/ingest.md`. Result: its
+  /** Opens a parser of one stream into a table; `plan` (borrowed) as in
+   * `docs/internals/ingest.md`. Result: its
    * number in `cursor`. */
   readonly aerostore_ingest_open: (
     handle: number,
@@ -642,7 +649,8 @@ export interface Symbols {
     plan: ArrayBufferView,
     planLength: ArrayBufferView,
   ) => Status;
-  /** Parses `input` (borrowed) into write records, their line numbers (u64) and rejects. All others: out; the
+  /** Parses `input` (borrowed) into write records, their line numbers (u64) and rejects. All
+   * others: out; the
    * memory of records and lines is aligned to 8. */
   readonly aerostore_ingest_parse: (
     handle: number,
@@ -660,14 +668,17 @@ export interface Symbols {
   ) => Status;
   /**  */
   readonly aerostore_ingest_close: (handle: number, parser: number) => void;
-  /** Estimates the entries of an index between two keys, whose words lie in the input, `low` first. Result:
+  /** Estimates the entries of an index between two keys, whose words lie in the input, `low`
+   * first. Result:
    * `count`. */
   readonly aerostore_estimate_range: (handle: number, table: number, column: number) => Status;
   /** Result: `count`, the rows of the table, roughly. */
   readonly aerostore_table_count: (handle: number, table: number) => Status;
-  /** Begins a transaction. `flags`: 1 read-only, 2 a retry, which keeps its age. Result: `transaction`. */
+  /** Begins a transaction. `flags`: 1 read-only, 2 a retry, which keeps its age. Result:
+   * `transaction`. */
   readonly aerostore_transaction_begin: (handle: number, flags: number) => Status;
-  /** Commits and ends a transaction, whatever comes of it. Result: `csn`, 0 when it wrote nothing. */
+  /** Commits and ends a transaction, whatever comes of it. Result: `csn`, 0 when it wrote
+   * nothing. */
   readonly aerostore_transaction_commit: (handle: number, transaction: number) => Status;
   /**  */
   readonly aerostore_transaction_abort: (handle: number, transaction: number) => Status;
@@ -695,18 +706,21 @@ export interface Symbols {
   ) => Status;
   /** Result: `outcome` (0 unknown, 1 pending, 2 committed, 3 aborted). */
   readonly aerostore_outcome_of: (handle: number, tokenLow: number, tokenHigh: number) => Status;
-  /** Starts the maintenance thread of this process on the segment, if there is none. `directory` (borrowed)
+  /** Starts the maintenance thread of this process on the segment, if there is none. `directory`
+   * (borrowed)
    * keeps the log; empty: the log is kept nowhere. */
   readonly aerostore_log_attach: (
     handle: number,
     directory: ArrayBufferView,
     directoryLength: ArrayBufferView,
   ) => Status;
-  /** Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk; then `busy`. */
+  /** Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk;
+   * then `busy`. */
   readonly aerostore_durable_wait: (handle: number, csn: number, timeoutMs: number) => Status;
   /** Result: `csn`, of this handle's last commit; `durable_csn`, below which all is on the disk. */
   readonly aerostore_durable_read: (handle: number) => Status;
-  /** Begins to recover a database directory (borrowed) into this handle's segment, which nobody else knows yet.
+  /** Begins to recover a database directory (borrowed) into this handle's segment, which nobody
+   * else knows yet.
    * `flags`: 1 do not trust the page cache. */
   readonly aerostore_recovery_open: (
     handle: number,
@@ -714,13 +728,15 @@ export interface Symbols {
     directoryLength: ArrayBufferView,
     flags: number,
   ) => Status;
-  /** Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails. Phase 3 is the end. */
+  /** Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails.
+   * Phase 3 is the end. */
   readonly aerostore_recovery_step: (
     handle: number,
     budgetMs: number,
     report: Uint8Array | Pointer,
   ) => Status;
-  /** Begins to verify the database: its structures, and the files in `directory` (borrowed), if not empty. */
+  /** Begins to verify the database: its structures, and the files in `directory` (borrowed), if
+   * not empty. */
   readonly aerostore_check_open: (
     handle: number,
     directory: ArrayBufferView,
@@ -738,9 +754,11 @@ export interface Symbols {
     directory: ArrayBufferView,
     directoryLength: ArrayBufferView,
   ) => Status;
-  /** Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`: another one runs. */
+  /** Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`:
+   * another one runs. */
   readonly aerostore_checkpoint_poll: (handle: number) => Status;
-  /** Arms the process to kill itself when it passes the named point (borrowed) for the `hits`-th time; only the
+  /** Arms the process to kill itself when it passes the named point (borrowed) for the `hits`-th
+   * time; only the
    * fault build has points, others answer `invalid_argument`. */
   readonly aerostore_fault_arm: (
     name: ArrayBufferView,

@@ -47,6 +47,7 @@ pub const Skiplist = struct {
 
     /// For each level the link word that leads past the position, and what it was.
     const Path = struct {
+        /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
         words: [height_max]*Word(u64),
         links: [height_max]Link,
         /// The entry at the position, if there is one.
@@ -389,6 +390,7 @@ fn randomHeight(session: *Session) u4 {
 /// Fills an empty list with positions that come in order. Nobody else has the list.
 pub const Appender = struct {
     list: Skiplist,
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     last: [height_max]*Word(u64),
 
     pub fn init(list: Skiplist) Error!Appender {

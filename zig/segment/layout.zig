@@ -103,44 +103,60 @@ pub const Header = extern struct {
     /// CRC-free sum of everything above, so that a flipped bit is seen at attach.
     checksum: u64,
     /// 1 after the last session closed in order; written by sessions opening and closing.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     clean_shutdown: Word(u32),
     reserved: u32,
 
     /// The next CSN (P5). Written by every commit.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     tail: Word(u64) align(limits.cache_line_size),
     /// `{ epoch: 16, csn: 48 }`: first CSN not yet taken by the WAL writer (P5, P25).
+    /// Release when it changes; pairs with the acquire of whoever looks.
     drained: Word(u64) align(limits.cache_line_size),
     /// Everything below is on disk; written by the WAL writer.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     durable: Word(u64),
     /// Futex: raised whenever `durable` moves.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     durable_signal: Word(u32),
     /// Sessions that sleep on `durable_signal`.
     durable_waiters: Word(u32),
     /// Futex: raised by committers that want the writer to run now.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     writer_signal: Word(u32),
     writer_sleeping: Word(u32),
     /// Non-zero: a sync failed, and nobody may commit any more.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     log_poisoned: Word(u32),
     /// Non-zero: the log cannot be written for now (no space); commits fail once the ring is full.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     log_stalled: Word(u32),
     /// Session index + 1 of the WAL writer, 0 none.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     writer_session: Word(u32),
     /// Raised by the WAL writer as long as it runs.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     writer_beat: Word(u32),
     /// Epoch of the newest log file, wholly; `drained` has its low bits.
     log_epoch: Word(u64),
     /// Raised to ask the WAL writer for a new file.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     rotate_wanted: Word(u32),
+    /// Release when it changes; pairs with the acquire of whoever looks.
     rotate_done: Word(u32),
     /// The newest horizon that anything was reclaimed by (P6); only rises.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     horizon: Word(u64) align(limits.cache_line_size),
     /// Highest session slot ever used, plus one.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     session_limit: Word(u32) align(limits.cache_line_size),
     table_count: Word(u32),
     /// Raised by every change of the catalog.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     catalog_version: Word(u32),
     page_hint: Word(u32),
     pages_used: Word(u64),
+    /// Release when it changes; pairs with the acquire of whoever looks.
     outcome_next: Word(u64),
     /// Configuration, shared by all sessions.
     synchronous_commit: Word(u32) align(limits.cache_line_size),
@@ -148,7 +164,9 @@ pub const Header = extern struct {
     checkpoint_interval_secs: Word(u32),
     snapshot_age_limit_ms: Word(u32),
     log_size_limit_mb: Word(u32),
+    /// Release when it changes; pairs with the acquire of whoever looks.
     log_enabled: Word(u32),
+    /// Release when it changes; pairs with the acquire of whoever looks.
     checkpoint_csn: Word(u64),
     checkpoint_count: Word(u64),
     checkpoint_rows: Word(u64),
@@ -202,10 +220,14 @@ pub const pin_revoked: u64 = std.math.maxInt(u64) - 1;
 
 /// A free list of one class in one session.
 pub const FreeList = extern struct {
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     head: Word(u32),
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     count: Word(u32),
     /// The unused rest of the newest span.
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     bump: Word(u32),
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     bump_end: Word(u32),
 };
 
@@ -267,59 +289,86 @@ pub const Intent = extern struct {
 /// owner, who
 /// holds the owner's liveness byte.
 pub const SessionSlot = extern struct {
+    /// Release when it changes; pairs with the acquire of whoever looks.
     pin: Word(u64) align(limits.cache_line_size),
     /// Raised by every open of the slot.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     generation: Word(u64),
     /// 1 while a session is attached (also of a dead one until its repair).
+    /// Release when it changes; pairs with the acquire of whoever looks.
     attached: Word(u32),
     pid: u32,
     opened_ms: u64,
     start_time: u64,
     /// When the oldest snapshot was taken, monotonic ms.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     pinned_ms: Word(u64),
 
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     state: Word(u64) align(limits.cache_line_size),
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     csn: Word(u64),
+    /// Release when it changes; pairs with the acquire of whoever looks.
     age: Word(u64),
     /// Outcome table entry that this commit decides, plus one; 0 none.
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     token: Word(u64),
     /// How many intents are valid.
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     intent_count: Word(u32),
     /// Intents by number: a `paged` directory.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     intents: Word(u32),
     /// `retire_added` when stamping or unlinking began, plus one; 0 not begun. With it a repairer
     /// knows how
     /// many of the retirements of this commit are done.
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     finish_start: Word(u64),
     /// Records taken from a free list and not yet reachable: `Held`.
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     held_version: Word(u64),
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     held_slot: Word(u64),
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     held_bucket: Word(u64),
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     held_entry: Word(u64),
     /// The entry that this session is about to close or has closed (P23).
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     vacuum_entry: Word(u64),
     /// The slot (`ref`) that this session is about to close or has closed, and its tombstone
     /// (`class`) (P21).
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     vacuum_slot: Word(u64),
 
     /// The session's log buffer: positions count bytes for ever, modulo its size.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     log_buffer: Word(u32) align(limits.cache_line_size),
     log_reserved: u32,
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     log_head: Word(u64),
     /// `log_head` before the record of the commit in progress.
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     log_previous: Word(u64),
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     log_taken: Word(u64),
 
     /// Retired records by number, oldest `retire_taken`: a `paged` directory.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     retired: Word(u32) align(limits.cache_line_size),
     /// Pages below this number have been given back.
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     retired_page: Word(u32),
+    /// Release when it changes; pairs with the acquire of whoever looks.
     retire_taken: Word(u64),
+    /// Release when it changes; pairs with the acquire of whoever looks.
     retire_added: Word(u64),
     /// Session index + 1 of who vacuums this queue, 0 none.
+    /// Acquire-release when taken, release when given back: the two pair.
     retire_latch: Word(u32),
     reserved: u32,
     /// Held while a retired record moves to a free list: `Held`.
+    /// Release: in program order for the repairer, whose acquire pairs with it.
     reclaim_held: Word(u64),
 
     counters: Counters align(limits.cache_line_size),
@@ -351,8 +400,10 @@ pub const Retired = extern struct {
 /// What became of a commit whose token was asked for.
 pub const Outcome = extern struct {
     /// `{ token number: 62, OutcomeState: 2 }`
+    /// Release when it changes; pairs with the acquire of whoever looks.
     word: Word(u64),
     /// `{ session: 12, generation: 52 }` of the owner.
+    /// Release when it changes; pairs with the acquire of whoever looks.
     owner: Word(u64),
 };
 
@@ -381,10 +432,13 @@ pub const PageState = packed struct(u64) {
 /// A row (P1): where its newest version is. Buckets of the primary-key map are row slots, too.
 pub const RowSlot = extern struct {
     /// `Link` to the newest version, or `closedRef`.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     head: Word(u64),
     /// `Link` to the next slot of the map.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     next: Word(u64),
     /// Split-order key: bit-reversed hash, lowest bit set for rows, clear for buckets.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     order: Word(u32),
     /// Free list link while free.
     free_next: Ref,
@@ -403,8 +457,10 @@ pub fn isClosed(ref: Ref) bool {
 
 /// A version of a row (P2). The image follows.
 pub const Version = extern struct {
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     mark: Word(u64),
     /// Older version, or the free list link while free.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     older: Word(u32),
     /// `{ table: 16, reserved: 15, tombstone: 1 }`
     flags: u32,
@@ -450,10 +506,13 @@ pub const Mark = union(enum) {
 /// A skiplist entry (P22): links by height, then the key words follow.
 pub const Entry = extern struct {
     /// `EntryState`
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     state: Word(u32),
     /// The row, or the free list link while free.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     slot: Word(u32),
 
+    /// Release publishes the entry; pairs with the acquire of walkers.
     pub fn links(entry: *Entry) [*]Word(u64) {
         const bytes: [*]align(8) u8 = @ptrCast(@alignCast(entry));
         return @ptrCast(bytes + @sizeOf(Entry));
@@ -479,6 +538,7 @@ pub const EntryState = packed struct(u32) {
 pub const IndexStatus = enum(u32) { none = 0, building = 1, ready = 2, _ };
 
 pub const Index = extern struct {
+    /// Release when it changes; pairs with the acquire of whoever looks.
     status: Word(IndexStatus),
     key_words: u32,
     /// An entry of full height before all others.
@@ -487,6 +547,7 @@ pub const Index = extern struct {
     /// Readable for snapshots at or above this CSN (P24).
     ready_csn: Word(u64),
     /// The entry that was last appended: a hint (monotonic keys).
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     tail_hint: Word(u32),
     reserved: u32,
     entry_count: Word(i64),
@@ -497,6 +558,7 @@ pub const bucket_levels_max = 20;
 /// One table; has a span of pages of its own. The schema bytes follow.
 pub const Table = extern struct {
     id: u32,
+    /// Release when it changes; pairs with the acquire of whoever looks.
     status: Word(u32),
     schema_size: u32,
     image_size: u32,
@@ -508,9 +570,11 @@ pub const Table = extern struct {
     row_count: Word(i64) align(limits.cache_line_size),
     /// Slots in the map.
     slot_count: Word(i64),
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     bucket_count: Word(u32),
     /// Bucket 0: the head of the map.
     map_head: Ref,
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     buckets: [bucket_levels_max]Word(u32),
     indexes: [limits.column_count_max]Index align(limits.cache_line_size),
 
@@ -524,6 +588,7 @@ pub const Table = extern struct {
 
 /// One file of the catalog: table id is the position.
 pub const CatalogEntry = extern struct {
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     table: Word(u32),
     span: u32,
 };

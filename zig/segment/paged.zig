@@ -30,6 +30,7 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
     comptime std.debug.assert(@sizeOf(T) == 16);
     return struct {
         segment: *const Segment,
+        /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
         directory: *Word(u32),
 
         const Self = @This();

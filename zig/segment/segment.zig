@@ -98,6 +98,7 @@ pub const Simulated = struct {
     /// What the kernel does when a holder is gone.
     pub fn drop(simulated: Simulated) void {
         for (simulated.holders) |*holder| {
+            // Pairs with whoever takes the byte next.
             if (holder.* == simulated.self) @atomicStore(u16, holder, 0, .release);
         }
     }
@@ -112,12 +113,16 @@ pub const Segment = struct {
     header: *layout.Header,
     sessions: [*]layout.SessionSlot,
     session_count: u32,
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     cells: [*]Word(u64),
     cell_count: u64,
+    /// Acquire-release when taken, release when given back: the two pair.
     latches: [*]Word(u64),
     outcomes: [*]layout.Outcome,
     catalog: [*]layout.CatalogEntry,
+    /// Release when it changes; pairs with the acquire of whoever looks.
     pages: [*]Word(u64),
+    /// Release when it changes; pairs with the acquire of whoever looks.
     extents: [*]Word(u32),
     arena_ref: Ref,
     limit_ref: Ref,

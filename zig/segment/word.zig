@@ -41,6 +41,7 @@ pub fn Word(comptime T: type) type {
         /// True when the word was `expected` and is now `value`.
         pub inline fn cas(word: *Self, expected: T, value: T, comptime order: Order) bool {
             step();
+            // What pairs with what stands at the word's declaration.
             return @cmpxchgStrong(T, &word.raw, expected, value, order, .acquire) == null;
         }
 

@@ -26,12 +26,14 @@ pub const Written = extern struct { slot: Ref, version: Ref };
 
 pub const Header = extern struct {
     /// The commit, or 0 while the record is being written.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     csn: Word(u64),
     /// Bytes in the buffer, header included.
     size: u32,
     write_count: u32,
     payload_size: u32,
     /// The run that holds writes and payload, or none.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     overflow: Word(u32),
     overflow_pages: u32,
     reserved: u32,

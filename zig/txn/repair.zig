@@ -138,6 +138,7 @@ fn repairSimple(
     word_held: *Word(u64),
     intended: Ref,
 ) Error!void {
+    // Pairs with the owner's release.
     const held = Held.of(word_held.load(.acquire));
     if (held.ref == rel_ptr.none) return;
     if (held.ref != intended and try leftList(segment, slot, held)) {
@@ -147,7 +148,7 @@ fn repairSimple(
         }
         try arena.give(segment, index, held.class, held.ref);
     }
-    word_held.store(0, .release);
+    word_held.store(0, .release); // pairs with the acquire above, of the next repairer
 }
 
 fn lastIntent(segment: *const segment_.Segment, slot: *SessionSlot) Error!layout.Intent {
@@ -376,7 +377,9 @@ fn kindNaming(segment: *const segment_.Segment, index: u32, ref: Ref) ?classes.P
         if (table_ref == 0) continue;
         if (table_ref == ref) return .table;
         const table = segment.at(layout.Table, table_ref) catch continue;
-        for (&table.buckets) |*bucket| if (bucket.load(.acquire) == ref) return .bucket;
+        for (&table.buckets) |*bucket| {
+            if (bucket.load(.acquire) == ref) return .bucket; // pairs with `ensureLevel`
+        }
     }
     return null;
 }
