@@ -83,7 +83,7 @@ proc ::aerostore::MakeCommand {table command} {
 proc ::aerostore::Dispatch {table args} {
     variable methods
     if {[llength $args] == 0} {
-        fail USAGE "usage: $table method ?argument ...?, where method is one of [join $methods {, }]"
+        fail USAGE "usage: $table method ?argument ...?; methods are [join $methods {, }]"
     }
     set args [lassign $args method]
     if {$method ni $methods} {

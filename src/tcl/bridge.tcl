@@ -190,7 +190,8 @@ proc ::aerostore::bridge::TakeBytes {count} {
     variable channel
     variable input
     while {[string length $input] < $count} {
-        if {[catch { read $channel [expr {$count - [string length $input]}] } bytes]} { Lost $bytes }
+        set missing [expr {$count - [string length $input]}]
+        if {[catch { read $channel $missing } bytes]} { Lost $bytes }
         if {$bytes eq ""} { Lost "the bridge ended" }
         append input $bytes
     }

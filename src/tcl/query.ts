@@ -23,7 +23,7 @@ export function queryOfTcl(table: AnyTable, words: readonly string[]): string | 
   return hasBytes(query) ? query.map(rawOf) : query.map(textOf).join(" ");
 }
 
-/** What Tcl does not take for a list goes on as it is: the query's own grammar has the last word. */
+/** What Tcl does not take for a list goes on as it is: the query's own grammar judges it. */
 function argumentOf(table: AnyTable, option: string, text: string): Word {
   switch (option) {
     case "-compare":

@@ -28,7 +28,7 @@ proc ::aerostore::TakePairs {arguments usage} {
     return $arguments
 }
 
-# Loads tab-separated lines. Returns rows_seen=... inserted=... updated=... batches=... elapsed_ms=...
+# Loads tab-separated lines; counts and time in one line of name=value words.
 proc ::aerostore::method.ingest_tsv {table args} {
     variable batchDefault
     lassign [takeCallback $args] args callback
@@ -185,7 +185,9 @@ proc ::aerostore::ReadLines {channel settings} {
     set lines {}
     while {[gets $channel line] >= 0 && $line ne ""} {
         if {[dict exists $settings -term] && [string match [dict get $settings -term] $line]} break
-        if {[dict exists $settings -skip] && [string match [dict get $settings -skip] $line]} continue
+        if {[dict exists $settings -skip] && [string match [dict get $settings -skip] $line]} {
+            continue
+        }
         if {$tab ne "\t"} { set line [string map [list $tab \t] $line] }
         if {[dict exists $settings -null]} {
             set null [dict get $settings -null]

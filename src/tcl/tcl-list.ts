@@ -75,8 +75,11 @@ const escapes: Readonly<Record<string, string>> = {
   v: "\v",
 };
 
-const escapePattern =
-  /\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|([0-3]?[0-7]{1,2})|(\n[ \t]*)|([^]))/gu;
+const hex = "[0-9a-fA-F]";
+const escapePattern = new RegExp(
+  `\\\\(?:x(${hex}{1,2})|u(${hex}{1,4})|U(${hex}{1,8})|([0-3]?[0-7]{1,2})|(\n[ \t]*)|([^]))`,
+  "gu",
+);
 
 function substitute(text: string): string {
   return text.replace(
