@@ -22,7 +22,6 @@ export class Narrator {
   /** Begins the next part of the tour. */
   heading(text: string): void {
     this.#step += 1;
-    this.#shownAt = performance.now();
     const title = `${this.#step}  ${text}`;
     this.line();
     this.line(this.#isLive ? `\x1b[1m${title}\x1b[0m` : title);
@@ -32,6 +31,7 @@ export class Narrator {
   line(text = ""): void {
     this.#say(`${this.#eraser()}${text}\n`);
     this.#isDrawn = false;
+    this.#shownAt = performance.now();
   }
 
   /** Lines within a part. */

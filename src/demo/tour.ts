@@ -111,7 +111,10 @@ class Tour {
     const crew = new Crew(this.#database, aircraft, writers, searchers);
     this.#crew = crew;
     narrator.heading("A flight feed from several processes, and searches meanwhile");
+    const crewAt = performance.now();
     await crew.ready();
+    const attachedMs = performance.now() - crewAt;
+    narrator.lines([`all started and attached in ${formatDuration(attachedMs)}`]);
     const stream: Stream = { at: performance.now(), rows: crew.rows };
     const streamFor = async (part: number): Promise<void> => {
       await crew.until(() => {
