@@ -116,8 +116,8 @@ proc ::aerostore::Refuse {message} {
     return -level 3 -code error -errorcode {AEROSTORE PARSE_ERROR} "TCL_ERROR: $message"
 }
 
-# Reads rows, then updates or deletes those that were gone through, all in one transaction. It is
-# not retried, for its script may have done other things by then.
+# Reads rows, then updates or deletes those that were gone through, all in one transaction, or in a
+# savepoint of the one that there is. It is not retried, for its script may have done other things by then.
 proc ::aerostore::ChangeRows {table words fields settings} {
     variable depth
     variable visited
@@ -125,7 +125,7 @@ proc ::aerostore::ChangeRows {table words fields settings} {
     set id [incr visitedLast]
     set visited($id) {}
     set isOuter [expr {$depth == 0}]
-    if {$isOuter} { set token [bridge::begin 0] }
+    if {$isOuter} { set token [bridge::begin 0] } else { bridge::call savepoint }
     incr depth
     set code [catch {
         uplevel 1 [list ::aerostore::ReadRows $table $words $fields $settings $id]
@@ -136,7 +136,13 @@ proc ::aerostore::ChangeRows {table words fields settings} {
         lassign [list 1 $problem $details] code result options
     }
     unset visited($id)
-    if {$isOuter && [catch { bridge::finish $token [expr {$code != 1}] } problem details]} {
+    if {[catch {
+        if {$isOuter} {
+            bridge::finish $token [expr {$code != 1}]
+        } else {
+            bridge::call [expr {$code == 1 ? "rollback" : "release"}]
+        }
+    } problem details]} {
         if {$code != 1} { lassign [list 1 $problem $details] code result options }
     }
     dict incr options -level

@@ -26,9 +26,11 @@ export function columnOf(table: AnyTable, name: string): ColumnDefinition {
  * strings; bytes are a Tcl byte array. **Throws** `INVALID_VALUE`.
  */
 export function valueOfTcl(table: AnyTable, column: ColumnDefinition, text: string): ColumnValue {
-  return column.kind === "bytes"
-    ? bytesOfTcl(table, column, text)
-    : assignedValue(table, column, text);
+  if (column.kind === "bytes") return bytesOfTcl(table, column, text);
+  const isFloat = column.kind === "f32" || column.kind === "f64";
+  const infinity = isFloat ? /^([+-]?)inf(?:inity)?$/i.exec(text) : null;
+  if (infinity !== null) return infinity[1] === "-" ? -Infinity : Infinity;
+  return assignedValue(table, column, text);
 }
 
 /** A Tcl byte array: text with no character above 255. **Throws** `INVALID_VALUE`. */
