@@ -30,8 +30,11 @@ export type Ability =
  * What a write that was acknowledged can count on. Only what is equal here is really comparable.
  */
 export interface Promises {
-  /** What the write survives: nothing, the end of every process, or loss of power. */
-  readonly survives: "nothing" | "processes" | "power";
+  /**
+   * What the write survives: nothing, the end of the programs that use the store (but not of its
+   * server), the end of every process, or loss of power.
+   */
+  readonly survives: "nothing" | "programs" | "processes" | "power";
   /** What is lost otherwise, in words. */
   readonly loses: string;
   readonly isolation: "none" | "one command" | "snapshot" | "serializable";
@@ -95,6 +98,8 @@ export interface Store {
   logBytes?(): Soon<number>;
   /** Bytes of memory that hold the data, where the peer knows. */
   memoryBytes?(): Soon<number>;
+  /** Returns when all that was acknowledged survives the end of every process. */
+  settle?(): Soon<void>;
   close(): Soon<void>;
 }
 

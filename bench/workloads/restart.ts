@@ -37,6 +37,7 @@ async function run(bench: Bench): Promise<Outcome> {
   const batch = 100_000;
   const fleet = makeFleet(rows, settings.seed);
   for (let at = 0; at < rows; at += batch) await table.load(fleet.slice(at, at + batch));
+  await store.settle?.();
   await store.close();
   const job: FirstSearchJob = { peer: peer.name, place, options, rows };
   const opens: number[] = [];
