@@ -117,7 +117,8 @@ proc ::aerostore::Refuse {message} {
 }
 
 # Reads rows, then updates or deletes those that were gone through, all in one transaction, or in a
-# savepoint of the one that there is. It is not retried, for its script may have done other things by then.
+# savepoint of the one that there is. It is not retried, for its script may have done other
+# things by then.
 proc ::aerostore::ChangeRows {table words fields settings} {
     variable depth
     variable visited

@@ -211,7 +211,7 @@ pub const Skiplist = struct {
         levels: while (level < height) : (level += 1) {
             while (true) { // each turn means that another changed the list here
                 const own = &entry.links()[level];
-                const link = Link.of(own.load(.acquire));
+                const link = Link.of(own.load(.acquire)); // pairs with the release that marks
                 if (link.marked) break :levels;
                 if (link.ref != path.links[level].ref) {
                     if (!own.cas(

@@ -77,6 +77,7 @@ pub const Checkpointer = struct {
     }
 
     fn isStopping(checkpointer: *const Checkpointer) bool {
+        // Pairs with the release in `destroy`.
         return @atomicLoad(u32, &checkpointer.stopping, .acquire) != 0;
     }
 
@@ -87,6 +88,7 @@ pub const Checkpointer = struct {
             error.NoSpace => .no_space,
             else => .failed,
         };
+        // Pairs with the acquire in `stateOf`.
         @atomicStore(u32, &checkpointer.state, @intFromEnum(state), .release);
     }
 

@@ -150,8 +150,9 @@ pub const Maintenance = struct {
                 epoch,
                 first,
             ) catch |err| {
+                // Another took over meanwhile: nothing is wrong with the log.
                 if (err == error.Poisoned) header.log_poisoned.store(1, .release);
-                header.log_stalled.store(1, .release);
+                if (err != error.Superseded) header.log_stalled.store(1, .release);
                 _ = header.writer_session.cas(session.index + 1, 0, .acq_rel);
                 return;
             };

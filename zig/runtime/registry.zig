@@ -37,6 +37,7 @@ const Lock = struct {
     word: u32 = 0,
 
     fn acquire(lock: *Lock) void {
+        // Pairs with the release below.
         while (@cmpxchgWeak(u32, &lock.word, 0, 1, .acquire, .monotonic) != null) {
             os.futexWait(&lock.word, 1, 10_000_000);
         }

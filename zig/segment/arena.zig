@@ -41,6 +41,7 @@ pub fn take(
     const head = list.head.load(.monotonic);
     if (head != rel_ptr.none) {
         const next = (try linkOf(segment, class, head)).*;
+        // Pairs with the acquire of the repairer.
         held.store((layout.Held{ .ref = head, .class = class }).raw(), .release);
         list.head.store(next, .release);
         list.count.store(list.count.load(.monotonic) -% 1, .release);
@@ -61,6 +62,7 @@ pub fn take(
         markUsed(segment, slot_index, page, classes.kindOf(class), pages);
         bump = ref;
     }
+    // Pairs with the acquire of the repairer.
     held.store((layout.Held{ .ref = bump, .class = class }).raw(), .release);
     list.bump.store(bump + units, .release);
     return bump;

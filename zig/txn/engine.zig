@@ -38,6 +38,8 @@ pub const Error = commit.Error || error{ UnknownTable, TooManySessions, OutOfMem
 const attempts_max = 64;
 /// Old versions that one commit takes back; more than it makes, so that none pile up.
 const vacuum_budget = 4;
+/// A write leaves its old version, its slot when it deletes, and an entry for each index that it moved in.
+const retired_per_write = 12;
 /// Of a long queue a commit takes back a sixteenth, at most so many: some 20 microseconds.
 const vacuum_share_max = 64;
 
@@ -267,7 +269,8 @@ pub const Engine = struct {
         if (slot.retire_taken.load(.monotonic) == slot.retire_added.load(.monotonic)) return;
         const waiting = slot.retire_added.load(.monotonic) - slot.retire_taken.load(.monotonic);
         const share = @min(waiting / 16, vacuum_share_max);
-        const budget: u32 = @intCast(@min(vacuum_budget + 2 * writes_count + share, 1 << 16));
+        const made = writes_count * retired_per_write;
+        const budget: u32 = @intCast(@min(vacuum_budget + made + share, 1 << 17));
         _ = try vacuum.run(&context.session, slot, context.tables(), budget);
     }
 
