@@ -15,6 +15,8 @@ const neverSeen = 4_000_000;
 
 type Table = TransactionTable<(typeof Cells)["$shape"]>;
 
+/** Nobody wakes this word: waiting for it is sleeping. */
+const never = new Int32Array(new SharedArrayBuffer(4));
 const clock = openClock();
 const db = await post.open({ tables: [Cells] });
 if (post.word(0) === "fill") {
@@ -119,6 +121,7 @@ function record(index: number, random: Random, count: number, file: string): voi
       const attempt = new Attempt(tx.table(Cells));
       for (let left = draw.between(2, 8); left > 0; left--) {
         step(tx, attempt, draw, frontier, readOnly);
+        if (draw.oneIn(16)) letOthers();
       }
       return attempt;
     };
@@ -145,6 +148,11 @@ function record(index: number, random: Random, count: number, file: string): voi
 /** Ticks of a counter that all processes share: no two are equal, and no clock is trusted. */
 function now(): number {
   return Atomics.add(clock, 0, 1);
+}
+
+/** Gives the processor away in the middle of a transaction, so that others come in between. */
+function letOthers(): void {
+  Atomics.wait(never, 0, 0, 0.02);
 }
 
 function step(
