@@ -65,13 +65,6 @@ test("schedules: reads that are not validated are found out", () => {
     };
   const weak = [
     {
-      name: "lost update",
-      scripts: [
-        [get(1), put(1)],
-        [get(1), put(1)],
-      ],
-    },
-    {
       name: "write skew",
       scripts: [
         [get(1), get(2), put(1)],
