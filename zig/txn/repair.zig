@@ -283,35 +283,37 @@ fn sweepEntry(context: *Context, ref: Ref) Error!void {
     }
 }
 
-/// A retired record on its way to a free list; the queue may have been another session's.
+/// A retired record on its way to a free list; the queue may have been another session's, whose latch
+/// is released last: without it the next repairer could not tell whether the record left the queue.
 fn repairReclaim(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     const segment = context.session.segment;
     const held = Held.of(slot.reclaim_held.load(.acquire));
-    const limit = @min(segment.header.session_limit.load(.acquire), segment.session_count);
-    var owner_index: u32 = 0;
-    var advanced = true;
-    while (owner_index < limit) : (owner_index += 1) {
-        const owner = &segment.sessions[owner_index];
-        if (owner.retire_latch.load(.acquire) != index + 1) continue;
-        const taken = owner.retire_taken.load(.acquire);
-        if (held.ref != rel_ptr.none and taken != owner.retire_added.load(.acquire)) {
-            const entry = (try retire.queueOf(segment, owner).at(taken)).*;
-            if (entry.a == held.ref and entry.kind() != .slot_candidate) advanced = false;
-        }
-        if (held.ref == rel_ptr.none or advanced) {
-            if (taken % paged.per_page == 0 and taken > 0) {
-                try retire.queueOf(segment, owner).drop(
-                    context.session.index,
-                    taken / paged.per_page - 1,
-                );
-            }
-        }
-        owner.retire_latch.store(0, .release);
+    const owner = latchedBy(segment, index) orelse return; // nothing is held without the latch
+    const taken = owner.retire_taken.load(.acquire); // pairs with the release in `vacuum.advance`
+    var advanced = held.ref != rel_ptr.none;
+    if (advanced and taken != owner.retire_added.load(.acquire)) { // pairs with `retire.add`
+        const entry = (try retire.queueOf(segment, owner).at(taken)).*;
+        if (entry.a == held.ref and entry.kind() != .slot_candidate) advanced = false;
     }
-    if (held.ref != rel_ptr.none and advanced and try leftList(segment, slot, held)) {
+    if ((advanced or held.ref == rel_ptr.none) and taken % paged.per_page == 0 and taken > 0) {
+        const page = taken / paged.per_page - 1;
+        try retire.queueOf(segment, owner).drop(context.session.index, page);
+    }
+    if (advanced and try leftList(segment, slot, held)) {
         try arena.give(segment, index, held.class, held.ref);
     }
-    slot.reclaim_held.store(0, .release);
+    slot.reclaim_held.store(0, .release); // pairs with the acquire above, by the next repairer
+    owner.retire_latch.store(0, .release); // pairs with the compare-and-swap in `vacuum.run`
+}
+
+/// The session whose queue the session of this index was vacuuming.
+fn latchedBy(segment: *const segment_.Segment, index: u32) ?*SessionSlot {
+    // Acquire, both: pair with the releases of `claimSlot` and `vacuum.run`.
+    const limit = @min(segment.header.session_limit.load(.acquire), segment.session_count);
+    for (segment.sessions[0..limit]) |*owner| {
+        if (owner.retire_latch.load(.acquire) == index + 1) return owner;
+    }
+    return null;
 }
 
 /// Pages that the session was setting up: kept where something names them, freed otherwise.
