@@ -267,7 +267,7 @@ pub const Engine = struct {
         const slot = context.session.slot;
         // both are the owner's
         if (slot.retire_taken.load(.monotonic) == slot.retire_added.load(.monotonic)) return;
-        const waiting = slot.retire_added.load(.monotonic) - slot.retire_taken.load(.monotonic);
+        const waiting = slot.retire_added.load(.monotonic) -| slot.retire_taken.load(.monotonic);
         const share = @min(waiting / 16, vacuum_share_max);
         const made = writes_count * retired_per_write;
         const budget: u32 = @intCast(@min(vacuum_budget + made + share, 1 << 17));

@@ -40,6 +40,8 @@ pub const Header = extern struct {
 };
 
 const capacity = limits.log_buffer_size;
+/// No session writes as many bytes; sums of positions stay far from overflow.
+const position_max = 1 << 56;
 /// `Header.csn` of the unused rest before the buffer's end.
 const csn_gap = std.math.maxInt(u64);
 /// Larger records go to a run of their own.
@@ -73,6 +75,7 @@ pub fn append(
     const to_end = capacity - position % capacity;
     const gap: u64 = if (to_end < size) to_end else 0;
     var taken = slot.log_taken.load(.monotonic);
+    if (taken > position or position > position_max) return error.SegmentCorrupt;
     if (position + gap + size - taken > capacity) {
         taken = try freeDrained(segment, slot);
         if (position + gap + size - taken > capacity) return error.LogFull;

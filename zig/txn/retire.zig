@@ -22,7 +22,9 @@ pub fn queueOf(segment: *const Segment, owner: *SessionSlot) paged.RetireQueue {
 /// Makes room for `count` more additions, so that adding them cannot fail.
 pub fn reserve(session: *Session, owner: *SessionSlot, count: u64) paged.Error!void {
     const added = owner.retire_added.load(.monotonic); // the owner's own
-    const waiting = added - owner.retire_taken.load(.acquire);
+    const taken = owner.retire_taken.load(.acquire);
+    if (taken > added) return error.SegmentCorrupt;
+    const waiting = added - taken;
     if (waiting + count > paged.count_max) return error.SegmentFull;
     try queueOf(session.segment, owner).ensure(session.index, added, count);
 }
