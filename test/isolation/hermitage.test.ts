@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { open } from "../../src/index.ts";
-import type { Database } from "../../src/index.ts";
+import type { Database, Stats, Transaction } from "../../src/index.ts";
 import { Crew } from "../support/crew.ts";
 import { interleavings, lengthOf, runTemplate } from "./schedule.ts";
 import type { Bench, Step } from "./schedule.ts";
@@ -114,6 +114,45 @@ describe("isolation, three transactions", () => {
       expect(orders).toBe(1_680);
     });
   }
+});
+
+test("isolation: conflicts are counted by what they were lost on", () => {
+  const { handles: used, reset } = bench(2);
+  const [one, two] = used;
+  if (one === undefined || two === undefined) throw new Error("nothing is open");
+  const cells = one.table(Cells);
+  const lost = (read: (tx: Transaction) => void, write: () => void): Stats["counters"] => {
+    reset();
+    const before = two.stats().counters;
+    const tx = two.begin();
+    read(tx);
+    tx.table(Cells).update(2, { value: 5 });
+    write();
+    expect(() => tx.commit()).toThrow("committing");
+    const after = two.stats().counters;
+    const { conflictsRow, conflictsAbsent, conflictsSearch } = after;
+    return {
+      ...after,
+      conflictsRow: conflictsRow - before.conflictsRow,
+      conflictsAbsent: conflictsAbsent - before.conflictsAbsent,
+      conflictsSearch: conflictsSearch - before.conflictsSearch,
+    };
+  };
+  const row = lost(
+    (tx) => tx.table(Cells).get(1),
+    () => cells.update(1, { value: 6 }),
+  );
+  expect(row).toMatchObject({ conflictsRow: 1, conflictsAbsent: 0, conflictsSearch: 0 });
+  const absent = lost(
+    (tx) => tx.table(Cells).get(9),
+    () => cells.insert({ id: 9, value: 1, note: 1 }),
+  );
+  expect(absent).toMatchObject({ conflictsRow: 0, conflictsAbsent: 1, conflictsSearch: 0 });
+  const search = lost(
+    (tx) => tx.table(Cells).count("-compare {{> value 25}}"),
+    () => cells.insert({ id: 9, value: 30, note: 1 }),
+  );
+  expect(search).toMatchObject({ conflictsRow: 0, conflictsAbsent: 0, conflictsSearch: 1 });
 });
 
 test("isolation: no index is left behind by any of it", () => {

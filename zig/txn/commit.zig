@@ -78,6 +78,7 @@ pub fn run(
             try finishAborted(session, slot);
         }
         word.bump(&slot.counters.aborts, 1);
+        if (err == error.Conflict) context.countConflict();
         session.retry_age = if (err == error.Conflict) age else 0;
         return err;
     };

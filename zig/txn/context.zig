@@ -107,21 +107,26 @@ pub const Context = struct {
         return context.table(id) catch null;
     }
 
-    /// Notes why the commit lost, for the error and the counters.
+    /// Notes why the commit lost.
     pub fn lose(context: *Context, cause: Cause, write: ?*const write_.Write) error{Conflict} {
-        const counters = &context.session.slot.counters;
         if (write) |w| {
             context.conflict.set(cause, w.table.id, w.key.bytes);
         } else {
             context.conflict.set(cause, std.math.maxInt(u32), &.{});
         }
-        switch (cause) {
+        return error.Conflict;
+    }
+
+    /// Counts the conflict that a commit was lost on.
+    pub fn countConflict(context: *Context) void {
+        const counters = &context.session.slot.counters;
+        switch (context.conflict.cause) {
             .row => word.bump(&counters.conflicts_row, 1),
             .absent => word.bump(&counters.conflicts_absent, 1),
+            .search => word.bump(&counters.conflicts_search, 1),
             .wounded => word.bump(&counters.wounded, 1),
-            .search, .latch, .none => {},
+            .latch, .none => {},
         }
-        return error.Conflict;
     }
 
     /// Notes what a write was refused for, for the error.
