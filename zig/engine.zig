@@ -99,11 +99,9 @@ comptime {
     _ = @import("txn/transaction.zig");
     _ = @import("txn/transaction_test.zig");
     _ = @import("testing/accounting.zig");
-    _ = @import("testing/explore_test.zig");
     _ = @import("testing/explorer.zig");
     _ = @import("testing/history.zig");
     _ = @import("testing/performer.zig");
     _ = @import("testing/play.zig");
-    _ = @import("testing/schedule_test.zig");
     _ = @import("testing/seeds.zig");
 }
