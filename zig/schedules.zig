@@ -1,4 +1,5 @@
-//! The root of the schedule campaigns, which take minutes: all interleavings of small cases, and thousands
+//! The root of the schedule campaigns, which take minutes: all interleavings of small cases, and
+//! thousands
 //! of seeds of larger ones, with deaths and repairs.
 //!
 //!   zig build test -Dtest-root=zig/schedules.zig -Doptimize=ReleaseSafe

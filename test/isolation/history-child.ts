@@ -1,6 +1,7 @@
 /**
  * Random transactions, recorded with the versions that they saw.
- * Words: index, seed, transactions, file for the record, file of the clock; or `fill` and the cells to begin with.
+ * Words: index, seed, transactions, file for the record, file of the clock; or `fill` and the
+ * cells to begin with.
  */
 import { writeFileSync } from "node:fs";
 import type { Transaction, TransactionTable } from "../../src/index.ts";

@@ -98,7 +98,8 @@ function plain(what: string): Anomaly {
 
 /**
  * Whoever ended before another began comes first. One node for each end that is followed by a
- * beginning stands for "everything that has ended by now", so that there are few edges: nodes behind
+ * beginning stands for "everything that has ended by now", so that there are few edges: nodes
+ * behind
  * those of the history, each leading to the next.
  */
 function linkRealTime(history: readonly HistoryTransaction[], edges: Edge[][]): void {

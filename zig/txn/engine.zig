@@ -38,7 +38,8 @@ pub const Error = commit.Error || error{ UnknownTable, TooManySessions, OutOfMem
 const attempts_max = 64;
 /// Old versions that one commit takes back; more than it makes, so that none pile up.
 const vacuum_budget = 4;
-/// A write leaves its old version, its slot when it deletes, and an entry for each index that it moved in.
+/// A write leaves its old version, its slot when it deletes, and an entry for each index that it
+/// moved in.
 const retired_per_write = 12;
 /// Of a long queue a commit takes back a sixteenth, at most so many: some 20 microseconds.
 const vacuum_share_max = 64;

@@ -283,7 +283,8 @@ fn sweepEntry(context: *Context, ref: Ref) Error!void {
     }
 }
 
-/// A retired record on its way to a free list; the queue may have been another session's, whose latch
+/// A retired record on its way to a free list; the queue may have been another session's, whose
+/// latch
 /// is released last: without it the next repairer could not tell whether the record left the queue.
 fn repairReclaim(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     const segment = context.session.segment;
