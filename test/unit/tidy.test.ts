@@ -291,7 +291,10 @@ describe("tidy", () => {
     const engine = sources.find(({ path }) => path === "zig/engine.zig");
     const imported = new Set(engine && importsOf(engine).map(({ path }) => `zig/${path}`));
     const missing = sources
-      .filter(({ path }) => isZig(path) && !/^zig\/(?:engine|schedules)\.zig$/.test(path))
+      .filter(
+        ({ path }) =>
+          path !== "build.zig" && isZig(path) && !/^zig\/(?:engine|schedules)\.zig$/.test(path),
+      )
       .filter(({ path }) => !/^zig\/testing\/(?:explore|schedule)_test\.zig$/.test(path))
       .filter(({ path }) => !imported.has(path))
       .map(({ path }) => `add to zig/engine.zig: _ = @import("${path.slice("zig/".length)}");`);
