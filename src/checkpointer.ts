@@ -1,13 +1,10 @@
 /**
- * Checkpoints: on demand, and from time to time while the event loop turns. The engine writes them
- * in a thread of its own, beside readers and writers; here one is started and waited for.
+ * Checkpoints on demand. The engine writes them in a thread of its own, beside readers and writers
+ * (and by itself at the interval and the log size that the settings say); here one is started and
+ * waited for.
  */
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { configNumber } from "./config.ts";
 import { AerostoreError } from "./errors.ts";
 import { Status } from "./ffi/abi.gen.ts";
-import { layouts } from "./ffi/abi.gen.ts";
 import { numbers, words } from "./session.ts";
 import type { Session } from "./session.ts";
 
@@ -20,15 +17,11 @@ export interface CheckpointReport {
 }
 
 const pollMs = 5;
-const lookMs = 5_000;
 
 export class Checkpointer {
   readonly #session: Session;
   readonly #directory: string;
   #running: Promise<CheckpointReport> | undefined;
-  #timer: ReturnType<typeof setInterval> | undefined;
-  #countSeen = 0;
-  #countSeenAt = performance.now();
 
   constructor(session: Session, directory: string) {
     this.#session = session;
@@ -44,35 +37,6 @@ export class Checkpointer {
       this.#running = undefined;
     });
     return this.#running;
-  }
-
-  /** Begins to write checkpoints at the interval and the log size that the settings say. */
-  start(): void {
-    this.#timer = setInterval(() => this.#look(), lookMs);
-    // A program must be able to end.
-    this.#timer.unref();
-  }
-
-  stop(): void {
-    clearInterval(this.#timer);
-  }
-
-  /** Every process looks; who comes first writes, and the others see that the count has risen. */
-  #look(): void {
-    if (!this.#session.isOpen || this.#running !== undefined) return;
-    const count = this.#checkpointCount();
-    const now = performance.now();
-    if (count !== this.#countSeen) {
-      this.#countSeen = count;
-      this.#countSeenAt = now;
-    }
-    const intervalMs = configNumber(this.#session, "aerostore.checkpoint_interval_secs") * 1_000;
-    if (intervalMs === 0) return;
-    const sizeMax = configNumber(this.#session, "aerostore.log_size_limit_mb") * 2 ** 20;
-    if (now - this.#countSeenAt < intervalMs && this.#logSize() < sizeMax) return;
-    this.#countSeenAt = now;
-    // What goes wrong stands in the statistics, and the next commit tells.
-    this.run().catch(() => undefined);
   }
 
   async #write(): Promise<CheckpointReport> {
@@ -105,24 +69,6 @@ export class Checkpointer {
   #failure(status: Status): Error {
     const subject = { attempted: "writing a checkpoint", path: this.#directory };
     return this.#session.error(status, subject);
-  }
-
-  #checkpointCount(): number {
-    const { fields, size } = layouts.Stats;
-    const bytes = new Uint8Array(new ArrayBuffer(size));
-    const status = this.#session.calls.aerostore_stats_read(this.#session.handle, bytes);
-    if (status !== Status.ok) return this.#countSeen;
-    return new DataView(bytes.buffer).getFloat64(fields.checkpoint_count.offset, true);
-  }
-
-  #logSize(): number {
-    let size = 0;
-    for (const name of readdirSync(this.#directory)) {
-      if (!name.startsWith("aerostore.wal")) continue;
-      // One that is dropped at this moment is no part of the log any more.
-      size += statSync(join(this.#directory, name), { throwIfNoEntry: false })?.size ?? 0;
-    }
-    return size;
   }
 }
 

@@ -52,11 +52,6 @@ export function getConfig(session: Session, key: string): string {
   return String(value);
 }
 
-/** A setting as the engine has it; a switch is 0 or 1. */
-export function configNumber(session: Session, key: ConfigKey): number {
-  return readSetting(session, findSetting(key));
-}
-
 /** Changes a setting for all sessions. **Throws** `UNKNOWN_FIELD`, `INVALID_VALUE`. */
 export function setConfig(session: Session, key: string, value: unknown): void {
   const setting = findSetting(key);

@@ -144,7 +144,6 @@ export class Database implements Disposable, AsyncDisposable {
     session.run({ attempted: "opening the log", path: paths.directory }, () =>
       calls.aerostore_log_attach(opened.handle, directory, directory),
     );
-    this.#checkpointer.start();
   }
 
   /**
@@ -256,7 +255,6 @@ export class Database implements Disposable, AsyncDisposable {
   close(): void {
     if (this.#scope.isOver) return;
     for (const transaction of this.#handle.open) transaction.abort();
-    this.#checkpointer.stop();
     this.#handle.durability.close();
     this.#scope.end();
     this.#handle.session.close();

@@ -1,10 +1,13 @@
 /**
  * Waiting for commits to be on disk. The engine writes the log in the background, one sync for all
- * processes; here nobody but `waitSync` blocks.
+ * that wait in all processes. `waitSync` blocks in the engine; the others are told by a byte in a
+ * stream that the event loop watches, which costs nothing while nobody waits.
  */
 import { AerostoreError } from "./errors.ts";
 import { Status } from "./ffi/abi.gen.ts";
-import { numbers } from "./session.ts";
+import { watchStream } from "./ffi/stream.ts";
+import type { WatchedStream } from "./ffi/stream.ts";
+import { numbers, words } from "./session.ts";
 import type { Session } from "./session.ts";
 
 /** `sync`: a commit returns when it is on disk. `async`: when it is visible. */
@@ -18,14 +21,16 @@ interface Waiter {
 
 /** Number of `synchronous_commit` among the engine's settings. */
 const synchronousCommit = 0;
-const pollMs = 1;
 /** Longest wait of one call of the engine. */
 const sliceMs = 100;
+const subject = { attempted: "waiting for the log" };
 
 export class DurabilityMonitor {
   readonly #session: Session;
   #waiters: Waiter[] = [];
-  #isPolling = false;
+  #stream: Promise<WatchedStream> | undefined;
+  /** An order for the waiters is on its way to the engine. */
+  #isOrdered = false;
 
   constructor(session: Session) {
     this.#session = session;
@@ -40,7 +45,7 @@ export class DurabilityMonitor {
 
   /** CSN of this session's last commit; 0 before the first. */
   get lastCsn(): number {
-    this.#read();
+    this.#session.calls.aerostore_durable_read(this.#session.handle);
     return this.#session.f64[numbers.csn] ?? 0;
   }
 
@@ -48,68 +53,78 @@ export class DurabilityMonitor {
   waitSync(csn: number): void {
     if (csn === 0) return;
     const { calls, handle } = this.#session;
-    this.#session.run({ attempted: "waiting for the log" }, () =>
-      calls.aerostore_durable_wait(handle, csn, sliceMs),
-    );
+    this.#session.run(subject, () => calls.aerostore_durable_wait(handle, csn, sliceMs));
   }
 
-  /** Settles when the commit is on disk; never blocks. Rejects with `LOG_POISONED`, `CLOSED`. */
+  /**
+   * Settles when the commit is on disk; never blocks. Rejects with `LOG_POISONED`, `IO_ERROR`,
+   * `CLOSED`.
+   */
   wait(csn: number): Promise<void> {
     if (csn === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#waiters.push({ csn, resolve, reject });
-      this.#poll();
+      this.#order();
     });
   }
 
   /** Rejects who still waits. */
   close(): void {
-    const error = new AerostoreError("CLOSED", "waiting for the log: the database was closed");
-    for (const { reject } of this.#take(() => true)) reject(error);
+    this.#rejectAll(new AerostoreError("CLOSED", "waiting for the log: the database was closed"));
+    this.#stream?.then((stream) => stream.terminate()).catch(() => undefined);
   }
 
-  #poll(): void {
-    if (this.#isPolling) return;
-    this.#isPolling = true;
-    const look = (): void => {
-      this.#look();
-      if (this.#waiters.length > 0) setTimeout(look, pollMs);
-      else this.#isPolling = false;
-    };
-    look();
+  /** Asks for one sync for everybody who begins to wait in this turn of the event loop. */
+  #order(): void {
+    if (this.#isOrdered) return;
+    this.#isOrdered = true;
+    queueMicrotask(() => this.#arm());
   }
 
-  #look(): void {
-    const { calls, handle } = this.#session;
-    const done = this.#take(
-      ({ csn }) => calls.aerostore_durable_wait(handle, csn, 0) === Status.ok,
-    );
-    for (const { resolve } of done) resolve();
-    if (this.#waiters.length === 0) return;
+  async #arm(): Promise<void> {
     try {
-      this.#read();
+      this.#stream ??= this.#connect();
+      const stream = await this.#stream;
+      this.#isOrdered = false;
+      const { calls, handle, u32, isOpen } = this.#session;
+      if (!isOpen || this.#waiters.length === 0) return;
+      const first = this.#waiters.reduce((least, { csn }) => Math.min(least, csn), Infinity);
+      const last = this.#waiters.reduce((most, { csn }) => Math.max(most, csn), 0);
+      this.#session.run(subject, () => calls.aerostore_durable_arm(handle, first, last));
+      if (u32[words.done] === 1) this.#settle();
+      // The process must not end while somebody waits.
+      else stream.ref();
     } catch (error) {
-      const reason = error instanceof Error ? error : new Error(String(error));
-      for (const { reject } of this.#take(() => true)) reject(reason);
+      this.#isOrdered = false;
+      this.#rejectAll(error instanceof Error ? error : new Error(String(error)));
     }
   }
 
-  #read(): void {
-    const { calls, handle } = this.#session;
-    const status = calls.aerostore_durable_read(handle);
-    if (status !== Status.ok) {
-      throw this.#session.error(status, { attempted: "waiting for the log" });
-    }
-  }
-
-  /** Takes out the waiters that `chosen` is true for. */
-  #take(chosen: (waiter: Waiter) => boolean): Waiter[] {
-    const taken: Waiter[] = [];
-    this.#waiters = this.#waiters.filter((waiter) => {
-      if (!chosen(waiter)) return true;
-      taken.push(waiter);
-      return false;
+  #connect(): Promise<WatchedStream> {
+    const { calls, handle, u32 } = this.#session;
+    this.#session.run(subject, () => calls.aerostore_durable_watch(handle));
+    return watchStream(u32[words.size] ?? 0, (stream) => {
+      stream.unref();
+      this.#settle();
     });
-    return taken;
+  }
+
+  /** One look at the log for all waiters. */
+  #settle(): void {
+    const { calls, handle, f64, isOpen } = this.#session;
+    if (!isOpen) return;
+    const status = calls.aerostore_durable_read(handle);
+    const durable = f64[numbers.durableCsn] ?? 0;
+    const waiting = this.#waiters;
+    this.#waiters = waiting.filter(({ csn }) => csn >= durable);
+    for (const { csn, resolve } of waiting) if (csn < durable) resolve();
+    if (status !== Status.ok) this.#rejectAll(this.#session.error(status, subject));
+    else if (this.#waiters.length > 0) this.#order();
+  }
+
+  #rejectAll(error: Error): void {
+    const waiting = this.#waiters;
+    this.#waiters = [];
+    for (const { reject } of waiting) reject(error);
   }
 }

@@ -521,6 +521,18 @@ const exports = struct {
         return withHandle(handle, .{ csn, @min(timeout_ms, 100) }, calls.waitDurable);
     }
 
+    /// Result: `size`, a stream's descriptor (owned): a byte comes through it each time that an
+    /// armed handle is told. Once for each handle.
+    pub fn durable_watch(handle: u32) callconv(.c) Status {
+        return withHandle(handle, .{}, calls.watchDurable);
+    }
+
+    /// Asks for everything up to `last` to be synced, and to be told when everything up to `first`
+    /// is on the disk, or the log fails. Result: `done`, 1 when that is so already.
+    pub fn durable_arm(handle: u32, first: f64, last: f64) callconv(.c) Status {
+        return withHandle(handle, .{ first, last }, calls.armDurable);
+    }
+
     /// Result: `csn`, of this handle's last commit; `durable_csn`, below which all is on the disk.
     pub fn durable_read(handle: u32) callconv(.c) Status {
         return withHandle(handle, .{}, calls.readDurable);

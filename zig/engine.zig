@@ -36,6 +36,7 @@ comptime {
     _ = @import("segment/arena.zig");
     _ = @import("segment/classes.zig");
     _ = @import("segment/layout.zig");
+    _ = @import("segment/log_state.zig");
     _ = @import("segment/paged.zig");
     _ = @import("segment/rel_ptr.zig");
     _ = @import("segment/segment.zig");
@@ -86,9 +87,13 @@ comptime {
     _ = @import("runtime/checkpoint.zig");
     _ = @import("runtime/handle.zig");
     _ = @import("runtime/io.zig");
+    _ = @import("runtime/listeners.zig");
+    _ = @import("runtime/lock.zig");
+    _ = @import("runtime/log_writer.zig");
     _ = @import("runtime/maintenance.zig");
     _ = @import("runtime/recovery.zig");
     _ = @import("runtime/registry.zig");
+    _ = @import("runtime/schedule.zig");
     _ = @import("runtime/search.zig");
     _ = @import("runtime/stats.zig");
     _ = @import("table/bulk.zig");

@@ -251,6 +251,43 @@ pub fn futexWake(word: *const u32, count: u32) void {
     _ = linux.syscall3(.futex, @intFromPtr(word), wake_operation, count);
 }
 
+/// Every sleeper of `futexWaitBits`, and of `futexWait`.
+pub const futex_bits_all: u32 = std.math.maxInt(u32);
+
+/// The same, and woken only by `futexWakeBits` with one of `bits`. At most `timeout_ns`.
+pub fn futexWaitBits(word: *const u32, expected: u32, timeout_ns: u64, bits: u32) void {
+    // With bits, the kernel takes the time until which it waits, not how long.
+    const until = monotonicNs() + timeout_ns;
+    const deadline: linux.timespec = .{
+        .sec = @intCast(until / 1_000_000_000),
+        .nsec = @intCast(until % 1_000_000_000),
+    };
+    const wait_bits_operation = 9;
+    const address = @intFromPtr(word);
+    const time = @intFromPtr(&deadline);
+    _ = linux.syscall6(.futex, address, wait_bits_operation, expected, time, 0, bits);
+}
+
+pub fn futexWakeBits(word: *const u32, bits: u32) void {
+    const wake_bits_operation = 10;
+    const address = @intFromPtr(word);
+    _ = linux.syscall6(.futex, address, wake_bits_operation, std.math.maxInt(i32), 0, 0, bits);
+}
+
+/// Two connected ends of a local stream, neither of which blocks.
+pub fn socketPair() Error![2]Fd {
+    var ends: [2]Fd = undefined;
+    const kind = linux.SOCK.STREAM | linux.SOCK.NONBLOCK | linux.SOCK.CLOEXEC;
+    _ = try check(linux.socketpair(linux.AF.UNIX, kind, 0, &ends));
+    return ends;
+}
+
+/// Sends one byte; what cannot be sent is dropped.
+pub fn sendByte(fd: Fd) void {
+    const flags = linux.MSG.NOSIGNAL | linux.MSG.DONTWAIT;
+    _ = linux.sendto(fd, &[1]u8{1}, 1, flags, null, 0);
+}
+
 pub fn randomBytes(out: []u8) void {
     var filled: usize = 0;
     while (filled < out.len) {

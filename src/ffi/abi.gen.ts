@@ -2,7 +2,7 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const abiHash = "425d6300a6d6774e";
+export const abiHash = "2e80b387b64ec7a6";
 
 export const Status = {
   ok: 0,
@@ -127,7 +127,7 @@ export const layouts = {
     },
   },
   SegmentHeader: {
-    size: 896,
+    size: 1024,
     align: 128,
     fields: {
       magic: { type: "u32", offset: 0, size: 4 },
@@ -145,17 +145,17 @@ export const layouts = {
       tail: { type: "u64", offset: 256, size: 8 },
       drained: { type: "u64", offset: 384, size: 8 },
       durable: { type: "u64", offset: 392, size: 8 },
-      durable_signal: { type: "u32", offset: 400, size: 4 },
-      durable_waiters: { type: "u32", offset: 404, size: 4 },
-      writer_signal: { type: "u32", offset: 408, size: 4 },
-      writer_sleeping: { type: "u32", offset: 412, size: 4 },
-      log_poisoned: { type: "u32", offset: 416, size: 4 },
-      log_stalled: { type: "u32", offset: 420, size: 4 },
-      writer_session: { type: "u32", offset: 424, size: 4 },
-      writer_beat: { type: "u32", offset: 428, size: 4 },
-      log_epoch: { type: "u64", offset: 432, size: 8 },
-      rotate_wanted: { type: "u32", offset: 440, size: 4 },
-      rotate_done: { type: "u32", offset: 444, size: 4 },
+      durable_wanted: { type: "u64", offset: 400, size: 8 },
+      durable_signal: { type: "u32", offset: 408, size: 4 },
+      writer_signal: { type: "u32", offset: 412, size: 4 },
+      writer_sleeping: { type: "u32", offset: 416, size: 4 },
+      log_poisoned: { type: "u32", offset: 420, size: 4 },
+      log_stalled: { type: "u32", offset: 424, size: 4 },
+      writer_session: { type: "u32", offset: 428, size: 4 },
+      writer_beat: { type: "u32", offset: 432, size: 4 },
+      log_epoch: { type: "u64", offset: 440, size: 8 },
+      rotate_wanted: { type: "u32", offset: 448, size: 4 },
+      rotate_done: { type: "u32", offset: 452, size: 4 },
       horizon: { type: "u64", offset: 512, size: 8 },
       session_limit: { type: "u32", offset: 640, size: 4 },
       table_count: { type: "u32", offset: 644, size: 4 },
@@ -172,7 +172,10 @@ export const layouts = {
       checkpoint_csn: { type: "u64", offset: 792, size: 8 },
       checkpoint_count: { type: "u64", offset: 800, size: 8 },
       checkpoint_rows: { type: "u64", offset: 808, size: 8 },
-      tail_reserved: { type: "[64]u8", offset: 816, size: 64 },
+      checkpoint_failures: { type: "u64", offset: 816, size: 8 },
+      checkpointed_ms: { type: "u64", offset: 824, size: 8 },
+      log_size: { type: "u64", offset: 832, size: 8 },
+      tail_reserved: { type: "[64]u8", offset: 840, size: 64 },
     },
   },
   SessionSlot: {
@@ -494,6 +497,8 @@ export const symbolTypes = {
   aerostore_outcome_of: { args: ["u32", "u32", "u32"], returns: "i32" },
   aerostore_log_attach: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
   aerostore_durable_wait: { args: ["u32", "f64", "u32"], returns: "i32" },
+  aerostore_durable_watch: { args: ["u32"], returns: "i32" },
+  aerostore_durable_arm: { args: ["u32", "f64", "f64"], returns: "i32" },
   aerostore_durable_read: { args: ["u32"], returns: "i32" },
   aerostore_recovery_open: { args: ["u32", "buffer", "buffer_length", "u32"], returns: "i32" },
   aerostore_recovery_step: { args: ["u32", "u32", "ptr"], returns: "i32" },
@@ -717,6 +722,12 @@ export interface Symbols {
   /** Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk;
    * then `busy`. */
   readonly aerostore_durable_wait: (handle: number, csn: number, timeoutMs: number) => Status;
+  /** Result: `size`, a stream's descriptor (owned): a byte comes through it each time that an
+   * armed handle is told. Once for each handle. */
+  readonly aerostore_durable_watch: (handle: number) => Status;
+  /** Asks for everything up to `last` to be synced, and to be told when everything up to `first`
+   * is on the disk, or the log fails. Result: `done`, 1 when that is so already. */
+  readonly aerostore_durable_arm: (handle: number, first: number, last: number) => Status;
   /** Result: `csn`, of this handle's last commit; `durable_csn`, below which all is on the disk. */
   readonly aerostore_durable_read: (handle: number) => Status;
   /** Begins to recover a database directory (borrowed) into this handle's segment, which nobody

@@ -6,6 +6,7 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
+const log_state = @import("../segment/log_state.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const segment_ = @import("../segment/segment.zig");
 const key_ = @import("../index/key.zig");
@@ -216,32 +217,47 @@ pub fn attachLog(handle: *Handle, directory: []const u8) !void {
     attached.maintenance = try Maintenance.start(handle.allocator, attached, path);
 }
 
+fn csnOf(number: f64) error{InvalidArgument}!u64 {
+    if (!(number >= 0 and number < 1 << 53)) return error.InvalidArgument;
+    return @intFromFloat(number);
+}
+
 pub fn waitDurable(handle: *Handle, csn: f64, timeout_ms: u32) !void {
     const header = handle.attached.segment.header;
-    if (!(csn >= 0 and csn < 1 << 53)) return error.InvalidArgument;
-    const wanted: u64 = @intFromFloat(csn);
-    if (header.log_enabled.load(.acquire) == 0 or header.durable.load(.acquire) > wanted) return;
-    const deadline = os.monotonicNs() + @as(u64, timeout_ms) * 1_000_000;
-    _ = header.durable_waiters.add(1, .seq_cst);
-    defer _ = header.durable_waiters.add(std.math.maxInt(u32), .seq_cst);
+    try log_state.wait(header, try csnOf(csn), @as(u64, timeout_ms) * 1_000_000);
+}
 
-    while (true) {
-        const signal = header.durable_signal.load(.acquire); // pairs with the writer's add
-        if (header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
-        if (header.durable.load(.acquire) > wanted) return;
-        const now = os.monotonicNs();
-        if (now >= deadline) return error.Busy;
-        _ = header.writer_signal.add(1, .release);
-        os.futexWake(&header.writer_signal.raw, 1 << 30);
-        os.futexWait(&header.durable_signal.raw, signal, @min(deadline - now, 20_000_000));
-    }
+/// The stream that tells of durable commits; a handle has one.
+pub fn watchDurable(handle: *Handle) !void {
+    if (handle.listener != null) return error.InvalidArgument;
+    var far: os.Fd = undefined;
+    handle.listener = try handle.attached.listeners.add(handle.allocator, &far);
+    handle.io.result.size = @intCast(far);
+}
+
+/// Asks for `last` to be synced, and to be told when `first` is; done: it is already.
+pub fn armDurable(handle: *Handle, first: f64, last: f64) !void {
+    const header = handle.attached.segment.header;
+    const listeners = &handle.attached.listeners;
+    const listener = handle.listener orelse return error.InvalidArgument;
+    const awaited = try csnOf(first);
+    listeners.arm(listener, awaited);
+    log_state.want(header, try csnOf(last));
+    if (handle.attached.maintenance) |maintenance| maintenance.hear();
+    // What became true before it was armed nobody tells.
+    const failed = std.meta.isError(log_state.check(header));
+    const over = failed or log_state.isDurable(header, awaited);
+    handle.io.result.done = @intFromBool(over and listeners.take(listener));
 }
 
 pub fn readDurable(handle: *Handle) !void {
     const header = handle.attached.segment.header;
     handle.io.result.csn = @floatFromInt(handle.engine.context.last_csn);
-    handle.io.result.durable_csn = @floatFromInt(header.durable.load(.acquire));
-    if (header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
+    // Without a log all is as durable as it will ever be.
+    const is_logged = header.log_enabled.load(.acquire) != 0;
+    const durable = if (is_logged) header.durable.load(.acquire) else std.math.maxInt(u53);
+    handle.io.result.durable_csn = @floatFromInt(durable);
+    try log_state.check(header);
 }
 
 fn setting(

@@ -12,6 +12,7 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
+const log_state = @import("../segment/log_state.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const checkpoint_write = @import("../checkpoint/write.zig");
 const engine_ = @import("../txn/engine.zig");
@@ -23,6 +24,7 @@ const registry = @import("registry.zig");
 const Link = rel_ptr.Link;
 
 const lock_byte_checkpoint = 2;
+const wait_slice_ns = 20_000_000;
 
 pub const State = enum(u32) { idle = 0, running = 1, done = 2, failed = 3, busy = 4, poisoned =
     5,
@@ -88,6 +90,8 @@ pub const Checkpointer = struct {
             error.NoSpace => .no_space,
             else => .failed,
         };
+        const header = checkpointer.attached.segment.header;
+        if (state != .done and state != .busy) _ = header.checkpoint_failures.add(1, .monotonic);
         // Pairs with the acquire in `stateOf`.
         @atomicStore(u32, &checkpointer.state, @intFromEnum(state), .release);
     }
@@ -153,6 +157,7 @@ pub const Checkpointer = struct {
         header.checkpoint_csn.store(snapshot, .seq_cst);
         header.checkpoint_rows.store(checkpointer.rows, .monotonic); // a statistic
         _ = header.checkpoint_count.add(1, .monotonic);
+        header.checkpointed_ms.store(os.monotonicNs() / 1_000_000, .release);
         const dropped = try wal_file.dropBefore(storage, checkpointer.allocator, snapshot);
         checkpointer.dropped_size = dropped.dropped_size;
     }
@@ -169,27 +174,19 @@ pub const Checkpointer = struct {
             if (checkpointer.isStopping()) return error.Stopped;
             if (header.log_poisoned.load(.acquire) != 0) return error.Poisoned;
             if (os.monotonicNs() >= deadline) return;
-            checkpointer.nudge();
+            log_state.nudge(header);
+            os.sleepNs(500_000);
         }
     }
 
     fn waitDurable(checkpointer: *Checkpointer, csn: u64) !void {
         const header = checkpointer.attached.segment.header;
-        _ = header.durable_waiters.add(1, .seq_cst);
-        defer _ = header.durable_waiters.add(std.math.maxInt(u32), .seq_cst);
-
-        while (header.durable.load(.acquire) < csn) { // pairs with the writer's store
+        while (true) {
             if (checkpointer.isStopping()) return error.Stopped;
-            if (header.log_poisoned.load(.acquire) != 0) return error.Poisoned;
-            if (header.log_stalled.load(.acquire) != 0) return error.NoSpace;
-            checkpointer.nudge();
+            return log_state.wait(header, csn - 1, wait_slice_ns) catch |err| switch (err) {
+                error.Busy => continue,
+                else => |other| other,
+            };
         }
-    }
-
-    fn nudge(checkpointer: *Checkpointer) void {
-        const header = checkpointer.attached.segment.header;
-        _ = header.writer_signal.add(1, .release);
-        os.futexWake(&header.writer_signal.raw, 1 << 30);
-        os.sleepNs(500_000);
     }
 };

@@ -17,6 +17,7 @@ const search_ = @import("search.zig");
 const registry = @import("registry.zig");
 const Check = @import("check.zig").Check;
 const Checkpointer = @import("checkpoint.zig").Checkpointer;
+const Listener = @import("listeners.zig").Listener;
 const Recovery = @import("recovery.zig").Recovery;
 const IngestParser = @import("../ingest/parser.zig").Parser;
 const Engine = engine_.Engine;
@@ -39,8 +40,11 @@ pub const Handle = struct {
     recovery: ?*Recovery = null,
     checkpointer: ?*Checkpointer = null,
     check: ?*Check = null,
+    listener: ?*Listener = null,
 
     pub fn deinit(handle: *Handle) void {
+        const listeners = &handle.attached.listeners;
+        if (handle.listener) |listener| listeners.remove(handle.allocator, listener);
         if (handle.recovery) |recovery| recovery.destroy();
         if (handle.check) |check| check.destroy();
         if (handle.checkpointer) |checkpointer| checkpointer.destroy();

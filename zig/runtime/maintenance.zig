@@ -1,6 +1,6 @@
-//! The maintenance thread of one process on one segment: WAL writer while it holds the lease, and
-//! housekeeping:
-//! repair of dead sessions, revocation of pins that are too old.
+//! The maintenance thread of one process on one segment: WAL writer, and master of the checkpoints,
+//! while it holds the lease; and housekeeping: repair of dead sessions, revocation of pins that are
+//! too old, telling who waits for the disk without blocking.
 //!
 //! **Concurrency**: a session of its own. The lease is the word `writer_session`; the epoch in
 //! `drained` is what
@@ -10,21 +10,22 @@
 //! process, which
 //! raises the epoch, makes a file of its own and goes on from `drained`.
 const std = @import("std");
-const limits = @import("../limits.zig");
 const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
+const log_state = @import("../segment/log_state.zig");
+const ring = @import("../segment/ring.zig");
 const fault = @import("../testing/fault.zig");
 const drain = @import("../txn/drain.zig");
 const engine_ = @import("../txn/engine.zig");
 const repair = @import("../txn/repair.zig");
-const ring = @import("../segment/ring.zig");
-const vacuum = @import("../txn/vacuum.zig");
-const word = @import("../segment/word.zig");
-const wal_file = @import("../wal/file.zig");
 const storage_ = @import("../wal/storage.zig");
+const log_writer = @import("log_writer.zig");
 const registry = @import("registry.zig");
+const LogWriter = log_writer.LogWriter;
+const Schedule = @import("schedule.zig").Schedule;
 
-const batch_buffer_size = 512 * 1024;
+/// Between two looks of a thread that does not write.
+const watch_interval_ms = 50;
 const housekeeping_interval_ms = 100;
 /// A writer whose beat stands still for so long, with work waiting, is replaced.
 const takeover_after_ms = 250;
@@ -40,7 +41,8 @@ pub const Maintenance = struct {
     stopping: u32 = 0,
     /// Null while the log is kept nowhere.
     directory: ?storage_.Directory,
-    log: ?Log = null,
+    schedule: ?Schedule = null,
+    log: ?LogWriter = null,
     has_lease: bool = false,
     epoch: u16 = 0,
     seen_beat: u32 = 0,
@@ -65,9 +67,14 @@ pub const Maintenance = struct {
             .thread = undefined,
             .directory = null,
         };
-        if (directory) |path| maintenance.directory =
-            storage_.Directory.open(path) catch return error.IoError;
+        if (directory) |path| {
+            maintenance.directory = storage_.Directory.open(path) catch return error.IoError;
+            errdefer maintenance.directory.?.close();
+            const owned = try allocator.dupeZ(u8, path);
+            maintenance.schedule = .{ .allocator = allocator, .attached = attached, .path = owned };
+        }
         errdefer if (maintenance.directory) |*d| d.close();
+        errdefer if (maintenance.schedule) |*schedule| schedule.deinit();
         try maintenance.engine.attach(allocator, &attached.segment, .{ .locks = lock_fd });
         errdefer maintenance.engine.detach();
         maintenance.thread = std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{maintenance}) catch
@@ -80,6 +87,7 @@ pub const Maintenance = struct {
         @atomicStore(u32, &maintenance.stopping, 1, .seq_cst);
         maintenance.wake();
         maintenance.thread.join();
+        if (maintenance.schedule) |*schedule| schedule.deinit();
         if (maintenance.log) |*log| log.close(maintenance.allocator);
         if (maintenance.directory) |*directory| directory.close();
         maintenance.engine.detach();
@@ -87,38 +95,61 @@ pub const Maintenance = struct {
         maintenance.allocator.destroy(maintenance);
     }
 
-    pub fn wake(maintenance: *Maintenance) void {
+    /// Wakes the thread wherever it sleeps, and others with it.
+    fn wake(maintenance: *Maintenance) void {
         const header = maintenance.attached.segment.header;
-        _ = header.writer_signal.add(1, .release); // pairs with the acquire in `sleep`
-        os.futexWake(&header.writer_signal.raw, 1 << 30);
+        log_state.nudge(header);
+        log_state.wake(header, maintenance.idleBit());
     }
+
+    fn idleBit(maintenance: *const Maintenance) u32 {
+        return log_state.idleBit(maintenance.engine.context.session.index);
+    }
+
+    /// Makes the thread hear of every change of the log, once somebody is armed.
+    pub fn hear(maintenance: *Maintenance) void {
+        const listeners = &maintenance.attached.listeners;
+        if (@atomicLoad(u32, &listeners.is_hearing, .seq_cst) != 0) return;
+        log_state.wake(maintenance.attached.segment.header, maintenance.idleBit());
+    }
+
+    /// What the signals were before the thread looked for work.
+    const Seen = struct { writer: u32, durable: u32 };
 
     fn run(maintenance: *Maintenance) void {
         const header = maintenance.attached.segment.header;
         while (true) {
-            const signal = header.writer_signal.load(.acquire); // pairs with the release in `wake`
+            const seen: Seen = .{
+                .writer = header.writer_signal.load(.seq_cst),
+                .durable = header.durable_signal.load(.seq_cst),
+            };
             const stopping = @atomicLoad(u32, &maintenance.stopping, .seq_cst) != 0;
             maintenance.housekeep();
             if (!maintenance.has_lease) maintenance.tryLease();
             if (maintenance.has_lease) maintenance.write(stopping);
+            maintenance.attached.listeners.tell(header);
             if (stopping) {
                 maintenance.giveLease();
                 return;
             }
-            maintenance.sleep(signal);
+            maintenance.sleep(seen);
         }
     }
 
-    fn sleep(maintenance: *Maintenance, signal: u32) void {
+    fn sleep(maintenance: *Maintenance, seen: Seen) void {
         const header = maintenance.attached.segment.header;
-        const flush_ms: u64 = @max(1, header.flush_interval_ms.load(.monotonic)); // a setting
-        const wait_ms: u64 = if (maintenance.has_lease) @min(
-            flush_ms,
-            housekeeping_interval_ms,
-        ) else 50;
-        header.writer_sleeping.store(1, .seq_cst);
-        os.futexWait(&header.writer_signal.raw, signal, wait_ms * 1_000_000);
-        header.writer_sleeping.store(0, .seq_cst);
+        const listeners = &maintenance.attached.listeners;
+        if (maintenance.has_lease) {
+            const flush_ms = @max(1, header.flush_interval_ms.load(.monotonic)); // a setting
+            const wait_ms: u64 = @min(flush_ms, housekeeping_interval_ms);
+            @atomicStore(u32, &listeners.is_hearing, 1, .seq_cst);
+            log_state.sleepAsWriter(header, seen.writer, wait_ms * 1_000_000);
+            return;
+        }
+        const is_hearing = listeners.isArmed();
+        @atomicStore(u32, &listeners.is_hearing, @intFromBool(is_hearing), .seq_cst);
+        const bits = maintenance.idleBit() | if (is_hearing) log_state.heard else 0;
+        log_state.sleep(header, seen.durable, watch_interval_ms * 1_000_000, bits);
     }
 
     fn tryLease(maintenance: *Maintenance) void {
@@ -143,16 +174,14 @@ pub const Maintenance = struct {
         if (maintenance.directory) |*directory| {
             if (maintenance.log) |*log| log.close(maintenance.allocator);
             maintenance.log = null;
-            maintenance.log = Log.open(
+            maintenance.log = LogWriter.open(
                 maintenance.allocator,
                 directory.storage(),
                 header,
                 epoch,
                 first,
             ) catch |err| {
-                // Another took over meanwhile: nothing is wrong with the log.
-                if (err == error.Poisoned) header.log_poisoned.store(1, .release);
-                if (err != error.Superseded) header.log_stalled.store(1, .release);
+                maintenance.fail(err);
                 _ = header.writer_session.cas(session.index + 1, 0, .acq_rel);
                 return;
             };
@@ -185,7 +214,7 @@ pub const Maintenance = struct {
         maintenance.has_lease = false;
         const header = maintenance.attached.segment.header;
         _ = header.writer_session.cas(maintenance.engine.context.session.index + 1, 0, .acq_rel);
-        maintenance.wake(); // others may take it
+        log_state.wake(header, os.futex_bits_all); // others may take it
     }
 
     fn loseLease(maintenance: *Maintenance) void {
@@ -203,30 +232,14 @@ pub const Maintenance = struct {
         const session = &maintenance.engine.context.session;
         const writer = header.writer_session.load(.acquire);
         if (writer != session.index + 1) return maintenance.loseLease();
-        if (maintenance.log) |*log| {
-            const wanted = header.rotate_wanted.load(.acquire); // pairs with the checkpoint's add
-            if (wanted != header.rotate_done.load(.acquire)) {
-                log.sync(header) catch return;
-                maintenance.loseLease();
-                maintenance.tryLease();
-                if (!maintenance.has_lease) return;
-                header.rotate_done.store(wanted, .release);
-            }
-        }
-        while (true) {
+        maintenance.rotate();
+        while (maintenance.has_lease) {
             _ = header.writer_beat.add(1, .acq_rel);
             const sink: ?drain.Sink = if (maintenance.log) |*log| log.sink() else null;
             const count = drain.run(session, maintenance.epoch, sink) catch |err| switch (err) {
                 error.LostEpoch => return maintenance.loseLease(),
-                error.SinkFailed => {
-                    header.log_stalled.store(1, .release);
-                    if (maintenance.log.?.isPoisoned()) maintenance.poison();
-                    return;
-                },
-                error.SegmentCorrupt => {
-                    header.log_stalled.store(1, .release);
-                    return;
-                },
+                error.SinkFailed => return maintenance.fail(maintenance.log.?.failure),
+                error.SegmentCorrupt => return maintenance.stall(.io_error),
             };
             if (count > 0) header.log_stalled.store(0, .release);
             const log = if (maintenance.log) |*log| log else {
@@ -236,20 +249,71 @@ pub const Maintenance = struct {
             const now = os.monotonicNs() / 1_000_000;
             // a setting
             const due = now - maintenance.synced_ms >= header.flush_interval_ms.load(.monotonic);
-            if (stopping or due or header.durable_waiters.load(.seq_cst) != 0) {
-                log.sync(header) catch return maintenance.poison();
+            const wanted = header.durable_wanted.load(.seq_cst) > header.durable.load(.monotonic);
+            if (stopping or due or wanted) {
+                log.sync(header) catch |err| return maintenance.fail(err);
                 maintenance.synced_ms = now;
+                maintenance.attached.listeners.tell(header);
             }
             if (count == 0) return;
         }
+    }
+
+    /// Goes on in a new file if a checkpoint asks for one. If that cannot be made, the old one
+    /// still can be written, and the next look tries again.
+    fn rotate(maintenance: *Maintenance) void {
+        const header = maintenance.attached.segment.header;
+        const log = if (maintenance.log) |*log| log else return;
+        const wanted = header.rotate_wanted.load(.acquire); // pairs with the checkpoint's add
+        if (wanted == header.rotate_done.load(.acquire)) return;
+        log.sync(header) catch |err| return maintenance.fail(err);
+        const epoch = header.log_epoch.add(1, .seq_cst) + 1;
+        const before = header.drained.load(.seq_cst);
+        if (ring.epochOf(before) != maintenance.epoch) return maintenance.loseLease();
+        const first = ring.drainedOf(before);
+        var next = LogWriter.open(
+            maintenance.allocator,
+            maintenance.directory.?.storage(),
+            header,
+            epoch,
+            first,
+        ) catch |err| {
+            if (err == error.Poisoned) maintenance.fail(err);
+            return;
+        };
+        fault.point("rotate.opened");
+        // P25: from here on the file before cannot be drained to, by whomever.
+        if (!header.drained.cas(before, (epoch & 0xFFFF) << 48 | first, .seq_cst)) {
+            next.close(maintenance.allocator);
+            return maintenance.loseLease();
+        }
+        log.close(maintenance.allocator);
+        maintenance.log = next;
+        maintenance.epoch = @truncate(epoch);
+        header.rotate_done.store(wanted, .release);
+    }
+
+    /// The log could not be written. Another writer that took over meanwhile is no failure of it.
+    fn fail(maintenance: *Maintenance, err: log_writer.Error) void {
+        switch (err) {
+            error.Superseded => {},
+            error.Poisoned => maintenance.poison(),
+            else => maintenance.stall(log_writer.stallOf(err)),
+        }
+    }
+
+    /// Nothing can be logged for now: commits fail until it can be again.
+    fn stall(maintenance: *Maintenance, why: log_state.Stall) void {
+        const header = maintenance.attached.segment.header;
+        if (header.log_stalled.swap(@intFromEnum(why), .seq_cst) == @intFromEnum(why)) return;
+        log_state.announce(header);
     }
 
     /// A failed sync: what is on the disk is unknown, so nobody commits any more.
     fn poison(maintenance: *Maintenance) void {
         const header = maintenance.attached.segment.header;
         header.log_poisoned.store(1, .seq_cst);
-        _ = header.durable_signal.add(1, .release); // pairs with the acquire of those who wait
-        os.futexWake(&header.durable_signal.raw, 1 << 30);
+        log_state.announce(header);
     }
 
     fn housekeep(maintenance: *Maintenance) void {
@@ -264,6 +328,8 @@ pub const Maintenance = struct {
         // session never takes one. A slot's next owner inherits its queue, and a full segment
         // empties them all.
         maintenance.revokeOldPins(now);
+        if (!maintenance.has_lease) return;
+        if (maintenance.schedule) |*schedule| if (maintenance.log) |*log| schedule.look(log, now);
     }
 
     /// P29: a snapshot older than the limit stops holding memory back.
@@ -280,85 +346,5 @@ pub const Maintenance = struct {
             if (since == 0 or now_ms < since or now_ms - since < limit_ms) continue;
             _ = slot.pin.cas(raw, layout.pin_revoked, .seq_cst);
         }
-    }
-};
-
-/// The log file of this writer's epoch, as a sink of the ring.
-const Log = struct {
-    batch: wal_file.Batch,
-    writer: wal_file.Writer,
-    large: ?struct { csn: u64, payload: []const u8 } = null,
-    is_fresh: bool = true,
-
-    fn open(
-        allocator: std.mem.Allocator,
-        storage: storage_.Storage,
-        header: *layout.Header,
-        epoch: u64,
-        first_csn: u64,
-    ) (wal_file.CreateError || error{OutOfMemory})!Log {
-        const buffer = try allocator.alloc(u8, batch_buffer_size);
-        errdefer allocator.free(buffer);
-        return .{
-            .batch = .init(buffer),
-            .writer = try wal_file.Writer.create(storage, allocator, .{
-                .database_id = header.database_id,
-                .epoch = epoch,
-                .first_csn = first_csn,
-            }),
-        };
-    }
-
-    fn close(log: *Log, allocator: std.mem.Allocator) void {
-        log.writer.close();
-        allocator.free(log.batch.buffer);
-    }
-
-    fn isPoisoned(log: *const Log) bool {
-        return log.writer.poisoned;
-    }
-
-    fn sink(log: *Log) drain.Sink {
-        log.batch.begin(log.writer.next_csn);
-        log.large = null;
-        return .{ .context = log, .add = add, .flush = flush };
-    }
-
-    fn add(context: *anyopaque, csn: u64, payload: []const u8) bool {
-        const log: *Log = @ptrCast(@alignCast(context));
-        if (log.large != null) return false;
-        log.batch.add(csn, &.{payload}) catch {
-            if (log.batch.transaction_count > 0) return false;
-            log.large = .{ .csn = csn, .payload = payload };
-        };
-        return true;
-    }
-
-    fn flush(context: *anyopaque, first_csn: u64, end_csn: u64) error{SinkFailed}!void {
-        const log: *Log = @ptrCast(@alignCast(context));
-        _ = first_csn;
-        if (log.large) |large| {
-            log.writer.appendLarge(
-                &log.batch,
-                large.csn,
-                &.{large.payload},
-            ) catch return error.SinkFailed;
-            // CSNs behind it that were aborted: told of before anybody may think them drained.
-            log.batch.begin(log.writer.next_csn);
-            if (end_csn == log.writer.next_csn) return;
-        }
-        log.batch.cover(end_csn) catch return error.SinkFailed;
-        log.writer.append(&log.batch) catch return error.SinkFailed;
-    }
-
-    /// Group commit: one sync for everything appended, then everybody who waits is woken.
-    fn sync(log: *Log, header: *layout.Header) error{Poisoned}!void {
-        const end = log.writer.next_csn;
-        if (header.durable.load(.monotonic) >= end) return; // only the writer moves it
-        try log.writer.sync();
-        fault.point("log.synced");
-        header.durable.store(end, .seq_cst);
-        _ = header.durable_signal.add(1, .release); // pairs with the acquire of those who wait
-        os.futexWake(&header.durable_signal.raw, 1 << 30);
     }
 };

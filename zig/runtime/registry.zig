@@ -15,6 +15,8 @@ const engine_ = @import("../txn/engine.zig");
 const repair = @import("../txn/repair.zig");
 const io_ = @import("io.zig");
 const Handle = @import("handle.zig").Handle;
+const Listeners = @import("listeners.zig").Listeners;
+const Lock = @import("lock.zig").Lock;
 const Maintenance = @import("maintenance.zig").Maintenance;
 
 pub const Error = engine_.Error || segment_.AttachError;
@@ -28,26 +30,10 @@ pub const Attached = struct {
     lock_path: [:0]u8,
     handle_count: u32 = 0,
     maintenance: ?*Maintenance = null,
+    listeners: Listeners = .{},
 };
 
 const Place = struct { handle: ?*Handle = null, io: ?*io_.Block = null };
-
-/// Process-private: a spinning lock would be too simple for opens that repair sessions.
-const Lock = struct {
-    word: u32 = 0,
-
-    fn acquire(lock: *Lock) void {
-        // Pairs with the release below.
-        while (@cmpxchgWeak(u32, &lock.word, 0, 1, .acquire, .monotonic) != null) {
-            os.futexWait(&lock.word, 1, 10_000_000);
-        }
-    }
-
-    fn release(lock: *Lock) void {
-        @atomicStore(u32, &lock.word, 0, .release); // pairs with the acquire above
-        os.futexWake(&lock.word, 1);
-    }
-};
 
 pub const Registry = struct {
     allocator: std.mem.Allocator,

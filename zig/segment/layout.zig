@@ -116,19 +116,21 @@ pub const Header = extern struct {
     /// Everything below is on disk; written by the WAL writer.
     /// Release when it changes; pairs with the acquire of whoever looks.
     durable: Word(u64),
+    /// Somebody waits for everything below to be on disk; only rises.
+    /// Release when it changes; pairs with the acquire of whoever looks.
+    durable_wanted: Word(u64),
     /// Futex: raised whenever `durable` moves.
     /// Release when it changes; pairs with the acquire of whoever looks.
     durable_signal: Word(u32),
-    /// Sessions that sleep on `durable_signal`.
-    durable_waiters: Word(u32),
     /// Futex: raised by committers that want the writer to run now.
     /// Release when it changes; pairs with the acquire of whoever looks.
     writer_signal: Word(u32),
+    /// 1 while the writer sleeps on `writer_signal`.
     writer_sleeping: Word(u32),
     /// Non-zero: a sync failed, and nobody may commit any more.
     /// Release when it changes; pairs with the acquire of whoever looks.
     log_poisoned: Word(u32),
-    /// Non-zero: the log cannot be written for now (no space); commits fail once the ring is full.
+    /// `log_state.Stall`: why the log cannot be written for now; commits fail meanwhile.
     /// Release when it changes; pairs with the acquire of whoever looks.
     log_stalled: Word(u32),
     /// Session index + 1 of the WAL writer, 0 none.
@@ -170,6 +172,13 @@ pub const Header = extern struct {
     checkpoint_csn: Word(u64),
     checkpoint_count: Word(u64),
     checkpoint_rows: Word(u64),
+    /// Checkpoints that could not be written.
+    checkpoint_failures: Word(u64),
+    /// When the last one was finished, or the first writer came: monotonic ms; 0 neither.
+    /// Release when it changes; pairs with the acquire of whoever looks.
+    checkpointed_ms: Word(u64),
+    /// Bytes of the log files, as the writer last saw them.
+    log_size: Word(u64),
     tail_reserved: [64]u8,
 
     pub fn computeChecksum(header: *const Header) u64 {

@@ -26,6 +26,7 @@ const fate = @import("fate.zig");
 const log_buffer = @import("log_buffer.zig");
 const outcome = @import("outcome.zig");
 const retire = @import("retire.zig");
+const log_state = @import("../segment/log_state.zig");
 const ring = @import("../segment/ring.zig");
 const write_ = @import("write.zig");
 const Context = @import("context.zig").Context;
@@ -48,6 +49,9 @@ pub const Error = error{
     SnapshotTooOld,
     TransactionTooLarge,
     LogPoisoned,
+    /// The log cannot be written for now.
+    NoSpace,
+    IoError,
     /// The ring or the log buffer is full: the WAL writer is behind.
     LogFull,
 };
@@ -63,7 +67,7 @@ pub fn run(
 ) Error!u64 {
     const session = &context.session;
     const slot = session.slot;
-    if (session.segment.header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
+    try log_state.check(session.segment.header);
     if (writes.len > paged.count_max / 2) return error.TransactionTooLarge;
     const now = session.segment.header.tail.load(.monotonic);
     const age = if (session.retry_age != 0) session.retry_age else now;

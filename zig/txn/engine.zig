@@ -20,6 +20,7 @@ const drain = @import("drain.zig");
 const fate = @import("fate.zig");
 const records = @import("../wal/record.zig");
 const repair = @import("repair.zig");
+const log_state = @import("../segment/log_state.zig");
 const ring = @import("../segment/ring.zig");
 const vacuum = @import("vacuum.zig");
 const write_ = @import("write.zig");
@@ -32,7 +33,7 @@ const Session = @import("../segment/session.zig").Session;
 const Link = @import("../segment/rel_ptr.zig").Link;
 const Version = layout.Version;
 
-pub const Error = commit.Error || error{ UnknownTable, TooManySessions, OutOfMemory, NoSpace };
+pub const Error = commit.Error || error{ UnknownTable, TooManySessions, OutOfMemory };
 
 /// Attempts of a single statement before the conflict is reported.
 const attempts_max = 64;
@@ -309,8 +310,7 @@ pub const Engine = struct {
         const session = &engine.context.session;
         const header = session.segment.header;
         word.bump(&session.slot.counters.log_waits, 1);
-        if (header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
-        if (header.log_stalled.load(.acquire) != 0) return error.NoSpace;
+        try log_state.check(header);
         if (header.log_enabled.load(.acquire) == 0) {
             const epoch = ring.epochOf(header.drained.load(.acquire));
             _ = drain.run(session, epoch, null) catch |err| switch (err) {
@@ -320,8 +320,7 @@ pub const Engine = struct {
             };
             return;
         }
-        _ = header.writer_signal.add(1, .release);
-        os.futexWake(&header.writer_signal.raw, 1);
+        log_state.nudge(header);
         os.sleepNs(100_000);
     }
 

@@ -16,6 +16,7 @@ const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
 const arena = @import("../segment/arena.zig");
 const segment_ = @import("../segment/segment.zig");
+const log_state = @import("../segment/log_state.zig");
 const ring = @import("../segment/ring.zig");
 const Segment = segment_.Segment;
 const Session = @import("../segment/session.zig").Session;
@@ -114,6 +115,9 @@ pub fn append(
     @memcpy(body[0..list.len], list);
     @memcpy(body[list.len..], payload);
     slot.log_head.store(position + size, .release);
+    // Half full: the writer is asked in time, so that nobody has to wait for it.
+    const half = capacity / 2;
+    if (position / half != (position + size) / half) log_state.nudge(segment.header);
     return position;
 }
 

@@ -1,0 +1,120 @@
+//! The log file of this writer's epoch as a sink of the ring: batches of what is drained, one write
+//! each, one sync for everything appended (group commit).
+//!
+//! **Invariants**: after a failure `failure` says what it was, and nothing of the batch is drained.
+//!
+//! **Concurrency**: the maintenance thread that holds the writer's lease.
+//!
+//! **Memory**: owns its buffer and its file until `close`.
+const std = @import("std");
+const layout = @import("../segment/layout.zig");
+const log_state = @import("../segment/log_state.zig");
+const fault = @import("../testing/fault.zig");
+const drain = @import("../txn/drain.zig");
+const formats = @import("../wal/format.zig");
+const wal_file = @import("../wal/file.zig");
+const storage_ = @import("../wal/storage.zig");
+
+const batch_buffer_size = 512 * 1024;
+
+/// Why the log cannot be written.
+pub const Error = wal_file.CreateError || wal_file.AppendError;
+
+pub const LogWriter = struct {
+    batch: wal_file.Batch,
+    writer: wal_file.Writer,
+    /// Bytes of the files before this one.
+    older_size: u64,
+    large: ?struct { csn: u64, payload: []const u8 } = null,
+    failure: wal_file.AppendError = error.IoError,
+
+    /// Puts the file of a new epoch in place; everything in older ones is on the disk then.
+    pub fn open(
+        allocator: std.mem.Allocator,
+        storage: storage_.Storage,
+        header: *layout.Header,
+        epoch: u64,
+        first_csn: u64,
+    ) wal_file.CreateError!LogWriter {
+        const buffer = try allocator.alloc(u8, batch_buffer_size);
+        errdefer allocator.free(buffer);
+        return .{
+            .batch = .init(buffer),
+            .writer = try wal_file.Writer.create(storage, allocator, .{
+                .database_id = header.database_id,
+                .epoch = epoch,
+                .first_csn = first_csn,
+            }),
+            .older_size = 0,
+        };
+    }
+
+    pub fn close(log: *LogWriter, allocator: std.mem.Allocator) void {
+        log.writer.close();
+        allocator.free(log.batch.buffer);
+    }
+
+    /// Looks at the older files again; they go when a checkpoint is done.
+    pub fn measure(log: *LogWriter, allocator: std.mem.Allocator, header: *layout.Header) void {
+        var files: std.ArrayList(formats.LogFile) = .empty;
+        defer files.deinit(allocator);
+        formats.listFiles(log.writer.storage, allocator, &files) catch return;
+        log.older_size = 0;
+        for (files.items) |*file| {
+            if (file.fault == null and file.header.epoch == log.writer.epoch) continue;
+            log.older_size += file.size;
+        }
+        header.log_size.store(log.older_size + log.writer.position, .monotonic); // a statistic
+    }
+
+    pub fn sink(log: *LogWriter) drain.Sink {
+        log.batch.begin(log.writer.next_csn);
+        log.large = null;
+        return .{ .context = log, .add = add, .flush = flush };
+    }
+
+    fn add(context: *anyopaque, csn: u64, payload: []const u8) bool {
+        const log: *LogWriter = @ptrCast(@alignCast(context));
+        if (log.large != null) return false;
+        log.batch.add(csn, &.{payload}) catch {
+            if (log.batch.transaction_count > 0) return false;
+            log.large = .{ .csn = csn, .payload = payload };
+        };
+        return true;
+    }
+
+    fn flush(context: *anyopaque, first_csn: u64, end_csn: u64) error{SinkFailed}!void {
+        const log: *LogWriter = @ptrCast(@alignCast(context));
+        _ = first_csn;
+        log.append(end_csn) catch |err| {
+            log.failure = err;
+            return error.SinkFailed;
+        };
+    }
+
+    fn append(log: *LogWriter, end_csn: u64) wal_file.AppendError!void {
+        if (log.large) |large| {
+            try log.writer.appendLarge(&log.batch, large.csn, &.{large.payload});
+            // CSNs behind it that were aborted: told of before anybody may think them drained.
+            log.batch.begin(log.writer.next_csn);
+            if (end_csn == log.writer.next_csn) return;
+        }
+        log.batch.cover(end_csn) catch return error.RecordTooLarge;
+        try log.writer.append(&log.batch);
+    }
+
+    /// One sync for everything appended, then everybody who waits is woken.
+    pub fn sync(log: *LogWriter, header: *layout.Header) wal_file.SyncError!void {
+        const end = log.writer.next_csn;
+        if (header.durable.load(.monotonic) >= end) return; // only the writer moves it
+        try log.writer.sync();
+        fault.point("log.synced");
+        header.durable.store(end, .seq_cst);
+        log_state.announce(header);
+    }
+};
+
+/// What keeps the log from being written, for those who want to commit.
+pub fn stallOf(err: Error) log_state.Stall {
+    return if (err == error.NoSpace) .no_space else .io_error;
+}
