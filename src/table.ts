@@ -4,7 +4,6 @@ import type { BatchOptions, WriteCounts } from "./batch.ts";
 import type { TableBinding } from "./catalog.ts";
 import { Status } from "./ffi/abi.gen.ts";
 import { ingestEngine } from "./ingest-session.ts";
-import { ingest } from "./ingest/ingest.ts";
 import type { IngestOptions, IngestReport } from "./ingest/ingest.ts";
 import type { IngestSource } from "./ingest/source.ts";
 import { Prepared } from "./prepared.ts";
@@ -127,6 +126,8 @@ export class Table<S extends TableShape = DynamicShape> {
    */
   async ingest(source: IngestSource, options: IngestOptions = {}): Promise<IngestReport> {
     this.scope.useToWrite();
+    // Loaded by who needs it: the streams of its formats cost more than all else at the start.
+    const { ingest } = await import("./ingest/ingest.ts");
     return ingest(ingestEngine(this.scope, this.binding), source, options);
   }
 

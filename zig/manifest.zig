@@ -28,7 +28,11 @@ pub fn exportSymbols(comptime source: Source) void {
 pub fn render(comptime source: Source) []const u8 {
     comptime {
         @setEvalBranchQuota(10_000_000);
-        const head = std.fmt.comptimePrint("{{\"version\":{d}", .{source.version});
+        // As the segment's header has it: hexadecimal digits of its bytes in their order.
+        const head = std.fmt.comptimePrint("{{\"version\":{d},\"fingerprint\":\"{x:0>16}\"", .{
+            source.version,
+            @byteSwap(fingerprint(source.layouts)),
+        });
         return head ++
             ",\n\"symbols\":[" ++ renderSymbols(source) ++
             "],\n\"enums\":[" ++ renderEnums(source) ++
@@ -233,7 +237,7 @@ test "manifest: symbols, enums and layouts are described as they are" {
         .layouts = &.{.{ .name = "Place", .type = Point }},
     });
     try std.testing.expectEqualStrings(
-        \\{"version":3,
+        \\{"version":3,"fingerprint":"FINGER",
         \\"symbols":[
         \\{"name":"t_paint","args":["Colour","*Place","buffer","buffer_length"],"returns":"i32"},
         \\{"name":"t_fill","args":["buffer_mut","buffer_length","?bytes"],"returns":"void"}],

@@ -20,8 +20,8 @@ export interface SegmentLayouts {
 /** What a segment must say of itself to be ours. */
 export interface HeaderExpectation {
   readonly formatVersion: number;
-  /** Of the shared structures of this build; `undefined` leaves that to the engine. */
-  readonly fingerprint: bigint | undefined;
+  /** Of this build's shared structures: its bytes as hexadecimal digits. */
+  readonly fingerprint: string;
   /** 16 bytes, as hexadecimal digits. */
   readonly databaseId: string;
   /** Of the running kernel, likewise. */
@@ -63,7 +63,7 @@ const regions: readonly (readonly [offset: string, count: string, elementSize: n
   ["arena_offset", "", 1],
 ];
 /** `drained` has an epoch above its CSN. */
-const csnBits = 48n;
+const csnBits = 48;
 
 /** Judges the first bytes of a segment file. Never throws, whatever the bytes are. */
 export function validateHeader(
@@ -77,16 +77,16 @@ export function validateHeader(
   }
   const read = fieldReader(bytes, header, 0);
   const readGeometry = fieldReader(bytes, geometry, header.fields["geometry"]?.offset ?? 0);
-  const magic = Number(read("magic"));
+  const magic = read("magic");
   if (magic !== segmentMagic) {
     return { kind: "unreadable", reason: `its magic number is 0x${magic.toString(16)}` };
   }
-  const version = Number(read("format_version"));
+  const version = read("format_version");
   if (version !== expected.formatVersion) {
     const reason = `its format version is ${version}, this engine's is ${expected.formatVersion}`;
     return { kind: "unreadable", reason };
   }
-  if (expected.fingerprint !== undefined && read("fingerprint") !== expected.fingerprint) {
+  if (readHex(bytes, header, "fingerprint") !== expected.fingerprint) {
     return { kind: "unreadable", reason: "another build of the engine made it" };
   }
   const damage = checkGeometry(readGeometry, layouts, expected.fileSize);
@@ -94,38 +94,38 @@ export function validateHeader(
 
   const tail = read("tail");
   const durable = read("durable");
-  const drained = read("drained") & ((1n << csnBits) - 1n);
+  const drained = read("drained") % 2 ** csnBits;
   const firstCsn = read("first_csn");
   const facts: HeaderFacts = {
     databaseId: readHex(bytes, header, "database_id"),
     bootId: readHex(bytes, header, "boot_id"),
-    sessionsOffset: Number(readGeometry("sessions_offset")),
-    sessionCount: Number(readGeometry("session_count")),
+    sessionsOffset: readGeometry("sessions_offset"),
+    sessionCount: readGeometry("session_count"),
     durable: durable >= tail,
-    poisoned: read("log_poisoned") !== 0n,
+    poisoned: read("log_poisoned") !== 0,
   };
   const unfit = (reason: string): HeaderVerdict => ({ kind: "unfit", reason, facts });
   if (facts.databaseId !== expected.databaseId) return unfit("it belongs to another database");
   if (facts.bootId !== expected.bootId) return unfit("it is from before the machine's last start");
   if (facts.poisoned) return unfit("a sync of its log had failed");
-  if (firstCsn === 0n || tail < firstCsn || drained > tail || durable > tail) {
+  if (firstCsn === 0 || tail < firstCsn || drained > tail || durable > tail) {
     return unfit(`its commit numbers disagree (${firstCsn}, ${drained}, ${durable}, ${tail})`);
   }
   return { kind: "valid", facts };
 }
 
 function checkGeometry(
-  read: (name: string) => bigint,
+  read: (name: string) => number,
   layouts: SegmentLayouts,
   fileSize: number,
 ): string | undefined {
-  const size = Number(read("size"));
+  const size = read("size");
   if (size !== fileSize) return `it should have ${size} bytes and has ${fileSize}`;
   let end = layouts.header.size;
   let last = "header";
   for (const [name, countName, elementSize] of regions) {
-    const offset = Number(read(name));
-    const count = countName === "" ? 1 : Number(read(countName));
+    const offset = read(name);
+    const count = countName === "" ? 1 : read(countName);
     if (count === 0) return `${countName} is 0`;
     if (offset % pageSize !== 0) return `${name} (${offset}) is not aligned`;
     if (offset < end) return `${name} (${offset}) overlaps ${last}, which ends at ${end}`;
@@ -136,18 +136,21 @@ function checkGeometry(
   return undefined;
 }
 
-/** Reads unsigned fields by name. **Throws** `Error` for a name that the layout does not have. */
+/**
+ * Reads unsigned fields by name; what is beyond 2^53 loses its low bits, and is out of all bounds.
+ * **Throws** `Error` for a name that the layout does not have. */
 function fieldReader(
   bytes: Uint8Array,
   layout: StructLayout,
   base: number,
-): (name: string) => bigint {
+): (name: string) => number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return (name) => {
     const field = layout.fields[name];
     if (field === undefined) throw new Error(`the library describes no field "${name}"`);
     const at = base + field.offset;
-    return field.size === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true));
+    const low = view.getUint32(at, true);
+    return field.size === 8 ? view.getUint32(at + 4, true) * 2 ** 32 + low : low;
   };
 }
 
@@ -162,7 +165,7 @@ export function attachedPids(slots: Uint8Array, layout: StructLayout): number[] 
   const pids = new Set<number>();
   for (let base = 0; base + layout.size <= slots.length; base += layout.size) {
     const read = fieldReader(slots, layout, base);
-    if (read("attached") !== 0n) pids.add(Number(read("pid")));
+    if (read("attached") !== 0) pids.add(read("pid"));
   }
   return [...pids];
 }

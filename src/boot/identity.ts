@@ -3,7 +3,6 @@
  * together, and where the segment was last, so that every process finds the same one whatever
  * directory it starts from. Written under the boot lock.
  */
-import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { AerostoreError } from "../errors.ts";
@@ -17,7 +16,7 @@ export interface Identity {
 
 /** A new random id. */
 export function makeDatabaseId(): string {
-  return randomBytes(16).toString("hex");
+  return crypto.getRandomValues(new Uint8Array(16)).toHex();
 }
 
 /**

@@ -1,5 +1,4 @@
 /** Where a database's files and its segment are. */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 
 /** The data directory when none is given, relative to the working directory. */
@@ -55,7 +54,7 @@ export function segmentPathDefault(directory: string, workingDirectory: string):
   if (directory === join(workingDirectory, dataDirectoryDefault)) {
     return join(sharedMemory, "aerostore.mmap");
   }
-  const hash = createHash("sha256").update(directory).digest("hex").slice(0, 16);
+  const hash = new Bun.CryptoHasher("sha256").update(directory).digest("hex").slice(0, 16);
   return join(sharedMemory, `aerostore-${hash}.mmap`);
 }
 

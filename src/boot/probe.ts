@@ -5,7 +5,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { AerostoreError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
-import { layouts, Status } from "../ffi/abi.gen.ts";
+import { layoutFingerprint, layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { bootError } from "./failure.ts";
 import { attachedPids, validateHeader } from "./header.ts";
@@ -128,7 +128,7 @@ export class SegmentProbe {
     if (status !== Status.ok) throw bootError(status, segment);
     return validateHeader(bytes, structs, {
       formatVersion,
-      fingerprint: undefined,
+      fingerprint: layoutFingerprint,
       databaseId: this.#expected.identity.databaseId,
       bootId: this.#expected.bootId,
       fileSize: size[0] ?? 0,

@@ -2,8 +2,7 @@
  * Runs the boot machine: does what its effects say and tells it what came of them. What an effect
  * needs from an earlier one is kept in `Boot`; decisions are all in `machine.ts`.
  */
-import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, realpathSync, unlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
@@ -182,8 +181,7 @@ class Boot {
 
   async #lock(): Promise<BootEvent> {
     const { shmPath, lockTimeoutMs } = this.#request;
-    mkdirSync(this.#request.directory, { recursive: true, mode: 0o700 });
-    const directory = realpathSync(this.#request.directory);
+    const directory = makeDirectory(this.#request.directory);
     const lock = encode(join(directory, "aerostore.lock"));
     const descriptor = new Uint32Array(new ArrayBuffer(4));
     const deadline = performance.now() + lockTimeoutMs;
@@ -235,7 +233,7 @@ class Boot {
   #create(): BootEvent {
     const { segment } = this.#known;
     this.#removeLeftovers();
-    const temporary = `${segment}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
+    const temporary = `${segment}.${process.pid}.${crypto.getRandomValues(new Uint8Array(4)).toHex()}.tmp`;
     const path = encode(temporary);
     const status = this.#calls.aerostore_segment_create(path, path, this.#createOptions());
     if (status === Status.no_space) throw bootError(Status.segment_full, segment);
@@ -329,6 +327,12 @@ class Boot {
     bytes.writeUInt32LE(cells, fields.cell_count.offset);
     return bytes;
   }
+}
+
+/** The real path of a directory, which is made when it is missing. */
+function makeDirectory(path: string): string {
+  if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
+  return realpathSync(path);
 }
 
 /** Whether a directory has a log or a checkpoint. A new database has nothing to recover. */

@@ -2,7 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const abiHash = "2e80b387b64ec7a6";
+export const layoutFingerprint = "efa05a1d88da4066";
+export const abiHash = "a57810be22d44f96";
 
 export const Status = {
   ok: 0,

@@ -36,11 +36,12 @@ export function findLibrary(): string {
 /** Loads the engine at `path`. **Throws** `ABI_MISMATCH` when it does not fit this code. */
 export function openLibrary(path: string): Library {
   if (!existsSync(path)) throw mismatch(path, "there is no such file");
-  const found = describe(path);
-  if (found.hash !== abiHash) {
+  const manifest = readManifest(path);
+  const hash = hashManifest(manifest);
+  if (hash !== abiHash) {
     throw mismatch(
       path,
-      `its boundary is ${found.hash} (version ${found.version}), ` +
+      `its boundary is ${hash} (version ${versionOf(manifest)}), ` +
         `this code needs ${abiHash} (version ${abiVersion})`,
     );
   }
@@ -48,14 +49,22 @@ export function openLibrary(path: string): Library {
   return { path, symbols: symbols as unknown as Symbols };
 }
 
-function describe(path: string): { hash: string; version: number } {
+function readManifest(path: string): string {
   try {
     checkWhole(path);
-    const text = readManifestText(path);
-    return { hash: hashManifest(text), version: parseManifest(text).version };
+    return readManifestText(path);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw mismatch(path, `it is not an Aerostore engine for this machine (${reason})`, error);
+  }
+}
+
+/** For a message, so in words when there is none. */
+function versionOf(manifest: string): number | string {
+  try {
+    return parseManifest(manifest).version;
+  } catch {
+    return "not readable";
   }
 }
 

@@ -29,6 +29,8 @@ export interface ManifestLayout {
 
 export interface Manifest {
   readonly version: number;
+  /** Of the layouts: the bytes that a segment's header has, as hexadecimal digits. */
+  readonly fingerprint: string;
   readonly symbols: readonly ManifestSymbol[];
   readonly enums: readonly ManifestEnum[];
   readonly layouts: readonly ManifestLayout[];

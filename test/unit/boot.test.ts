@@ -138,7 +138,7 @@ describe("header", () => {
   const fileSize = 4 << 20;
   const expected: HeaderExpectation = {
     formatVersion: 1,
-    fingerprint: 0x1234n,
+    fingerprint: "3412000000000000",
     databaseId: "ab".repeat(16),
     bootId: "cd".repeat(16),
     fileSize,
