@@ -237,7 +237,7 @@ test "manifest: symbols, enums and layouts are described as they are" {
         .layouts = &.{.{ .name = "Place", .type = Point }},
     });
     try std.testing.expectEqualStrings(
-        \\{"version":3,"fingerprint":"FINGER",
+        \\{"version":3,"fingerprint":"dc8d5a71fddbbf0c",
         \\"symbols":[
         \\{"name":"t_paint","args":["Colour","*Place","buffer","buffer_length"],"returns":"i32"},
         \\{"name":"t_fill","args":["buffer_mut","buffer_length","?bytes"],"returns":"void"}],

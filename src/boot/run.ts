@@ -2,7 +2,14 @@
  * Runs the boot machine: does what its effects say and tells it what came of them. What an effect
  * needs from an earlier one is kept in `Boot`; decisions are all in `machine.ts`.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, unlinkSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  unlinkSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
@@ -233,7 +240,8 @@ class Boot {
   #create(): BootEvent {
     const { segment } = this.#known;
     this.#removeLeftovers();
-    const temporary = `${segment}.${process.pid}.${crypto.getRandomValues(new Uint8Array(4)).toHex()}.tmp`;
+    const own = crypto.getRandomValues(new Uint8Array(4)).toHex();
+    const temporary = `${segment}.${process.pid}.${own}.tmp`;
     const path = encode(temporary);
     const status = this.#calls.aerostore_segment_create(path, path, this.#createOptions());
     if (status === Status.no_space) throw bootError(Status.segment_full, segment);

@@ -139,7 +139,8 @@ pub const Maintenance = struct {
     fn sleep(maintenance: *Maintenance, seen: Seen) void {
         const header = maintenance.attached.segment.header;
         const listeners = &maintenance.attached.listeners;
-        if (maintenance.has_lease) {
+        // Without a writer, the next one must be as quick as one.
+        if (maintenance.has_lease or header.writer_session.load(.acquire) == 0) {
             const flush_ms = @max(1, header.flush_interval_ms.load(.monotonic)); // a setting
             const wait_ms: u64 = @min(flush_ms, housekeeping_interval_ms);
             @atomicStore(u32, &listeners.is_hearing, 1, .seq_cst);
@@ -152,10 +153,22 @@ pub const Maintenance = struct {
         log_state.sleep(header, seen.durable, watch_interval_ms * 1_000_000, bits);
     }
 
+    /// Whether a writer is needed. A process that only reads takes no lease, since each writer
+    /// makes a log file.
+    fn hasWork(header: *layout.Header) bool {
+        const drained = ring.drainedOf(header.drained.load(.seq_cst));
+        const tail = header.tail.load(.seq_cst);
+        if (drained != tail or header.log_stalled.load(.acquire) != 0) return true;
+        if (header.log_enabled.load(.acquire) == 0) return false;
+        return header.durable.load(.acquire) < tail or
+            header.rotate_wanted.load(.acquire) != header.rotate_done.load(.acquire);
+    }
+
     fn tryLease(maintenance: *Maintenance) void {
         const segment = &maintenance.attached.segment;
         const header = segment.header;
         const session = &maintenance.engine.context.session;
+        if (!hasWork(header)) return;
         const owner = header.writer_session.load(.acquire); // pairs with the compare-and-swap below
         if (owner != 0 and !maintenance.isStuck(owner)) return;
         if (!header.writer_session.cas(owner, session.index + 1, .acq_rel)) return;
