@@ -9,7 +9,7 @@ import type { ColumnDefinition, ColumnValue, ImageTable } from "./column.ts";
 import type { Memory } from "./memory.ts";
 import { readValue } from "./value.ts";
 
-/** Text up to this limit is tested for ASCII byte by byte, for the faster conversion. */
+/** Text up to this limit is tested for ASCII byte by byte, bytes up to it are copied so. */
 const loopLimitMax = 40;
 
 /** Reads images of one table from any memory. Offsets are multiples of 8. */
@@ -193,7 +193,7 @@ function readExpression(column: ColumnDefinition, name: string): string {
     case "string":
       return readString();
     case "bytes":
-      return `let ${name} = ${slow};`;
+      return readBytes();
   }
 
   function readWide(upper: string, otherwise: string): string {
@@ -204,11 +204,23 @@ function readExpression(column: ColumnDefinition, name: string): string {
     return `let ${name} = ${sum}; if (${unsafe}) ${name} = ${slow};${otherwise}`;
   }
 
-  function readString(): string {
-    const [from, size] = [`from${column.position}`, `size${column.position}`];
-    const declare = `const ${from} = ${at} + 2;
+  /** Declares where the bytes of the value start, and how many they are. */
+  function readExtent(from: string, size: string): string {
+    return `const ${from} = ${at} + 2;
     let ${size} = memory.u16[(${at}) >> 1];
     if (${size} > ${column.limit}) ${size} = ${column.limit};`;
+  }
+
+  function readBytes(): string {
+    const [from, size] = [`from${column.position}`, `size${column.position}`];
+    return `${readExtent(from, size)} let ${name} = new Uint8Array(${size});
+    if (${size} > ${loopLimitMax}) ${name}.set(memory.u8.subarray(${from}, ${from} + ${size}));
+    else for (let i = 0; i < ${size}; i++) ${name}[i] = memory.u8[${from} + i];`;
+  }
+
+  function readString(): string {
+    const [from, size] = [`from${column.position}`, `size${column.position}`];
+    const declare = readExtent(from, size);
     if (column.limit > loopLimitMax) {
       return `${declare} let ${name} = memory.u8.utf8Slice(${from}, ${from} + ${size});`;
     }

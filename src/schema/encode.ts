@@ -16,7 +16,7 @@ import { Memory } from "./memory.ts";
 import { nearestName } from "./nearest.ts";
 import { writeValue } from "./value.ts";
 
-/** Text up to this many characters is copied by a loop; `Buffer.write` is faster beyond. */
+/** Text and bytes up to this length are copied by a loop; `Buffer`'s ways are faster beyond. */
 const loopLengthMax = 40;
 /** Images up to this size are cleared by single stores, larger ones by `fill`. */
 const storesSizeMax = 256;
@@ -187,7 +187,12 @@ function writeColumn(column: ColumnDefinition, base: string): string {
       if (w === size) u16[(${at}) >> 1] = size; else ${slow}
     } else ${slow}`;
     case "bytes":
-      return `    ${slow}`;
+      return `    size = v instanceof Uint8Array ? v.length : 65536;
+    if (size <= ${column.limit}) {
+      u16[(${at}) >> 1] = size;
+      if (size > ${loopLengthMax}) u8.set(v, ${at} + 2);
+      else for (w = 0; w < size; w++) u8[${at} + 2 + w] = v[w];
+    } else ${slow}`;
   }
 
   // The type comes first: operators throw on bigints and call methods of objects.

@@ -46,7 +46,7 @@ pub const Skiplist = struct {
     index: *layout.Index,
 
     /// For each level the link word that leads past the position, and what it was.
-    const Path = struct {
+    pub const Path = struct {
         /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
         words: [height_max]*Word(u64),
         links: [height_max]Link,
@@ -103,18 +103,60 @@ pub const Skiplist = struct {
 
     /// The path to a position, unlinking marked entries on the way.
     fn find(list: Skiplist, position: Position, path: *Path) Corrupt!void {
+        if (position.words.len == 1) return list.findBy(One, .{
+            .word = position.words[0],
+            .slot = position.slot,
+        }, position, path);
+        return list.findBy(Many, .{ .position = position }, position, path);
+    }
+
+    /// A position in an index with keys of one word.
+    const One = struct {
+        word: u64,
+        slot: Ref,
+
+        inline fn isPast(want: One, entry: *Entry, words: [*]const u64) bool {
+            if (words[0] != want.word) return words[0] < want.word;
+            return entry.slot.load(.monotonic) < want.slot;
+        }
+    };
+
+    /// A position in any other.
+    const Many = struct {
+        position: Position,
+
+        inline fn isPast(want: Many, entry: *Entry, words: [*]const u64) bool {
+            for (words, want.position.words) |have, word| {
+                if (have != word) return have < word;
+            }
+            return entry.slot.load(.monotonic) < want.position.slot;
+        }
+    };
+
+    fn findBy(
+        list: Skiplist,
+        comptime Target: type,
+        target: Target,
+        position: Position,
+        path: *Path,
+    ) Corrupt!void {
+        @setRuntimeSafety(false); // levels are below `height_max`; refs are checked by `at`
+        const segment = list.segment;
         var steps: u64 = 0;
         restart: while (true) { // each restart means that another changed a link
-            var before = try list.segment.at(Entry, list.index.head);
+            var before = try segment.at(Entry, list.index.head);
             var level: u32 = height_max;
+            // Where the level above stopped, which the level below need not compare again.
+            var stop: Ref = rel_ptr.none;
             while (level > 0) {
                 level -= 1;
                 var word = &before.links()[level];
                 var link = Link.of(word.load(.acquire)); // pairs with the releases that link
                 if (link.marked) continue :restart;
-                while (link.ref != rel_ptr.none) : (steps += 1) {
+                while (link.ref != stop) : (steps += 1) {
+                    if (link.ref == rel_ptr.none) break;
                     if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
-                    const entry = try list.segment.at(Entry, link.ref);
+                    const entry = try segment.at(Entry, link.ref);
                     const next = Link.of(entry.links()[level].load(.acquire)); // pairs as above
                     if (next.marked) {
                         const unlinked = link.next(next.ref);
@@ -122,11 +164,14 @@ pub const Skiplist = struct {
                         link = unlinked;
                         continue;
                     }
-                    if (!list.isBefore(entry, position)) break;
+                    // never changes while linked
+                    const height = EntryState.of(entry.state.load(.monotonic)).height;
+                    if (!target.isPast(entry, @ptrCast(entry.links() + height))) break;
                     before = entry;
                     word = &entry.links()[level];
                     link = next;
                 }
+                stop = link.ref;
                 path.words[level] = word;
                 path.links[level] = link;
             }
@@ -134,10 +179,9 @@ pub const Skiplist = struct {
         }
         path.equal = rel_ptr.none;
         const ref = path.links[0].ref;
-        if (ref != rel_ptr.none and list.isAt(
-            try list.segment.at(Entry, ref),
-            position,
-        )) path.equal = ref;
+        if (ref != rel_ptr.none and list.isAt(try segment.at(Entry, ref), position)) {
+            path.equal = ref;
+        }
     }
 
     /// Links the entry of a position, or touches the one that is there (P22).
@@ -194,7 +238,6 @@ pub const Skiplist = struct {
             )) break;
         }
         fault.point("index.linked");
-        _ = list.index.entry_count.add(1, .monotonic); // a statistic
         try list.linkUpper(position, entry, ref, height, &path);
         session.slot.held_entry.store(0, .release);
     }
@@ -257,29 +300,46 @@ pub const Skiplist = struct {
         }
     }
 
-    /// The entry at a position, with the state that `close` expects.
-    pub fn findEntry(list: Skiplist, position: Position) Corrupt!?struct { ref: Ref, state: u32 } {
-        @setRuntimeSafety(false); // `find` fills the path: no pattern is written into it first
-        var path: Path = undefined;
-        try list.find(position, &path);
+    /// The path to the entry of a position; the state that `close` expects, or null without one.
+    pub fn findEntry(list: Skiplist, position: Position, path: *Path) Corrupt!?u32 {
+        try list.find(position, path);
         if (path.equal == rel_ptr.none) return null;
         const entry = try list.segment.at(Entry, path.equal);
-        return .{ .ref = path.equal, .state = entry.state.load(.acquire) }; // pairs with touching
+        return entry.state.load(.acquire); // pairs with touching
     }
 
-    /// Closes an entry if its state still is the one read, unlinks it, and leaves it to the caller
-    /// to retire (P23).
-    /// The caller named it in `vacuum_entry`.
-    pub fn close(list: Skiplist, session: *Session, ref: Ref, state_read: u32) Corrupt!bool {
-        const entry = try list.segment.at(Entry, ref);
+    /// Closes the entry at the end of a path if its state still is the one read, unlinks it, and
+    /// leaves it to the caller to retire (P23). The caller named it in `vacuum_entry`.
+    pub fn close(
+        list: Skiplist,
+        session: *Session,
+        path: *const Path,
+        state_read: u32,
+    ) Corrupt!bool {
+        const entry = try list.segment.at(Entry, path.equal);
         var state = EntryState.of(state_read);
         if (state.closed) return false;
         state.closed = true;
         state.tag = @intCast(session.index);
         if (!entry.state.cas(state_read, state.raw(), .acq_rel)) return false;
         fault.point("index.closed");
-        _ = list.index.entry_count.add(-1, .monotonic); // a statistic
-        try list.sweep(ref);
+        try list.mark(entry);
+        if (!unlinkAlong(path, entry, state.height)) try list.sweep(path.equal);
+        return true;
+    }
+
+    /// Unlinks a marked entry where the path met it. False when the list has changed there, or the
+    /// path did not meet the entry at every level of its tower: then somebody has to look again.
+    fn unlinkAlong(path: *const Path, entry: *Entry, height: u4) bool {
+        var level: u32 = height;
+        if (level > height_max) return false;
+        while (level > 0) {
+            level -= 1;
+            const link = path.links[level];
+            if (link.ref != path.equal) return false;
+            const next = Link.of(entry.links()[level].load(.acquire)).ref; // marked: stays
+            if (!path.words[level].cas(link.raw(), link.next(next).raw(), .acq_rel)) return false;
+        }
         return true;
     }
 
@@ -420,7 +480,6 @@ pub const Appender = struct {
             before.store(Link.of(before.load(.monotonic)).next(ref).raw(), .monotonic);
             appender.last[level] = own;
         }
-        _ = list.index.entry_count.add(1, .monotonic);
         session.slot.held_entry.store(0, .monotonic);
     }
 };

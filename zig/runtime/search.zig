@@ -212,7 +212,7 @@ const ScanRecord = struct {
             .last = last.ptr,
         };
         // Protected as a whole until it is known how far it read.
-        try transaction.reads.scans.append(allocator, .{
+        try transaction.reads.addScan(.{
             .table = table,
             .context = scan,
             .covers = covers,

@@ -522,7 +522,8 @@ pub const Entry = extern struct {
     slot: Word(u32),
 
     /// Release publishes the entry; pairs with the acquire of walkers.
-    pub fn links(entry: *Entry) [*]Word(u64) {
+    pub inline fn links(entry: *Entry) [*]Word(u64) {
+        @setRuntimeSafety(false); // eight bytes behind what is aligned to eight
         const bytes: [*]align(8) u8 = @ptrCast(@alignCast(entry));
         return @ptrCast(bytes + @sizeOf(Entry));
     }
@@ -555,11 +556,6 @@ pub const Index = extern struct {
     unique: u32,
     /// Readable for snapshots at or above this CSN (P24).
     ready_csn: Word(u64),
-    /// The entry that was last appended: a hint (monotonic keys).
-    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
-    tail_hint: Word(u32),
-    reserved: u32,
-    entry_count: Word(i64),
 };
 
 pub const bucket_levels_max = 20;
@@ -580,7 +576,7 @@ pub const Table = extern struct {
     /// Slots in the map.
     slot_count: Word(i64),
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
-    bucket_count: Word(u32),
+    bucket_count: Word(u32) align(limits.cache_line_size),
     /// Bucket 0: the head of the map.
     map_head: Ref,
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.

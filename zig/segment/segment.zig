@@ -237,6 +237,7 @@ pub const Segment = struct {
 
     /// The record at `ref`. Any ref read from shared memory is checked here.
     pub inline fn at(segment: *const Segment, comptime T: type, ref: Ref) Corrupt!*T {
+        @setRuntimeSafety(false); // a multiple of eight bytes from a page: aligned
         if (ref < segment.arena_ref or ref >= segment.limit_ref) return error.SegmentCorrupt;
         return @ptrCast(@alignCast(segment.memory.ptr + rel_ptr.toBytes(ref)));
     }

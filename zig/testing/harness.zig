@@ -7,6 +7,7 @@ const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const segment_ = @import("../segment/segment.zig");
 const schema_ = @import("../table/schema.zig");
+const Skiplist = @import("../index/skiplist.zig").Skiplist;
 const key_ = @import("../index/key.zig");
 const classes = @import("../segment/classes.zig");
 const os = @import("../os.zig");
@@ -192,10 +193,11 @@ pub const World = struct {
             for (table.indexes[0..table.index_count]) |*index| {
                 var words: [limits.index_key_words_max]u64 = undefined;
                 key_.encodeKey(index.column, version.image(), &words);
+                var path: Skiplist.Path = undefined;
                 const entry = try index.list.findEntry(.{
                     .words = words[0..index.key_words],
                     .slot = found.ref,
-                });
+                }, &path);
                 if (entry == null) return error.EntryMissing;
             }
         }

@@ -37,6 +37,7 @@ const Version = layout.Version;
 const Retired = layout.Retired;
 const Ref = rel_ptr.Ref;
 const Link = rel_ptr.Link;
+const Map = @import("../table/primary_map.zig").Map;
 const Write = write_.Write;
 
 pub const Error = error{
@@ -186,13 +187,14 @@ fn install(context: *Context, write: *Write) Error!void {
     const map = write.table.map();
     while (true) { // each turn means that another session took a step, or was made to
         if (session.state().phase != .open) return context.lose(.wounded, write);
-        const found = (try map.find(write.key)) orelse {
+        const found = (try findSlot(map, write)) orelse {
             if (!try installNew(context, write)) continue;
             return;
         };
         const head = Link.of(found.slot.head.load(.seq_cst));
         if (layout.isClosed(head.ref)) {
             try map.unlink(found.ref);
+            write.found = rel_ptr.none;
             continue;
         }
         const newest = try segment.at(Version, head.ref);
@@ -263,6 +265,12 @@ fn install(context: *Context, write: *Write) Error!void {
         slot.intent_count.store(number, .release);
         write_.unbind(write);
     }
+}
+
+/// The slot of the write's key: the one that the transaction has read, or whatever the map says.
+fn findSlot(map: Map, write: *const Write) Error!?Map.Found {
+    if (write.found == rel_ptr.none) return map.find(write.key);
+    return .{ .ref = write.found, .slot = try map.segment.at(layout.RowSlot, write.found) };
 }
 
 /// Installs into a new slot. False: the key appeared meanwhile.
@@ -558,7 +566,7 @@ fn unlinkSlot(session: *Session, intent: layout.Intent) segment_.Corrupt!void {
     const segment = session.segment;
     if (intent.flags >= limits.table_count_max) return error.SegmentCorrupt;
     const table = try segment.at(layout.Table, segment.catalog[intent.flags].table.load(.acquire));
-    const map: @import("../table/primary_map.zig").Map = .{ .segment = segment, .table = table };
+    const map: Map = .{ .segment = segment, .table = table };
     try map.unlink(intent.slot);
 }
 

@@ -210,10 +210,9 @@ pub const Engine = struct {
         defer context.allocator.free(rest);
 
         const distinct = chain(writes, rest);
-        var arena = std.heap.ArenaAllocator.init(context.allocator);
-        defer arena.deinit();
+        var reads: ReadSet = .init(context.allocator, context.session.floor);
+        defer reads.deinit();
 
-        var reads = ReadSet.init(arena.allocator(), context.session.floor);
         try engine.commitWrites(writes[0..distinct], &reads);
         var counts: Counts = .{};
         for (writes[0..distinct]) |*first| {
@@ -233,9 +232,7 @@ pub const Engine = struct {
             defer engine.pins.leave(session);
 
             if (reads) |set| {
-                set.rows.clearRetainingCapacity();
-                set.absent.clearRetainingCapacity();
-                set.snapshot = ring.firstUndecided(session.segment, session.floor);
+                set.clear(ring.firstUndecided(session.segment, session.floor));
             }
             for (writes) |*each| {
                 write_.unbind(each);

@@ -31,7 +31,7 @@ pub const Pins = struct {
         if (pins.snapshots.items.len == 0) {
             const csn = session.openSnapshot(false);
             // read by whoever revokes
-            session.slot.pinned_ms.store(os.monotonicNs() / 1_000_000, .release);
+            session.slot.pinned_ms.store(os.coarseMs(), .release);
             pins.snapshots.appendAssumeCapacity(csn);
             return csn;
         }

@@ -15,6 +15,8 @@ const log_buffer = @import("log_buffer.zig");
 const ring = @import("../segment/ring.zig");
 const Context = @import("context.zig").Context;
 const Session = @import("../segment/session.zig").Session;
+const SmallMap = @import("small_map.zig").SmallMap;
+const Stack = @import("stack.zig").Stack;
 const Version = layout.Version;
 const Ref = rel_ptr.Ref;
 const Link = rel_ptr.Link;
@@ -41,12 +43,31 @@ pub const ReadSet = struct {
     allocator: std.mem.Allocator,
     snapshot: u64,
     /// Slot to the version that was read.
-    rows: std.AutoHashMapUnmanaged(Ref, Ref) = .empty,
+    rows: SmallMap(Ref, Ref) = .{},
     absent: std.ArrayList(Absent) = .empty,
     scans: std.ArrayList(Scan) = .empty,
+    /// Keys found absent.
+    keys: Stack,
 
+    /// **Memory**: `deinit` gives everything back.
     pub fn init(allocator: std.mem.Allocator, snapshot: u64) ReadSet {
-        return .{ .allocator = allocator, .snapshot = snapshot };
+        return .{ .allocator = allocator, .snapshot = snapshot, .keys = .init(allocator) };
+    }
+
+    pub fn deinit(set: *ReadSet) void {
+        set.rows.deinit(set.allocator);
+        set.absent.deinit(set.allocator);
+        set.scans.deinit(set.allocator);
+        set.keys.deinit();
+    }
+
+    /// Forgets everything; the memory stays for what comes next.
+    pub fn clear(set: *ReadSet, snapshot: u64) void {
+        set.rows.clear(set.allocator);
+        set.absent.clearRetainingCapacity();
+        set.scans.clearRetainingCapacity();
+        set.keys.release(.empty);
+        set.snapshot = snapshot;
     }
 
     pub fn isEmpty(set: *const ReadSet) bool {
@@ -59,12 +80,16 @@ pub const ReadSet = struct {
 
     /// The key's bytes are copied.
     pub fn addAbsent(set: *ReadSet, table: *const view_.TableView, key: Key) Error!void {
-        const bytes = set.allocator.dupe(u8, key.bytes) catch return error.SegmentFull;
+        const bytes = set.keys.copy(key.bytes) catch return error.SegmentFull;
         const copy: Key = .{ .bytes = bytes, .hash = key.hash };
         set.absent.append(
             set.allocator,
             .{ .table = table, .key = copy },
         ) catch return error.SegmentFull;
+    }
+
+    pub fn addScan(set: *ReadSet, scan: Scan) error{OutOfMemory}!void {
+        try set.scans.append(set.allocator, scan);
     }
 
     /// P12: brings the snapshot forward to now, or finds the conflict.
@@ -168,11 +193,11 @@ pub const ReadSet = struct {
         const segment = context.session.segment;
         var rows = set.rows.iterator();
         while (rows.next()) |row| {
-            const slot = try segment.at(layout.RowSlot, row.key_ptr.*);
+            const slot = try segment.at(layout.RowSlot, row.key);
             const head = Link.of(slot.head.load(.seq_cst)).ref;
             const version = try fate.visible(segment, head, snapshot);
             const ref = if (version) |v| segment.refOf(v) else rel_ptr.none;
-            if (ref != row.value_ptr.*) {
+            if (ref != row.value) {
                 context.conflict.cause = .row;
                 return error.Conflict;
             }

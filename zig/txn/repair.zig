@@ -23,6 +23,7 @@ const retire = @import("retire.zig");
 const ring = @import("../segment/ring.zig");
 const vacuum = @import("vacuum.zig");
 const Context = @import("context.zig").Context;
+const Skiplist = @import("../index/skiplist.zig").Skiplist;
 const Session = @import("../segment/session.zig").Session;
 const SessionSlot = layout.SessionSlot;
 const State = layout.State;
@@ -204,10 +205,13 @@ fn isLinkedEntry(context: *Context, ref: Ref) Error!bool {
             var words: [limits.index_key_words_max]u64 = undefined;
             const key = index.list.keyOf(entry);
             @memcpy(words[0..key.len], key);
+            var path: Skiplist.Path = undefined;
+            const slot = entry.slot.load(.acquire);
             const found = try index.list.findEntry(
-                .{ .words = words[0..key.len], .slot = entry.slot.load(.acquire) },
+                .{ .words = words[0..key.len], .slot = slot },
+                &path,
             );
-            if (found) |f| if (f.ref == ref) return true;
+            if (found != null and path.equal == ref) return true;
         }
     }
     // Only now: closing comes before unlinking. Entries that were never linked are not closed.

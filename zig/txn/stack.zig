@@ -12,7 +12,12 @@ pub const Stack = struct {
     chunk_count: usize = 0,
     used: usize = 0,
 
-    pub const Mark = struct { chunk_count: usize, used: usize };
+    pub const Mark = struct {
+        chunk_count: usize,
+        used: usize,
+
+        pub const empty: Mark = .{ .chunk_count = 0, .used = 0 };
+    };
 
     pub fn init(allocator: std.mem.Allocator) Stack {
         return .{ .allocator = allocator };
@@ -35,6 +40,12 @@ pub const Stack = struct {
         while (stack.chunks.items.len > stack.chunk_count + 1) {
             stack.allocator.free(stack.chunks.pop().?);
         }
+    }
+
+    pub fn copy(stack: *Stack, bytes: []const u8) error{OutOfMemory}![]const u8 {
+        const room = try stack.alloc(bytes.len);
+        @memcpy(room[0..bytes.len], bytes);
+        return room[0..bytes.len];
     }
 
     /// Eight-byte aligned.

@@ -26,11 +26,15 @@ const vacuum = @import("vacuum.zig");
 const write_ = @import("write.zig");
 const Engine = engine_.Engine;
 const ReadSet = @import("read_set.zig").ReadSet;
+const SmallMap = @import("small_map.zig").SmallMap;
 const Stack = @import("stack.zig").Stack;
 const Link = rel_ptr.Link;
 const Ref = rel_ptr.Ref;
 
 pub const Error = engine_.Error;
+
+/// Bytes of each list that stay for the next transaction.
+const kept_max = 256 * 1024;
 
 /// A row as the transaction leaves it.
 pub const Own = struct {
@@ -40,6 +44,8 @@ pub const Own = struct {
     image: ?[*]align(8) const u8,
     /// What the transaction found at its snapshot.
     expected: write_.Expected,
+    /// The slot that it found it in, or none.
+    slot: Ref,
     /// The next entry with the same hash of table and key, plus one.
     next: u32,
 };
@@ -57,12 +63,16 @@ pub const Transaction = struct {
     id: u32,
     read_only: bool,
     snapshot: u64,
-    /// Keys and reads live until the end; images can be rolled back.
+    /// Searches live until the end; keys and images of writes can be rolled back.
     arena: std.heap.ArenaAllocator,
     memory: Stack,
     reads: ReadSet,
+    /// The row that was read last: at one snapshot it is the same when it is read again.
+    last_read: LastRead = .none,
     writes: std.ArrayList(Own) = .empty,
-    by_hash: std.AutoHashMapUnmanaged(u64, u32) = .empty,
+    by_hash: SmallMap(u64, u32) = .{},
+    /// The writes in the order of their installation.
+    installs: std.ArrayList(write_.Write) = .empty,
     undo: std.ArrayList(Undo) = .empty,
     savepoints: std.ArrayList(Savepoint) = .empty,
     savepoint_next: u32 = 1,
@@ -74,13 +84,13 @@ pub const Transaction = struct {
         const allocator = engine.context.allocator;
         const transaction = engine.spare orelse try create(allocator);
         engine.spare = null;
+        transaction.engine = engine;
         errdefer transaction.free(allocator);
         const snapshot = try engine.pins.open(allocator, &engine.context.session);
-        transaction.engine = engine;
         transaction.id = id;
         transaction.read_only = read_only;
         transaction.snapshot = snapshot;
-        transaction.reads = .init(transaction.arena.allocator(), snapshot);
+        transaction.reads.clear(snapshot);
         return transaction;
     }
 
@@ -93,7 +103,7 @@ pub const Transaction = struct {
             .snapshot = 0,
             .arena = .init(allocator),
             .memory = .init(allocator),
-            .reads = undefined,
+            .reads = .init(allocator, 0),
         };
         return transaction;
     }
@@ -102,20 +112,41 @@ pub const Transaction = struct {
     pub fn free(transaction: *Transaction, allocator: std.mem.Allocator) void {
         transaction.memory.deinit();
         transaction.arena.deinit();
+        transaction.reads.deinit();
+        transaction.writes.deinit(allocator);
+        transaction.by_hash.deinit(allocator);
+        transaction.installs.deinit(allocator);
+        transaction.undo.deinit(allocator);
+        transaction.savepoints.deinit(allocator);
+        transaction.latches.deinit(allocator);
         allocator.destroy(transaction);
     }
 
     /// Empties an ended transaction for the next one, which finds its memory warm.
     fn recycle(transaction: *Transaction) void {
-        transaction.memory.release(.{ .chunk_count = 0, .used = 0 });
-        _ = transaction.arena.reset(.{ .retain_with_limit = 256 * 1024 });
-        transaction.writes = .empty;
-        transaction.by_hash = .empty;
-        transaction.undo = .empty;
-        transaction.savepoints = .empty;
+        const allocator = transaction.engine.context.allocator;
+        transaction.memory.release(.empty);
+        if (transaction.reads.scans.items.len > 0) {
+            _ = transaction.arena.reset(.{ .retain_with_limit = kept_max });
+        }
+        transaction.reads.clear(0);
+        transaction.last_read = .none;
+        transaction.by_hash.clear(allocator);
+        empty(allocator, &transaction.writes);
+        empty(allocator, &transaction.installs);
+        empty(allocator, &transaction.undo);
+        empty(allocator, &transaction.savepoints);
+        empty(allocator, &transaction.latches);
         transaction.savepoint_next = 1;
         transaction.token = 0;
-        transaction.latches = .empty;
+    }
+
+    fn empty(allocator: std.mem.Allocator, list: anytype) void {
+        if (list.capacity * @sizeOf(@TypeOf(list.items[0])) > kept_max) {
+            list.clearAndFree(allocator);
+        } else {
+            list.clearRetainingCapacity();
+        }
     }
 
     /// Ends the transaction without effect, if it has not ended, and frees it.
@@ -165,7 +196,26 @@ pub const Transaction = struct {
 
     const Found = struct { ref: Ref, slot: Ref, image: ?[*]align(8) const u8 };
 
+    const LastRead = struct {
+        table: ?*const view_.TableView,
+        hash: u32,
+        found: Found,
+
+        const none: LastRead = .{
+            .table = null,
+            .hash = 0,
+            .found = .{ .ref = 0, .slot = 0, .image = null },
+        };
+
+        fn isOf(last: *const LastRead, table: *const view_.TableView, key: Key) bool {
+            if (last.table != table or last.hash != key.hash) return false;
+            const image = last.found.image orelse return false;
+            return std.mem.eql(u8, table.keyBytes(image), key.bytes);
+        }
+    };
+
     fn read(transaction: *Transaction, table: *const view_.TableView, key: Key) Error!Found {
+        if (transaction.last_read.isOf(table, key)) return transaction.last_read.found;
         const segment = transaction.engine.context.session.segment;
         const found = (try table.map().find(key)) orelse return .{
             .ref = 0,
@@ -175,7 +225,12 @@ pub const Transaction = struct {
         const head = Link.of(found.slot.head.load(.seq_cst)).ref;
         const version = (try fate.visible(segment, head, transaction.snapshot)) orelse
             return .{ .ref = 0, .slot = 0, .image = null };
-        return .{ .ref = segment.refOf(version), .slot = found.ref, .image = version.image() };
+        transaction.last_read = .{ .table = table, .hash = key.hash, .found = .{
+            .ref = segment.refOf(version),
+            .slot = found.ref,
+            .image = version.image(),
+        } };
+        return transaction.last_read.found;
     }
 
     fn noteRead(
@@ -256,7 +311,7 @@ pub const Transaction = struct {
             @memcpy(copy[0..size], context.scratch[0..size]);
             break :blk copy;
         };
-        const allocator = transaction.arena.allocator();
+        const allocator = context.allocator;
         if (known) |i| {
             const own = &transaction.writes.items[i];
             try transaction.undo.append(
@@ -277,19 +332,19 @@ pub const Transaction = struct {
         found: Found,
         image: ?[*]align(8) const u8,
     ) Error!void {
-        const allocator = transaction.arena.allocator();
+        const allocator = transaction.engine.context.allocator;
         const index: u32 = @intCast(transaction.writes.items.len);
         try transaction.writes.ensureUnusedCapacity(allocator, 1);
         try transaction.undo.ensureUnusedCapacity(allocator, 1);
-        const bytes = try allocator.dupe(u8, key.bytes);
-        const entry = try transaction.by_hash.getOrPut(allocator, hashOf(table.id, key));
-        const next = if (entry.found_existing) entry.value_ptr.* else 0;
-        entry.value_ptr.* = index + 1;
+        const bytes = try transaction.memory.copy(key.bytes);
+        const next = transaction.by_hash.get(hashOf(table.id, key)) orelse 0;
+        try transaction.by_hash.put(allocator, hashOf(table.id, key), index + 1);
         transaction.writes.appendAssumeCapacity(.{
             .table = table,
             .key = .{ .bytes = bytes, .hash = key.hash },
             .image = image,
             .expected = if (found.ref == 0) .absent else .{ .version = found.ref },
+            .slot = found.slot,
             .next = next,
         });
         transaction.undo.appendAssumeCapacity(.{
@@ -303,7 +358,7 @@ pub const Transaction = struct {
 
     pub fn savepoint(transaction: *Transaction) Error!u32 {
         const id = transaction.savepoint_next;
-        try transaction.savepoints.append(transaction.arena.allocator(), .{
+        try transaction.savepoints.append(transaction.engine.context.allocator, .{
             .id = id,
             .undo_count = transaction.undo.items.len,
             .mark = transaction.memory.mark(),
@@ -327,7 +382,7 @@ pub const Transaction = struct {
                 const own = transaction.writes.items[step.index];
                 const hash = hashOf(own.table.id, own.key);
                 if (own.next == 0) {
-                    _ = transaction.by_hash.remove(hash);
+                    transaction.by_hash.remove(hash);
                 } else {
                     transaction.by_hash.getPtr(hash).?.* = own.next;
                 }
@@ -358,25 +413,24 @@ pub const Transaction = struct {
             transaction.settle(.committed);
             return 0; // its snapshot was one instant
         }
-        const allocator = transaction.arena.allocator();
-        const writes = try allocator.alloc(write_.Write, transaction.writes.items.len);
-        var count: usize = 0;
+        const installs = &transaction.installs;
+        try installs.ensureTotalCapacity(context.allocator, transaction.writes.items.len);
         for (transaction.writes.items) |*own| {
             if (own.image == null and own.expected == .absent) {
                 try transaction.reads.addAbsent(own.table, own.key);
                 continue;
             }
-            writes[count] = .{
+            installs.appendAssumeCapacity(.{
                 .table = own.table,
                 .key = own.key,
                 .op = if (own.image == null) .delete else .replace,
                 .image = own.image orelse context.scratch,
                 .expected = own.expected,
-            };
-            count += 1;
+                .found = own.slot,
+            });
         }
-        // No two have one key. The stable sort of std fills a large cache first.
-        std.sort.pdq(write_.Write, writes[0..count], {}, engine_.inKeyOrder);
+        const writes = installs.items;
+        sortForInstall(writes);
         engine.pins.enterCommit(session);
         defer engine.pins.leave(session);
 
@@ -386,12 +440,12 @@ pub const Transaction = struct {
             transaction.reads.snapshot = @max(transaction.reads.snapshot, transaction.snapshot);
             const csn = commit_.run(
                 context,
-                writes[0..count],
+                writes,
                 &transaction.reads,
                 &.{},
             ) catch |err| switch (err) {
                 error.LogFull => {
-                    for (writes[0..count]) |*each| {
+                    for (writes) |*each| {
                         write_.unbind(each);
                         each.version = 0;
                     }
@@ -401,8 +455,18 @@ pub const Transaction = struct {
                 else => return err,
             };
             transaction.settle(.committed);
-            try engine.vacuumSome(count);
+            try engine.vacuumSome(writes.len);
             return csn;
+        }
+    }
+
+    /// No two have one key, so that no sort need be stable: that of std fills a large cache first,
+    /// and the other one 64 ranges.
+    fn sortForInstall(writes: []write_.Write) void {
+        if (writes.len <= 16) {
+            std.sort.insertion(write_.Write, writes, {}, engine_.inKeyOrder);
+        } else {
+            std.sort.pdq(write_.Write, writes, {}, engine_.inKeyOrder);
         }
     }
 
@@ -426,7 +490,7 @@ pub const Transaction = struct {
         const engine = transaction.engine;
         _ = try engine.context.table(table_id);
         const number = latch.numberOf(engine, table_id, Key.init(key_bytes));
-        try transaction.latches.ensureUnusedCapacity(transaction.arena.allocator(), 1);
+        try transaction.latches.ensureUnusedCapacity(engine.context.allocator, 1);
         if (!latch.tryAcquire(engine, transaction.id, number)) return false;
         transaction.latches.appendAssumeCapacity(number);
         if (transaction.reads.isEmpty() and transaction.writes.items.len == 0 and
@@ -435,6 +499,7 @@ pub const Transaction = struct {
             const session = &engine.context.session;
             const fresh = try engine.pins.open(engine.context.allocator, session);
             engine.pins.close(session, transaction.snapshot);
+            transaction.last_read = .none;
             transaction.snapshot = fresh;
             transaction.reads.snapshot = fresh;
         }

@@ -18,10 +18,13 @@ const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
 const fault = @import("../testing/fault.zig");
 const key_ = @import("../index/key.zig");
+const skiplist = @import("../index/skiplist.zig");
 const schema_ = @import("../table/schema.zig");
 const view_ = @import("../table/view.zig");
 const fate = @import("fate.zig");
 const retire = @import("retire.zig");
+const Skiplist = skiplist.Skiplist;
+const Position = skiplist.Position;
 const Session = @import("../segment/session.zig").Session;
 const SessionSlot = layout.SessionSlot;
 const Version = layout.Version;
@@ -129,29 +132,28 @@ fn closeEntries(
     version: *Version,
     slot: Ref,
 ) Error!void {
+    var path: Skiplist.Path = undefined;
     const image = version.image();
     for (table.indexes[0..table.index_count]) |*index| {
         if (try isNeeded(session, table, index.column, slot, image)) continue;
         // Only now the entry is looked up: most updates leave most keys as they are.
         const key = session.words[0..index.key_words];
         key_.encodeKey(index.column, image, key);
-        const found = (try index.list.findEntry(.{ .words = key, .slot = slot })) orelse continue;
+        const at: Position = .{ .words = key, .slot = slot };
+        const state = (try index.list.findEntry(at, &path)) orelse continue;
         if (try isNeeded(session, table, index.column, slot, image)) continue;
         try retire.reserve(session, session.slot, 1);
-        const class = try index.list.classOf(found.ref);
+        const entry = path.equal;
+        const class = try index.list.classOf(entry);
         session.slot.vacuum_entry.store(
-            (layout.Held{ .ref = found.ref, .class = class }).raw(),
+            (layout.Held{ .ref = entry, .class = class }).raw(),
             .release,
         );
         fault.point("vacuum.named");
-        if (try index.list.close(session, found.ref, found.state)) {
+        if (try index.list.close(session, &path, state)) {
             fault.point("vacuum.unlinked");
             const tail = session.segment.header.tail.load(.seq_cst);
-            try retire.add(
-                session.segment,
-                session.slot,
-                Retired.init(.entry, tail, found.ref, class),
-            );
+            try retire.add(session.segment, session.slot, Retired.init(.entry, tail, entry, class));
         }
         session.slot.vacuum_entry.store(0, .release);
     }

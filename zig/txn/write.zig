@@ -40,6 +40,9 @@ pub const Write = struct {
     newest_column: u32 = newest_none,
     image: [*]align(8) const u8,
     expected: Expected = .any,
+    /// The slot that the transaction found the key in, or none. **Precondition**: found under the
+    /// pin that still stands, so that the slot is the key's or closed.
+    found: Ref = 0,
     /// A later write of the same key in the same transaction.
     next: ?*Write = null,
     result: Result = .none,
