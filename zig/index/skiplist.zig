@@ -337,7 +337,7 @@ pub const Skiplist = struct {
             level -= 1;
             const link = path.links[level];
             if (link.ref != path.equal) return false;
-            const next = Link.of(entry.links()[level].load(.acquire)).ref; // marked: stays
+            const next = Link.of(entry.links()[level].load(.monotonic)).ref; // marked: it stays
             if (!path.words[level].cas(link.raw(), link.next(next).raw(), .acq_rel)) return false;
         }
         return true;
