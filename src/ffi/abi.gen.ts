@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "efa05a1d88da4066";
-export const abiHash = "a57810be22d44f96";
+export const layoutFingerprint = "85f637556536910d";
+export const abiHash = "68bf63d4ecc3eb14";
 
 export const Status = {
   ok: 0,
@@ -273,7 +273,7 @@ export const layouts = {
     },
   },
   Index: {
-    size: 40,
+    size: 24,
     align: 8,
     fields: {
       status: { type: "u32", offset: 0, size: 4 },
@@ -281,13 +281,10 @@ export const layouts = {
       head: { type: "u32", offset: 8, size: 4 },
       unique: { type: "u32", offset: 12, size: 4 },
       ready_csn: { type: "u64", offset: 16, size: 8 },
-      tail_hint: { type: "u32", offset: 24, size: 4 },
-      reserved: { type: "u32", offset: 28, size: 4 },
-      entry_count: { type: "i64", offset: 32, size: 8 },
     },
   },
   Table: {
-    size: 2944,
+    size: 2048,
     align: 128,
     fields: {
       id: { type: "u32", offset: 0, size: 4 },
@@ -300,10 +297,10 @@ export const layouts = {
       schema_checksum: { type: "u64", offset: 32, size: 8 },
       row_count: { type: "i64", offset: 128, size: 8 },
       slot_count: { type: "i64", offset: 136, size: 8 },
-      bucket_count: { type: "u32", offset: 144, size: 4 },
-      map_head: { type: "u32", offset: 148, size: 4 },
-      buckets: { type: "[20]u32", offset: 152, size: 80 },
-      indexes: { type: "[65]Index", offset: 256, size: 2600 },
+      bucket_count: { type: "u32", offset: 256, size: 4 },
+      map_head: { type: "u32", offset: 260, size: 4 },
+      buckets: { type: "[20]u32", offset: 264, size: 80 },
+      indexes: { type: "[65]Index", offset: 384, size: 1560 },
     },
   },
   Stats: {
