@@ -23,7 +23,7 @@ const isDoc = (path: string): boolean => path.endsWith(".md");
 const sources = await readSources();
 /** A field or parameter that is a shared word, or leads to one; a function that gives them. */
 const declaredWord =
-  /^\s+(?:pub (?:\w+ )?fn )?(\w+)(?:: (?:\[[^\]]*\])?\*?|\([^)]*\) \[\*\])(?:\w+\.)*(?:Word|Value)\(/;
+  /^\s+(?:pub .*fn )?(\w+)(?:: (?:\[[^\]]*\])?\*?|\([^)]*\) \[\*\])(?:\w+\.)*(?:Word|Value)\(/;
 /** A step on a shared word, by the word's name. */
 const wordStep = /(\w+)(?:\(\))?(?:\[[^\]]*\])?\.(?:load|store|cas|swap|add)\(/g;
 
