@@ -88,12 +88,19 @@ function describeProblem(session: Session, view: DataView, base: number): string
     case 7:
       return `${name}: the index on ${column} is not readable (${where})`;
     case 8:
-      return `the checkpoint at byte ${offset}: ${checkpointReasons[reason] ?? "it is damaged"}`;
+      return `occ_checkpoint.dat at byte ${offset}: ${checkpointReasons[reason] ?? "it is damaged"}`;
     case 9:
-      return `the log at byte ${offset}: ${logReasons[reason] ?? "it is damaged"}`;
+      return `${logName(view)} at byte ${offset}: ${logReasons[reason] ?? "it is damaged"}`;
     case 10:
       return `${name}: a row holds what its columns cannot (${where})`;
     default:
       return `${name}: damage of an unknown kind (${where})`;
   }
+}
+
+/** The log file that is damaged. */
+function logName(view: DataView): string {
+  const size = view.getFloat64(fields.log_name_size.offset, true);
+  const bytes = new Uint8Array(view.buffer, fields.log_name.offset, size);
+  return size === 0 ? "the log" : new TextDecoder().decode(bytes);
 }

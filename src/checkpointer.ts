@@ -16,6 +16,18 @@ export interface CheckpointReport {
   readonly elapsedMs: number;
 }
 
+/** How far a checkpoint is. */
+export interface CheckpointProgress {
+  readonly rows: number;
+  readonly bytes: number;
+  readonly elapsedMs: number;
+}
+
+export interface CheckpointOptions {
+  /** Told now and then, if this call writes the checkpoint. */
+  readonly onProgress?: ((progress: CheckpointProgress) => void) | undefined;
+}
+
 const pollMs = 5;
 
 export class Checkpointer {
@@ -32,14 +44,14 @@ export class Checkpointer {
    * Writes a checkpoint; a second call while one is written waits for that one, as for one of
    * another process. **Throws** `IO_ERROR`, `LOG_POISONED`, `CLOSED`.
    */
-  async run(): Promise<CheckpointReport> {
-    this.#running ??= this.#write().finally(() => {
+  async run(options: CheckpointOptions = {}): Promise<CheckpointReport> {
+    this.#running ??= this.#write(options).finally(() => {
       this.#running = undefined;
     });
     return this.#running;
   }
 
-  async #write(): Promise<CheckpointReport> {
+  async #write({ onProgress }: CheckpointOptions): Promise<CheckpointReport> {
     const { calls, handle, u32, f64 } = this.#session;
     const startedAt = performance.now();
     const path = new TextEncoder().encode(this.#directory);
@@ -48,6 +60,8 @@ export class Checkpointer {
       if (status !== Status.ok && status !== Status.busy) throw this.#failure(status);
       let polled: Status = calls.aerostore_checkpoint_poll(handle);
       while (polled === Status.ok && u32[words.done] !== 1) {
+        const [rows, bytes] = [f64[numbers.count] ?? 0, f64[numbers.examined] ?? 0];
+        onProgress?.({ rows, bytes, elapsedMs: performance.now() - startedAt });
         await Bun.sleep(pollMs);
         if (!this.#session.isOpen) throw closed();
         polled = calls.aerostore_checkpoint_poll(handle);

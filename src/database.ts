@@ -6,7 +6,7 @@ import { Catalog } from "./catalog.ts";
 import { checkDatabase } from "./check.ts";
 import type { CheckReport } from "./check.ts";
 import { Checkpointer } from "./checkpointer.ts";
-import type { CheckpointReport } from "./checkpointer.ts";
+import type { CheckpointOptions, CheckpointReport } from "./checkpointer.ts";
 import { getConfig, listConfig, setConfig } from "./config.ts";
 import type { ConfigKey } from "./config.ts";
 import { DurabilityMonitor } from "./durability.ts";
@@ -231,9 +231,9 @@ export class Database implements Disposable, AsyncDisposable {
   }
 
   /** Writes a checkpoint. **Throws** `IO_ERROR`, `LOG_POISONED`. */
-  async checkpoint(): Promise<CheckpointReport> {
+  async checkpoint(options?: CheckpointOptions): Promise<CheckpointReport> {
     this.#scope.use();
-    return this.#checkpointer.run();
+    return this.#checkpointer.run(options);
   }
 
   stats(): Stats {

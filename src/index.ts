@@ -13,7 +13,7 @@ export type { BatchOptions, WriteCounts } from "./batch.ts";
 export type { BootMode } from "./boot/machine.ts";
 export type { BootProgress, BootReport } from "./boot/run.ts";
 export type { CheckReport } from "./check.ts";
-export type { CheckpointReport } from "./checkpointer.ts";
+export type { CheckpointOptions, CheckpointProgress, CheckpointReport } from "./checkpointer.ts";
 export type { ConfigKey } from "./config.ts";
 export type { Durability } from "./durability.ts";
 export type { IngestOptions, IngestProgress, IngestReport } from "./ingest/ingest.ts";

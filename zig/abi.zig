@@ -25,6 +25,7 @@ const Handle = @import("runtime/handle.zig").Handle;
 const Registry = @import("runtime/registry.zig").Registry;
 const CheckProblem = @import("runtime/check.zig").Problem;
 const CheckReport = @import("runtime/check.zig").Report;
+const LogCutReport = @import("runtime/log_cut.zig").Report;
 const RecoveryReport = @import("runtime/recovery.zig").Report;
 const Stats = @import("runtime/stats.zig").Stats;
 const SessionStats = @import("runtime/stats.zig").SessionStats;
@@ -556,6 +557,24 @@ const exports = struct {
         return withHandle(handle, .{ budget_ms, report }, calls.stepRecovery);
     }
 
+    /// Cuts the log file `name` in `directory` (both borrowed) at `offset`, keeping a copy; nobody
+    /// has the database open. `report`: out. `not_found`: no such file; `invalid_argument`: it is
+    /// not so long.
+    pub fn log_cut(
+        directory: [*]const u8,
+        directory_length: usize,
+        name: [*]const u8,
+        name_length: usize,
+        offset: f64,
+        report: *LogCutReport,
+    ) callconv(.c) Status {
+        var buffer: [path_size_max]u8 = undefined;
+        const path = pathOf(&buffer, directory[0..directory_length]) orelse
+            return .invalid_argument;
+        calls.cutLog(path, name[0..name_length], offset, report) catch |err| return statusOf(err);
+        return .ok;
+    }
+
     /// Begins to verify the database: its structures, and the files in `directory` (borrowed), if
     /// not empty.
     pub fn check_open(
@@ -602,6 +621,13 @@ const exports = struct {
         return .ok;
     }
 
+    /// Makes the disk full (`space`) or its syncs fail (`sync`) for the next `count` calls of this
+    /// process, or, with the largest count, for all; 0: no more. Only in the fault build.
+    pub fn fault_fail(name: [*]const u8, name_length: usize, count: u32) callconv(.c) Status {
+        if (!build_options.fault) return .invalid_argument;
+        return if (fault.armFailure(name[0..name_length], count)) .ok else .invalid_argument;
+    }
+
     /// `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3
     /// snapshot_age_limit_ms, 4 log_size_limit_mb.
     pub fn config_set(handle: u32, key: u32, value: u32) callconv(.c) Status {
@@ -641,6 +667,7 @@ const layouts = [_]manifest.Named{
     .{ .name = "Stats", .type = Stats },
     .{ .name = "SessionStats", .type = SessionStats },
     .{ .name = "RecoveryReport", .type = RecoveryReport },
+    .{ .name = "LogCutReport", .type = LogCutReport },
     .{ .name = "CheckProblem", .type = CheckProblem },
     .{ .name = "CheckReport", .type = CheckReport },
     .{ .name = "IngestResult", .type = IngestResult },

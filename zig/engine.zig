@@ -89,6 +89,7 @@ comptime {
     _ = @import("runtime/io.zig");
     _ = @import("runtime/listeners.zig");
     _ = @import("runtime/lock.zig");
+    _ = @import("runtime/log_cut.zig");
     _ = @import("runtime/log_writer.zig");
     _ = @import("runtime/maintenance.zig");
     _ = @import("runtime/recovery.zig");

@@ -354,7 +354,7 @@ function noteOf({ truncatedBytes }: RecoveryProgress): string {
 }
 
 /** Names this start of the machine: what was in memory before it is gone. */
-function kernelBootId(): string {
+export function kernelBootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim().replaceAll("-", "");
 }
 

@@ -7,6 +7,7 @@ import { AerostoreError } from "../errors.ts";
 import { open } from "../index.ts";
 import type { AnyTable } from "../schema/table.ts";
 import type { Arguments, OptionSpecs } from "./arguments.ts";
+import { Progress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Exit statuses. */
@@ -91,7 +92,7 @@ function optionLines(specs: OptionSpecs): string[] {
  * **Throws** `IO_ERROR` when there is none, and what `open` throws.
  */
 export async function openDatabase(
-  { args }: Invocation,
+  { args, terminal }: Invocation,
   tables?: readonly AnyTable[],
 ): Promise<Database> {
   const directory = args.text("dir") ?? dataDirectoryDefault;
@@ -104,7 +105,17 @@ export async function openDatabase(
     );
   }
   const shmPath = args.text("shm");
-  return open(directory, {
+  using progress = new Progress(terminal, "recovering");
+  return await open(directory, {
+    onBoot: ({ recovery, elapsedMs }) => {
+      if (recovery === undefined) return;
+      progress.update({
+        rows: recovery.rowsLoaded + recovery.recordsReplayed,
+        bytes: recovery.doneBytes,
+        totalBytes: recovery.sizeBytes,
+        elapsedMs,
+      });
+    },
     ...(shmPath === undefined ? {} : { shmPath }),
     ...(tables === undefined ? {} : { tables }),
   });

@@ -25,6 +25,7 @@ import { explain } from "./commands/explain.ts";
 import { exportRows } from "./commands/export.ts";
 import { get } from "./commands/get.ts";
 import { ingest } from "./commands/ingest.ts";
+import { recover } from "./commands/recover.ts";
 import { search } from "./commands/search.ts";
 import { stats } from "./commands/stats.ts";
 import { tables } from "./commands/tables.ts";
@@ -42,6 +43,7 @@ const commands: readonly Command[] = [
   stats,
   check,
   checkpoint,
+  recover,
   config,
   exportRows,
   bench,

@@ -10,7 +10,9 @@ const lineMs = 5_000;
 export interface ProgressState {
   readonly rows: number;
   readonly bytes: number;
+  /** What the bar is about: bytes if they are known, else rows. */
   readonly totalBytes: number | undefined;
+  readonly totalRows?: number;
   readonly elapsedMs: number;
 }
 
@@ -37,8 +39,8 @@ export class Progress implements Disposable {
       this.#terminal.note(`${this.#label}: ${progressText(state)}`);
       return;
     }
-    const { bytes, totalBytes } = state;
-    const bar = totalBytes === undefined ? "" : `${barText(bytes / Math.max(1, totalBytes))} `;
+    const part = partOf(state);
+    const bar = part === undefined ? "" : `${barText(part)} `;
     this.#terminal.draw(`\r\x1b[K${this.#label} ${bar}${progressText(state)}`);
     this.#drawn = true;
   }
@@ -48,6 +50,11 @@ export class Progress implements Disposable {
     if (this.#drawn) this.#terminal.draw("\r\x1b[K");
     this.#drawn = false;
   }
+}
+
+function partOf({ rows, bytes, totalBytes, totalRows }: ProgressState): number | undefined {
+  if (totalBytes !== undefined) return bytes / Math.max(1, totalBytes);
+  return totalRows === undefined ? undefined : rows / Math.max(1, totalRows);
 }
 
 /** A bar that is filled up to `part`, 0 to 1. */

@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "85f637556536910d";
-export const abiHash = "68bf63d4ecc3eb14";
+export const layoutFingerprint = "03dfc07e439e7861";
+export const abiHash = "62a8d9b29209ee24";
 
 export const Status = {
   ok: 0,
@@ -367,6 +367,17 @@ export const layouts = {
       fault_name: { type: "[64]u8", offset: 88, size: 64 },
     },
   },
+  LogCutReport: {
+    size: 88,
+    align: 8,
+    fields: {
+      cut_size: { type: "f64", offset: 0, size: 8 },
+      set_aside_size: { type: "f64", offset: 8, size: 8 },
+      set_aside_count: { type: "u32", offset: 16, size: 4 },
+      copy_name_size: { type: "u32", offset: 20, size: 4 },
+      copy_name: { type: "[64]u8", offset: 24, size: 64 },
+    },
+  },
   CheckProblem: {
     size: 24,
     align: 8,
@@ -379,7 +390,7 @@ export const layouts = {
     },
   },
   CheckReport: {
-    size: 824,
+    size: 896,
     align: 8,
     fields: {
       phase: { type: "u32", offset: 0, size: 4 },
@@ -390,7 +401,9 @@ export const layouts = {
       checkpoint_rows: { type: "f64", offset: 32, size: 8 },
       log_transactions: { type: "f64", offset: 40, size: 8 },
       truncated_size: { type: "f64", offset: 48, size: 8 },
-      problems: { type: "[32]CheckProblem", offset: 56, size: 768 },
+      log_name_size: { type: "f64", offset: 56, size: 8 },
+      log_name: { type: "[64]u8", offset: 64, size: 64 },
+      problems: { type: "[32]CheckProblem", offset: 128, size: 768 },
     },
   },
   IngestResult: {
@@ -500,12 +513,17 @@ export const symbolTypes = {
   aerostore_durable_read: { args: ["u32"], returns: "i32" },
   aerostore_recovery_open: { args: ["u32", "buffer", "buffer_length", "u32"], returns: "i32" },
   aerostore_recovery_step: { args: ["u32", "u32", "ptr"], returns: "i32" },
+  aerostore_log_cut: {
+    args: ["buffer", "buffer_length", "buffer", "buffer_length", "f64", "ptr"],
+    returns: "i32",
+  },
   aerostore_check_open: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
   aerostore_check_step: { args: ["u32", "u32", "ptr"], returns: "i32" },
   aerostore_checkpoint_start: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
   aerostore_checkpoint_poll: { args: ["u32"], returns: "i32" },
   aerostore_fault_arm: { args: ["buffer", "buffer_length", "u32"], returns: "i32" },
   aerostore_fault_arm_steps: { args: ["u32"], returns: "i32" },
+  aerostore_fault_fail: { args: ["buffer", "buffer_length", "u32"], returns: "i32" },
   aerostore_config_set: { args: ["u32", "u32", "u32"], returns: "i32" },
   aerostore_config_get: { args: ["u32", "u32"], returns: "i32" },
   aerostore_stats_read: { args: ["u32", "ptr"], returns: "i32" },
@@ -744,6 +762,17 @@ export interface Symbols {
     budgetMs: number,
     report: Uint8Array | Pointer,
   ) => Status;
+  /** Cuts the log file `name` in `directory` (both borrowed) at `offset`, keeping a copy; nobody
+   * has the database open. `report`: out. `not_found`: no such file; `invalid_argument`: it is
+   * not so long. */
+  readonly aerostore_log_cut: (
+    directory: ArrayBufferView,
+    directoryLength: ArrayBufferView,
+    name: ArrayBufferView,
+    nameLength: ArrayBufferView,
+    offset: number,
+    report: Uint8Array | Pointer,
+  ) => Status;
   /** Begins to verify the database: its structures, and the files in `directory` (borrowed), if
    * not empty. */
   readonly aerostore_check_open: (
@@ -776,6 +805,13 @@ export interface Symbols {
   ) => Status;
   /** The same at the `count`-th shared step from now. */
   readonly aerostore_fault_arm_steps: (count: number) => Status;
+  /** Makes the disk full (`space`) or its syncs fail (`sync`) for the next `count` calls of this
+   * process, or, with the largest count, for all; 0: no more. Only in the fault build. */
+  readonly aerostore_fault_fail: (
+    name: ArrayBufferView,
+    nameLength: ArrayBufferView,
+    count: number,
+  ) => Status;
   /** `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3
    * snapshot_age_limit_ms, 4 log_size_limit_mb. */
   readonly aerostore_config_set: (handle: number, key: number, value: number) => Status;

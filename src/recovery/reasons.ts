@@ -15,7 +15,9 @@ export const logReasons: readonly string[] = [
   "a batch is damaged although later ones are whole",
   "a batch does not follow on the one before it",
   "its content is not what a writer writes",
+  "it ends before the checkpoint that was made from it",
 ];
+
 /** Likewise for checkpoints (zig/checkpoint/load.zig). */
 export const checkpointReasons: readonly string[] = [
   "",

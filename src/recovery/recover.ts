@@ -97,10 +97,12 @@ function damaged(
   const offset = view.getFloat64(fields.fault_offset.offset, true);
   const reason = reasons[view.getUint32(fields.fault_reason.offset, true)] ?? "it is damaged";
   const path = join(directory, name);
-  return new AerostoreError(
-    code,
-    `recovering a database from ${path}: ${reason} (at byte ${offset}); ` +
-      "restore the data directory from a backup",
-    { path, offset },
-  );
+  const backup = "restore the data directory from a backup";
+  const advice =
+    code === "WAL_CORRUPT"
+      ? `${backup}, or give up what is behind that place: ` +
+        `aerostore recover --dir ${directory} --truncate-at ${name}:${offset}`
+      : backup;
+  const message = `recovering a database from ${path}: ${reason} (at byte ${offset}); ${advice}`;
+  return new AerostoreError(code, message, { path, offset });
 }

@@ -7,6 +7,9 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { root } from "./source.ts";
 
+/** The engine with kill points, and a disk that can be made to fail. */
+export const faultLibrary: string = join(root, "zig-out/lib/libaerostore-fault.so");
+
 /** How a child ended. */
 export interface ChildEnd {
   readonly status: number | null;

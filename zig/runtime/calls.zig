@@ -16,6 +16,7 @@ const abi = @import("../abi.zig");
 const stats = @import("stats.zig");
 const bulk = @import("../table/bulk.zig");
 const check_ = @import("check.zig");
+const log_cut = @import("log_cut.zig");
 const recovery_ = @import("recovery.zig");
 const Check = check_.Check;
 const Checkpointer = @import("checkpoint.zig").Checkpointer;
@@ -309,6 +310,11 @@ pub fn stepRecovery(handle: *Handle, budget_ms: u32, report: *recovery_.Report) 
     if (recovery.phase != .done) return;
     handle.recovery = null;
     recovery.destroy();
+}
+
+pub fn cutLog(path: [:0]const u8, name: []const u8, offset: f64, report: *log_cut.Report) !void {
+    if (!(offset >= 0 and offset < 1 << 53)) return error.InvalidArgument;
+    try log_cut.run(std.heap.c_allocator, path, name, @intFromFloat(offset), report);
 }
 
 pub fn startCheckpoint(handle: *Handle, directory: []const u8) !void {

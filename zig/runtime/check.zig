@@ -60,6 +60,9 @@ pub const Report = extern struct {
     checkpoint_rows: f64,
     log_transactions: f64,
     truncated_size: f64,
+    /// The log file that is damaged.
+    log_name_size: f64,
+    log_name: [64]u8,
     problems: [problems_max]Problem,
 };
 
@@ -78,6 +81,7 @@ pub const Check = struct {
     entry: ?*layout.Entry = null,
     start_csn: u64 = bulk.csn_recovered + 1,
     loader: ?checkpoint_load.Loader = null,
+    has_checkpoint: bool = false,
     reader: ?wal_reader.Reader = null,
     /// How often the files were begun again.
     file_tries: u32 = 0,
@@ -288,6 +292,7 @@ pub const Check = struct {
                 return;
             }
             check.start_csn = check.loader.?.header.snapshot_csn;
+            check.has_checkpoint = true;
         }
         const loader = &check.loader.?;
         const event = loader.next() catch |err| {
@@ -316,6 +321,7 @@ pub const Check = struct {
         if (check.reader) |*reader| reader.close();
         check.reader = null;
         check.start_csn = bulk.csn_recovered + 1;
+        check.has_checkpoint = false;
         check.report.checkpoint_rows = 0;
         check.report.log_transactions = 0;
         check.phase = .checkpoint;
@@ -331,6 +337,13 @@ pub const Check = struct {
         }
     }
 
+    fn noteLogFault(check: *Check, fault: ?wal_reader.Fault) void {
+        check.noteFault(.log_damaged, fault);
+        const name = if (fault) |*f| f.name.slice() else return;
+        check.report.log_name_size = @floatFromInt(name.len);
+        @memcpy(check.report.log_name[0..name.len], name);
+    }
+
     fn endCheckpoint(check: *Check) void {
         check.loader.?.close();
         check.loader = null;
@@ -342,11 +355,12 @@ pub const Check = struct {
             var fault: ?wal_reader.Fault = null;
             check.reader = wal_reader.Reader.open(check.directory.?.storage(), check.allocator, .{
                 .start_csn = check.start_csn,
+                .is_expected = check.has_checkpoint,
                 .database_id = check.segment().header.database_id,
             }, &fault) catch |err| {
                 if (check.tryFilesAgain(err)) return;
                 if (err != error.WalCorrupt) return err;
-                check.noteFault(.log_damaged, fault);
+                check.noteLogFault(fault);
                 check.phase = .done;
                 return;
             };
@@ -356,7 +370,7 @@ pub const Check = struct {
             const transaction = reader.next() catch |err| {
                 if (check.tryFilesAgain(err)) return;
                 if (err != error.WalCorrupt) return err;
-                check.noteFault(.log_damaged, reader.fault);
+                check.noteLogFault(reader.fault);
                 check.phase = .done;
                 return;
             };

@@ -145,8 +145,9 @@ pub const Checkpointer = struct {
                     if (version.table() != table.id) continue;
                     try writer.addRow(table.imageSlice(version));
                     checkpointer.rows += 1;
-                    if (checkpointer.rows % 4096 == 0 and
-                        checkpointer.isStopping()) return error.Stopped;
+                    if (checkpointer.rows % 4096 != 0) continue;
+                    checkpointer.size = writer.position;
+                    if (checkpointer.isStopping()) return error.Stopped;
                 }
             }
             // What the checkpoint shows must not be ahead of what the log has on the disk.

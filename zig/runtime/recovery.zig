@@ -53,6 +53,7 @@ pub const Recovery = struct {
     distrust: bool,
     phase: Phase = .checkpoint,
     loader: ?checkpoint_load.Loader = null,
+    has_checkpoint: bool = false,
     reader: ?wal_reader.Reader = null,
     /// That of an empty database: recovered rows have the CSN below it.
     start_csn: u64 = bulk.csn_recovered + 1,
@@ -118,6 +119,7 @@ pub const Recovery = struct {
             );
             if (recovery.loader == null) return recovery.beginLog();
             recovery.start_csn = recovery.loader.?.header.snapshot_csn;
+            recovery.has_checkpoint = true;
         }
         const loader = &recovery.loader.?;
         errdefer recovery.noteCheckpointFault(loader.fault);
@@ -193,6 +195,7 @@ pub const Recovery = struct {
         recovery.reader =
             try wal_reader.Reader.open(recovery.directory.storage(), recovery.allocator, .{
                 .start_csn = recovery.start_csn,
+                .is_expected = recovery.has_checkpoint,
                 .database_id = recovery.databaseId(),
                 .distrust_cache = recovery.distrust,
             }, &fault);

@@ -1,4 +1,5 @@
-//! Fault points of the fault build: a process kills itself at a chosen shared step or named point.
+//! Fault points of the fault build: a process kills itself at a chosen shared step or named point,
+//! or its disk is full or fails.
 //!
 //! **Concurrency**: the counters are process-global on purpose: the process is what dies.
 const std = @import("std");
@@ -34,4 +35,26 @@ pub inline fn point(comptime name: []const u8) void {
     if (@atomicLoad(u64, &point_hits_left, .monotonic) == 0) return;
     if (!std.mem.eql(u8, name, point_name[0..point_size])) return;
     if (@atomicRmw(u64, &point_hits_left, .Sub, 1, .seq_cst) == 1) os.killSelf();
+}
+
+/// What a disk can do to its users.
+pub const Failure = enum { space, sync };
+
+var failing: [@typeInfo(Failure).@"enum".fields.len]u32 = @splat(0);
+
+/// Makes each call of the kind fail, `count` times; all of them with the largest count.
+pub fn armFailure(name: []const u8, count: u32) bool {
+    const failure = std.meta.stringToEnum(Failure, name) orelse return false;
+    @atomicStore(u32, &failing[@intFromEnum(failure)], count, .seq_cst);
+    return true;
+}
+
+/// Whether a call of this kind has to fail. Compiled to nothing outside the fault build.
+pub inline fn fails(comptime failure: Failure) bool {
+    if (!options.fault) return false;
+    const left = &failing[@intFromEnum(failure)];
+    const before = @atomicLoad(u32, left, .seq_cst);
+    if (before == 0) return false;
+    if (before != std.math.maxInt(u32)) _ = @atomicRmw(u32, left, .Sub, 1, .seq_cst);
+    return true;
 }

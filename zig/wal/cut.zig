@@ -61,10 +61,7 @@ pub fn cutAt(
     for (files.items) |*each| {
         const later = epochOf(each) > epochOf(target);
         if (!later and !(whole and each == target)) continue;
-        const kept = try freeName(storage, each.name);
-        try storage.rename(each.name.slice(), kept.slice(), .keep);
-        report.set_aside_count += 1;
-        report.set_aside_size += each.size;
+        try setAside(storage, each, &report);
     }
     try storage.syncDirectory();
     if (whole) return report;
@@ -74,6 +71,22 @@ pub fn cutAt(
     try storage.setSize(file, offset);
     try storage.sync(file);
     return report;
+}
+
+/// Renames all log files.
+pub fn setAllAside(storage: Storage, allocator: Allocator, report: *Report) Error!void {
+    var files: std.ArrayList(LogFile) = .empty;
+    defer files.deinit(allocator);
+    try formats.listFiles(storage, allocator, &files);
+    for (files.items) |*each| try setAside(storage, each, report);
+    try storage.syncDirectory();
+}
+
+fn setAside(storage: Storage, file: *const LogFile, report: *Report) Error!void {
+    const kept = try freeName(storage, file.name);
+    try storage.rename(file.name.slice(), kept.slice(), .keep);
+    report.set_aside_count += 1;
+    report.set_aside_size += file.size;
 }
 
 /// By the header, or, where that cannot be read, by the name. The current file is the last.

@@ -68,6 +68,8 @@ pub const Fault = struct {
         chain = 11,
         /// A batch is whole but its content is not what a writer writes.
         malformed = 12,
+        /// The log ends before the CSN to start from, which a checkpoint has on the disk (W13).
+        behind = 13,
     };
 };
 
@@ -76,6 +78,8 @@ pub const Error = storages.Error || error{ OutOfMemory, WalCorrupt };
 pub const Options = struct {
     /// The first CSN of interest: a checkpoint's "replay from", or that of an empty database.
     start_csn: u64,
+    /// A checkpoint is there, beside which a log has to be (W13).
+    is_expected: bool = false,
     /// If known, what every file must carry.
     database_id: ?formats.DatabaseId = null,
     /// After a failed sync: the kernel's memory of the files may hold what the disk does not, so it
@@ -104,6 +108,7 @@ pub const Reader = struct {
     storage: Storage,
     allocator: Allocator,
     start_csn: u64,
+    is_expected: bool,
     files: std.ArrayList(LogFile),
     file_index: usize,
     window: Window,
@@ -134,6 +139,7 @@ pub const Reader = struct {
             .storage = storage,
             .allocator = allocator,
             .start_csn = options.start_csn,
+            .is_expected = options.is_expected,
             .files = .empty,
             .file_index = 0,
             .window = .{ .storage = storage, .allocator = allocator },
@@ -155,6 +161,7 @@ pub const Reader = struct {
         try reader.checkFiles(options);
         reader.report.file_count = @intCast(reader.files.items.len);
         if (reader.files.items.len == 0) {
+            if (options.is_expected) return reader.refuse(.start_missing, 0, 0);
             reader.finished = true;
             return reader;
         }
@@ -327,6 +334,8 @@ pub const Reader = struct {
         if (!reader.isLast()) return reader.refuse(.gap, reader.offset, reader.limit());
         const tail = try reader.scanTail();
         if (tail.proof) |proof| return reader.refuse(.damaged, reader.offset, proof);
+        const is_behind = reader.next_csn < reader.start_csn;
+        if (reader.is_expected and is_behind) return reader.refuse(.behind, reader.offset, 0);
         reader.report.read_size = reader.report.size;
         reader.report.end_name = reader.current().name;
         reader.report.end_offset = reader.offset;
@@ -384,7 +393,10 @@ pub const Reader = struct {
     fn refuse(reader: *Reader, reason: Fault.Reason, offset: u64, found: u64) error{WalCorrupt} {
         reader.fault = .{
             .reason = reason,
-            .name = reader.current().name,
+            .name = if (reader.files.items.len == 0)
+                .of(formats.current_name)
+            else
+                reader.current().name,
             .offset = offset,
             .csn = reader.next_csn,
             .found = found,

@@ -12,6 +12,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
+const fault = @import("../testing/fault.zig");
 const Allocator = std.mem.Allocator;
 
 pub const Error = error{
@@ -295,6 +296,7 @@ pub const Directory = struct {
 
     fn write(context: *anyopaque, file: File, offset: u64, bytes: []const u8) CallError!usize {
         _ = context;
+        if (fault.fails(.space)) return error.NoSpace;
         const at = try signed(offset);
         const count = @min(bytes.len, call_size_max);
         return check(linux.pwrite(@intFromEnum(file), bytes.ptr, count, at));
@@ -302,12 +304,14 @@ pub const Directory = struct {
 
     fn allocate(context: *anyopaque, file: File, offset: u64, bytes: u64) CallError!void {
         _ = context;
+        if (fault.fails(.space)) return error.NoSpace;
         const at = try signed(offset);
         _ = try check(linux.fallocate(@intFromEnum(file), 0, at, try signed(bytes)));
     }
 
     fn sync(context: *anyopaque, file: File) CallError!void {
         _ = context;
+        if (fault.fails(.sync)) return error.IoError;
         _ = try check(linux.fdatasync(@intFromEnum(file)));
     }
 

@@ -1,6 +1,7 @@
 /** `checkpoint`: a checkpoint now. */
 import { type Command, done, openDatabase } from "../command.ts";
 import { printFigures } from "../figures.ts";
+import { Progress } from "../progress.ts";
 
 export const checkpoint: Command = {
   name: "checkpoint",
@@ -10,7 +11,13 @@ export const checkpoint: Command = {
   words: [0, 0],
   async run(invocation) {
     await using db = await openDatabase(invocation);
-    printFigures(invocation, await db.checkpoint());
+    using progress = new Progress(invocation.terminal, "writing");
+    const totalRows = Object.values(db.stats().tables).reduce((sum, rows) => sum + rows, 0);
+    const report = await db.checkpoint({
+      onProgress: (state) => progress.update({ ...state, totalBytes: undefined, totalRows }),
+    });
+    progress[Symbol.dispose]();
+    printFigures(invocation, report);
     return done;
   },
 };

@@ -1,0 +1,116 @@
+/**
+ * A database whose disk gets full, or fails: what commits, waits and reads say meanwhile and
+ * afterwards. Needs the library with fault points. `full`, `failing` or `rotation`.
+ */
+import { AerostoreError, defineTable, t } from "../../src/index.ts";
+import type { Database } from "../../src/index.ts";
+import { loadLibrary } from "../../src/ffi/library.ts";
+import { say } from "../support/crew.ts";
+import { post } from "../support/post.ts";
+
+const Rows = defineTable("Rows", { id: t.u32().primaryKey(), n: t.u32().index() });
+const always = 0xffff_ffff;
+
+function fail(what: "space" | "sync", count: number): void {
+  const name = new TextEncoder().encode(what);
+  const status = loadLibrary().symbols.aerostore_fault_fail(name, name, count);
+  if (status !== 0) throw new Error("this library has no fault points");
+}
+
+async function codeOf(run: () => unknown): Promise<string> {
+  try {
+    await run();
+  } catch (error) {
+    if (error instanceof AerostoreError) return error.code;
+    throw error;
+  }
+  return "none";
+}
+
+/** Waits for what other threads do; the test that started this one ends what hangs. */
+async function until(is: () => boolean): Promise<void> {
+  while (!is()) await Bun.sleep(1);
+}
+
+const commit = (db: Database, id: number): void => {
+  db.table(Rows).upsert({ id, n: id });
+};
+const commitSync = (db: Database, id: number): void => {
+  db.transact((tx) => tx.table(Rows).upsert({ id, n: id }), { durability: "sync" });
+};
+
+/** Commits are refused while nothing can be logged, and go on when there is room again. */
+async function full(db: Database): Promise<object> {
+  commitSync(db, 1);
+  fail("space", always);
+  const codes = {
+    waiting: await codeOf(() => commitSync(db, 2)),
+    awaiting: await codeOf(async () => {
+      using tx = db.begin();
+      await db.durable();
+      tx.commit();
+    }),
+    committing: await codeOf(() => commit(db, 3)),
+    reading: await codeOf(() => db.table(Rows).get(1)),
+    checkpoint: await codeOf(() => db.checkpoint()),
+  };
+  const { isStalled } = db.stats().log;
+  fail("space", 0);
+  await until(() => !db.stats().log.isStalled);
+  commitSync(db, 4);
+  await db.checkpoint();
+  return { codes, isStalled, rows: rowsOf(db) };
+}
+
+/** A failed sync ends writing for good; what was acknowledged before is what the next one finds. */
+async function failing(db: Database): Promise<object> {
+  commitSync(db, 1);
+  fail("sync", 1);
+  const codes = {
+    waiting: await codeOf(() => commitSync(db, 2)),
+    committing: await codeOf(() => commit(db, 3)),
+    reading: await codeOf(() => db.table(Rows).get(1)),
+    checkpoint: await codeOf(() => db.checkpoint()),
+    opening: await codeOf(() => post.open()),
+  };
+  return { codes, isPoisoned: db.stats().log.isPoisoned };
+}
+
+/** A new log file that cannot be made leaves the old one in use. */
+async function rotation(db: Database): Promise<object> {
+  commitSync(db, 1);
+  const before = db.stats().log.epoch;
+  // Making the file, its room, and the checkpoint itself.
+  fail("space", always);
+  const code = await codeOf(() => db.checkpoint());
+  fail("space", 0);
+  commitSync(db, 2);
+  const report = await db.checkpoint();
+  return { code, rows: report.rows, hasRotated: db.stats().log.epoch > before };
+}
+
+function rowsOf(db: Database): number[] {
+  return db
+    .table(Rows)
+    .search("-sort id")
+    .toArray()
+    .map(({ id }) => id);
+}
+
+const db = await post.open({ tables: [Rows] });
+switch (post.word(0)) {
+  case "full":
+    say(JSON.stringify(await full(db)));
+    break;
+  case "failing":
+    say(JSON.stringify(await failing(db)));
+    break;
+  case "rotation":
+    say(JSON.stringify(await rotation(db)));
+    break;
+  default: {
+    const { mode, reason } = db.boot;
+    say(JSON.stringify({ rows: rowsOf(db), mode, reason, problems: db.check().problems }));
+  }
+}
+db.close();

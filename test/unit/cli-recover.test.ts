@@ -1,0 +1,152 @@
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { defineTable, open, t } from "../../src/index.ts";
+import type { Database } from "../../src/index.ts";
+import { CliSandbox, runOnTerminal } from "../support/cli.ts";
+
+const Notes = defineTable("Notes", { id: t.u32().primaryKey(), text: t.string(40) });
+
+async function openIn(sandbox: CliSandbox): Promise<Database> {
+  return open(sandbox.data, { shmPath: sandbox.shmPath, maxBytes: 32 << 20, tables: [Notes] });
+}
+
+/** A batch of the log for each of `count` commits. */
+async function fill(db: Database, count: number, from = 0): Promise<void> {
+  for (let id = from; id < from + count; id++) {
+    db.table(Notes).upsert({ id, text: `note number ${id}.` });
+    await db.durable();
+  }
+}
+
+/** Changes a byte of the text of note `id` in the log. */
+function damageLog(sandbox: CliSandbox, id: number): void {
+  const path = join(sandbox.data, "aerostore.wal");
+  const bytes = readFileSync(path);
+  const at = bytes.indexOf(`note number ${id}.`);
+  bytes[at] = (bytes[at] ?? 0) ^ 0xff;
+  writeFileSync(path, bytes);
+}
+
+test("recover: a damaged log is cut at the place that the error names, and kept", async () => {
+  using sandbox = new CliSandbox();
+  const db = await openIn(sandbox);
+  await fill(db, 20);
+  db.close();
+  rmSync(sandbox.shmPath);
+  const whole = readFileSync(join(sandbox.data, "aerostore.wal"));
+  damageLog(sandbox, 12);
+  const damaged = readFileSync(join(sandbox.data, "aerostore.wal"));
+  for (const command of ["check", "recover", "tables"]) {
+    const refused = await sandbox.run([command]);
+    expect(refused).toMatchObject({ status: 1, stdout: "" });
+    expect(refused.stderr).toStartWith("WAL_CORRUPT: ");
+    expect(refused.stderr).toContain("a batch is damaged although later ones are whole");
+  }
+  const { stderr } = await sandbox.run(["check"]);
+  const [, place = ""] = /--truncate-at (aerostore\.wal:\d+)/.exec(stderr) ?? [];
+  const [report] = await sandbox.json("recover", "--truncate-at", place);
+  expect(report).toMatchObject({ copy: "aerostore.wal.kept", setAsideFiles: 0 });
+  expect(report).toMatchObject({ mode: "ColdReplay", truncatedBytes: 0 });
+  expect(readFileSync(join(sandbox.data, "aerostore.wal.kept"))).toEqual(damaged);
+  expect(damaged).not.toEqual(whole);
+  using again = await openIn(sandbox);
+  expect(again.table(Notes).count()).toBe(12);
+  expect(again.check().problems).toEqual([]);
+});
+
+test("recover: a checkpoint without its log is refused, and begun anew on order", async () => {
+  using sandbox = new CliSandbox();
+  const db = await openIn(sandbox);
+  await fill(db, 10);
+  await db.checkpoint();
+  await fill(db, 10, 10);
+  db.close();
+  rmSync(sandbox.shmPath);
+  const log = join(sandbox.data, "aerostore.wal");
+  const bytes = readFileSync(log);
+  rmSync(log);
+  const refused = await sandbox.run(["check"]);
+  expect(refused).toMatchObject({ status: 1 });
+  expect(refused.stderr).toContain(`${log}: the beginning of the log is missing (at byte 0)`);
+  writeFileSync(log, bytes);
+  // Nothing of the file is to remain: what the checkpoint has does.
+  const [report] = await sandbox.json("recover", "--truncate-at", "aerostore.wal:0");
+  expect(report).toMatchObject({ setAsideFiles: 1, rowsLoaded: 10, recordsReplayed: 0 });
+  expect(readFileSync(`${log}.kept`)).toEqual(bytes);
+  using again = await openIn(sandbox);
+  expect(again.table(Notes).count()).toBe(10);
+  await fill(again, 5, 20);
+  again.close();
+  rmSync(sandbox.shmPath);
+  using last = await openIn(sandbox);
+  expect(last.table(Notes).count()).toBe(15);
+});
+
+test("recover: nothing is cut while the segment has everything, or anybody uses it", async () => {
+  using sandbox = new CliSandbox();
+  const db = await openIn(sandbox);
+  await fill(db, 3);
+  const files = readdirSync(sandbox.data);
+  for (const closed of [false, true]) {
+    if (closed) db.close();
+    const refused = await sandbox.run(["recover", "--truncate-at", "aerostore.wal:4096"]);
+    expect(refused).toMatchObject({ status: 1, stdout: "" });
+    expect(refused.stderr).toStartWith("PERMISSION: ");
+    expect(refused.stderr).toContain("write a checkpoint instead");
+  }
+  expect(readdirSync(sandbox.data)).toEqual(files);
+});
+
+test("recover: what is no place in a log file is refused", async () => {
+  using sandbox = new CliSandbox();
+  const db = await openIn(sandbox);
+  await fill(db, 3);
+  db.close();
+  rmSync(sandbox.shmPath);
+  const cut = async (place: string) => sandbox.run(["recover", "--truncate-at", place]);
+  expect(await cut("aerostore.wal")).toMatchObject({ status: 2 });
+  expect(await cut("../aerostore.wal:0")).toMatchObject({ status: 2 });
+  expect(await cut("aerostore.wal.77:0")).toMatchObject({ status: 1 });
+  expect(await cut("aerostore.id:0")).toMatchObject({ status: 1 });
+  expect(await cut("aerostore.wal:99999999999")).toMatchObject({ status: 1 });
+  using again = await openIn(sandbox);
+  expect(again.table(Notes).count()).toBe(3);
+});
+
+test("check: damage to files beside a living database is named with file and offset", async () => {
+  using sandbox = new CliSandbox();
+  const db = await openIn(sandbox);
+  await fill(db, 5);
+  await db.checkpoint();
+  await fill(db, 20, 5);
+  damageLog(sandbox, 12);
+  const path = join(sandbox.data, "occ_checkpoint.dat");
+  const bytes = readFileSync(path);
+  bytes[4_200] = (bytes[4_200] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+  const { status, stdout } = await sandbox.run(["check"]);
+  expect(status).toBe(1);
+  expect(stdout).toMatch(/^occ_checkpoint\.dat at byte \d+: a block is damaged$/m);
+  expect(stdout).toMatch(/^aerostore\.wal at byte \d+: a batch is damaged/m);
+  // The segment has everything: a checkpoint puts both right.
+  await db.checkpoint();
+  expect((await sandbox.run(["check"])).stdout).toBe("ok\n");
+  db.close();
+});
+
+test("recover: a terminal sees a bar", async () => {
+  using sandbox = new CliSandbox();
+  const db = await open(sandbox.data, { shmPath: sandbox.shmPath, tables: [Notes] });
+  const rows = Array.from({ length: 400_000 }, (_, id) => ({ id, text: `note ${id}` }));
+  db.table(Notes).upsertMany(rows, { batch: 10_000 });
+  await db.checkpoint();
+  db.close();
+  rmSync(sandbox.shmPath);
+  const screen = await runOnTerminal(sandbox.command("recover"));
+  expect(screen.status).toBe(0);
+  expect(screen.stdout).toContain("\r\x1b[Krecovering █");
+  expect(screen.stdout).toMatch(/rowsLoaded +400,000/);
+  const writing = await runOnTerminal(sandbox.command("checkpoint"));
+  expect(writing.stdout).toMatch(/rows +400,000/);
+});
