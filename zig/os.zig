@@ -31,6 +31,26 @@ fn check(rc: usize) Error!usize {
     };
 }
 
+/// A place for one pointer of each thread.
+pub const ThreadKey = struct {
+    key: std.c.pthread_key_t,
+
+    /// `end` is called by each thread that has set a pointer, with it, when the thread ends.
+    pub fn init(end: *const fn (*anyopaque) callconv(.c) void) Error!ThreadKey {
+        var key: std.c.pthread_key_t = undefined;
+        if (std.c.pthread_key_create(&key, end) != .SUCCESS) return error.IoError;
+        return .{ .key = key };
+    }
+
+    pub fn get(thread_key: ThreadKey) ?*anyopaque {
+        return std.c.pthread_getspecific(thread_key.key);
+    }
+
+    pub fn set(thread_key: ThreadKey, value: *anyopaque) Error!void {
+        if (std.c.pthread_setspecific(thread_key.key, value) != 0) return error.IoError;
+    }
+};
+
 pub const OpenOptions = struct {
     create: bool = false,
     exclusive: bool = false,

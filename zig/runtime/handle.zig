@@ -28,6 +28,8 @@ pub const Error = engine_.Error || search_.Error || error{InvalidArgument};
 
 pub const Handle = struct {
     allocator: std.mem.Allocator,
+    /// The thread that it belongs to.
+    owner: *const registry.Owner,
     attached: *registry.Attached,
     lock_fd: os.Fd,
     engine: Engine,

@@ -3,6 +3,9 @@
 //!
 //! **Concurrency**: one private lock over the lists. Workers of one process share this registry.
 //!
+//! **Who may die where**: a thread that ends with open handles, as a terminated Worker's does, has
+//! them closed on its way out, when it is inside no call any more.
+//!
 //! **Memory**: a segment stays mapped for as long as the process lives: a call of a terminated
 //! Worker may still be
 //! inside it. An attachment whose last handle closed stops its thread and keeps its mapping for the
@@ -35,11 +38,25 @@ pub const Attached = struct {
 
 const Place = struct { handle: ?*Handle = null, io: ?*io_.Block = null };
 
+/// A thread that has opened handles: they close with it.
+pub const Owner = struct {
+    registry: *Registry,
+
+    fn end(value: *anyopaque) callconv(.c) void {
+        const owner: *Owner = @ptrCast(@alignCast(value));
+        const registry = owner.registry;
+        registry.closeAll(owner);
+        registry.allocator.destroy(owner);
+    }
+};
+
 pub const Registry = struct {
     allocator: std.mem.Allocator,
     lock: Lock = .{},
     attached: std.ArrayList(*Attached) = .empty,
     places: [handles_max]Place = @splat(.{}),
+    /// Where each thread keeps its `Owner`; the system calls `Owner.end` when the thread ends.
+    owners: ?os.ThreadKey = null,
 
     /// Opens a handle; its number starts at 1.
     pub fn open(
@@ -54,6 +71,7 @@ pub const Registry = struct {
         const number = for (registry.places, 1..) |place, i| {
             if (place.handle == null) break i;
         } else return error.TooManySessions;
+        const owner = try registry.currentOwner();
         const attached = try registry.attach(path, lock_path, fingerprint);
         const place = &registry.places[number - 1];
         if (place.io == null) {
@@ -66,6 +84,7 @@ pub const Registry = struct {
         errdefer registry.allocator.destroy(handle);
         handle.* = .{
             .allocator = registry.allocator,
+            .owner = owner,
             .attached = attached,
             .lock_fd = lock_fd,
             .engine = undefined,
@@ -81,6 +100,18 @@ pub const Registry = struct {
         place.handle = handle;
         attached.handle_count += 1;
         return @intCast(number);
+    }
+
+    /// The calling thread's, made at its first open.
+    fn currentOwner(registry: *Registry) Error!*Owner {
+        const key = registry.owners orelse try os.ThreadKey.init(Owner.end);
+        registry.owners = key;
+        if (key.get()) |value| return @ptrCast(@alignCast(value));
+        const owner = try registry.allocator.create(Owner);
+        errdefer registry.allocator.destroy(owner);
+        owner.* = .{ .registry = registry };
+        try key.set(owner);
+        return owner;
     }
 
     fn attach(
@@ -122,6 +153,21 @@ pub const Registry = struct {
         registry.lock.acquire();
         defer registry.lock.release();
 
+        registry.closeLocked(number);
+    }
+
+    /// What a thread has left open when it ends.
+    fn closeAll(registry: *Registry, owner: *const Owner) void {
+        registry.lock.acquire();
+        defer registry.lock.release();
+
+        for (registry.places, 1..) |place, number| {
+            const handle = place.handle orelse continue;
+            if (handle.owner == owner) registry.closeLocked(@intCast(number));
+        }
+    }
+
+    fn closeLocked(registry: *Registry, number: u32) void {
         const handle = registry.get(number) orelse return;
         const attached = handle.attached;
         registry.places[number - 1].handle = null;
