@@ -29,10 +29,12 @@ comptime {
     _ = @import("query/glob.zig");
     _ = @import("query/model.zig");
     _ = @import("query/order.zig");
+    _ = @import("query/parallel.zig");
     _ = @import("query/plan.zig");
     _ = @import("query/predicate.zig");
     _ = @import("query/program.zig");
     _ = @import("query/route.zig");
+    _ = @import("query/sort.zig");
     _ = @import("segment/arena.zig");
     _ = @import("segment/classes.zig");
     _ = @import("segment/layout.zig");

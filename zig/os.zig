@@ -54,13 +54,14 @@ pub const ThreadKey = struct {
 pub const OpenOptions = struct {
     create: bool = false,
     exclusive: bool = false,
+    read_only: bool = false,
 };
 
-/// Opens a regular file for reading and writing; never follows a symbolic link. Mode 0600 when
+/// Opens a regular file for reading and, unless told otherwise, writing; never follows a symbolic link. Mode 0600 when
 /// created.
 pub fn open(path: [:0]const u8, options: OpenOptions) Error!Fd {
     const flags: linux.O = .{
-        .ACCMODE = .RDWR,
+        .ACCMODE = if (options.read_only) .RDONLY else .RDWR,
         .CLOEXEC = true,
         .NOFOLLOW = true,
         .CREAT = options.create,
@@ -260,6 +261,33 @@ pub fn sleepNs(ns: u64) void {
 
 pub fn yieldThread() void {
     _ = linux.syscall0(.sched_yield);
+}
+
+/// Processors that this process may use and nobody uses now: a guess, which ages at once.
+pub fn idleProcessors() usize {
+    var set: linux.cpu_set_t = @splat(0);
+    if (linux.errno(linux.syscall3(
+        .sched_getaffinity,
+        0,
+        @sizeOf(linux.cpu_set_t),
+        @intFromPtr(&set),
+    )) != .SUCCESS) return 0;
+    var usable: usize = 0;
+    for (set) |word| usable += @popCount(word);
+    return usable -| (runningTasks() orelse return 0);
+}
+
+/// Threads of the machine that run or wait for a processor, the caller's included.
+fn runningTasks() ?usize {
+    const fd = open("/proc/loadavg", .{ .read_only = true }) catch return null;
+    defer close(fd);
+    var buffer: [64]u8 = undefined;
+    const size = readAt(fd, 0, &buffer) catch return null;
+    // "0.20 0.18 0.12 1/80 11206"
+    var words = std.mem.tokenizeScalar(u8, buffer[0..size], ' ');
+    for (0..3) |_| _ = words.next();
+    var counts = std.mem.splitScalar(u8, words.next() orelse return null, '/');
+    return std.fmt.parseInt(usize, counts.first(), 10) catch null;
 }
 
 /// Sleeps while `*word == expected`, at most `timeout_ns`; works across processes.

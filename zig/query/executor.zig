@@ -1,11 +1,13 @@
 //! Runs a program over a source: one table at one snapshot, with the transaction's own writes.
 //!
 //! `Source` is a type with
-//!   * `Error`, an error set; `Scan` and `Cursor`, each with `next(*T) Error!?Row`, and optionally
-//!     `deinit(*T) void`;
+//!   * `Error`, an error set; `Scan` with `fill(*Scan, rows: []Row) Error!usize`, which gives the
+//!     next rows, at most as many as there is room for, and none only at the end; `Cursor` with
+//!     `next(*Cursor) Error!?Row` and optionally `deinit(*Cursor) void`;
 //!   * `find(source, key_bytes) Error!?Row`: the row with this primary key, given as its column
 //!     bytes in an image;
-//!   * `scan(source) Error!Scan` (or without error): every visible row once, in any order;
+//!   * `scan(source) Scan`: every visible row once, in any order;
+//!   * `split(source) ?Split`: the same in parts for several threads (`parallel.zig`), or null;
 //!   * `seek(source, column, bound, direction) Error!Cursor`: the visible rows in index order, from
 //!     the first entry at or after `bound` (forward), or the last one at or before it (backward).
 //!     A row comes at the key that its image has, and once. Equal keys come in any order.
@@ -13,23 +15,25 @@
 //!
 //! **Invariants.** A row is returned once. Rows come in the program's order, if it has one, however
 //! they were found. Rows are read no further than the window needs: an ordered walk stops with the
-//! group of equal index keys that completes it.
+//! group of equal index keys that completes it, a scan with the block of rows that does.
 //!
-//! **Concurrency.** One execution belongs to one thread.
+//! **Concurrency.** One execution belongs to one thread; it may take more for a large scan.
 //!
 //! **Memory.** In the allocator passed: rows of a sort (the window's, when there is a limit) or of
-//! the largest group of equal index keys in a walk; nothing otherwise. Nothing per row examined.
+//! the largest group of equal index keys in a walk; a block of rows for a scan. Nothing per row
+//! examined.
 
 const std = @import("std");
 const assert = std.debug.assert;
 const key = @import("../index/key.zig");
 const order_module = @import("order.zig");
+const parallel = @import("parallel.zig");
+const predicate = @import("predicate.zig");
 const route = @import("route.zig");
 const Allocator = std.mem.Allocator;
-const Image = @import("predicate.zig").Image;
 
 pub const Program = @import("program.zig").Program;
-pub const Row = order_module.Row;
+pub const Row = predicate.Row;
 pub const Direction = enum { forward, backward };
 
 pub const Batch = struct {
@@ -48,6 +52,9 @@ pub const Boundary = union(enum) {
     returned,
 };
 
+/// Rows that a scan reads at a time.
+pub const block_size = 128;
+
 pub fn Executor(comptime Source: type) type {
     return struct {
         const Execution = @This();
@@ -58,6 +65,7 @@ pub fn Executor(comptime Source: type) type {
         program: *const Program,
         reader: Reader,
         stage: Stage,
+        block: Block,
         collector: order_module.Collector,
         /// The collector's next row to return.
         collected_index: usize,
@@ -82,6 +90,7 @@ pub fn Executor(comptime Source: type) type {
                 .program = program,
                 .reader = .{},
                 .stage = .start,
+                .block = .{},
                 .collector = .init(program.order, @intFromBool(program.walk)),
                 .collected_index = 0,
                 .pending = null,
@@ -99,7 +108,7 @@ pub fn Executor(comptime Source: type) type {
             execution.collector.deinit(execution.gpa);
             execution.gpa.free(execution.group_words);
             execution.gpa.free(execution.reader.words);
-            execution.* = undefined;
+            execution.gpa.free(execution.block.rows);
         }
 
         /// Copies the next images into `buffer`, one behind the other, as many as fit. A count-only
@@ -125,17 +134,33 @@ pub fn Executor(comptime Source: type) type {
 
         /// Runs to the end without order and gives the number of rows in the window.
         pub fn count(execution: *Execution) Error!u64 {
+            if (execution.stage == .start) try execution.countParts();
             while (execution.limit_left > 0 and execution.stage != .end) {
-                _ = try execution.nextMatch() orelse break;
-                if (execution.offset_left > 0) {
-                    execution.offset_left -= 1;
-                } else {
-                    execution.limit_left -= 1;
-                    execution.returned += 1;
-                }
+                const found = try execution.skipMatches();
+                if (found == 0) break;
+                execution.countWindow(found);
             }
             execution.end();
             return execution.returned;
+        }
+
+        fn countWindow(execution: *Execution, found: u64) void {
+            const skipped = @min(execution.offset_left, found);
+            execution.offset_left -= skipped;
+            const taken = @min(execution.limit_left, found - skipped);
+            execution.limit_left -= taken;
+            execution.returned += taken;
+        }
+
+        /// Counts with several threads, where the source thinks it worth it.
+        fn countParts(execution: *Execution) Error!void {
+            const program = execution.program;
+            if (!program.isScan() or program.limit != std.math.maxInt(u64)) return;
+            const split = execution.source.split() orelse return;
+            const total = try parallel.count(Source, execution.gpa, program, split);
+            execution.examined += total.examined;
+            execution.countWindow(total.matching);
+            execution.end();
         }
 
         /// The next row of the result, in order. After an error the execution is only closed.
@@ -197,9 +222,15 @@ pub fn Executor(comptime Source: type) type {
 
         /// Collects the window's rows of a sort.
         fn collect(execution: *Execution) Error!void {
-            execution.collector.reset(execution.program.windowEnd());
-            while (try execution.nextMatch()) |row| {
-                try execution.collector.add(execution.gpa, row);
+            const program = execution.program;
+            const collector = &execution.collector;
+            collector.reset(program.windowEnd());
+            const parts = if (program.isScan()) execution.source.split() else null;
+            if (parts) |split| {
+                const gpa = execution.gpa;
+                execution.examined += try parallel.collect(Source, gpa, program, split, collector);
+            } else while (try execution.nextMatch()) |row| {
+                try collector.add(execution.gpa, row);
             }
             execution.finishCollection();
         }
@@ -243,26 +274,50 @@ pub fn Executor(comptime Source: type) type {
         fn nextMatch(execution: *Execution) Error!?Row {
             const program = execution.program;
             while (true) {
-                if (execution.reader.open == .scan) {
-                    if (try execution.nextScanned(&execution.reader.open.scan)) |row| return row;
-                    execution.reader.nextArm();
+                if (execution.block.take()) |row| return row;
+                const arm = execution.reader.arm(program) orelse return null;
+                if (arm.kind == .scan) {
+                    if (!try execution.fillBlock()) execution.reader.nextArm();
+                    continue;
                 }
-                const row = try execution.reader.next(execution) orelse return null;
+                const row = try execution.reader.next(execution, arm) orelse {
+                    execution.reader.nextArm();
+                    continue;
+                };
                 execution.examined += 1;
                 if (program.accepts(row.image) and execution.isFirst(row)) return row;
             }
         }
 
-        /// What a scan costs is here: nothing but the next row and its test.
-        fn nextScanned(execution: *Execution, scan: *Source.Scan) Error!?Row {
-            const program = execution.program;
-            var examined: u64 = 0;
-            defer execution.examined += examined;
-            while (try scan.next()) |row| {
-                examined += 1;
-                if (program.accepts(row.image) and execution.isFirst(row)) return row;
+        /// How many matches there are at hand; 0 at the end. They are passed over.
+        fn skipMatches(execution: *Execution) Error!u64 {
+            _ = try execution.nextMatch() orelse return 0;
+            return 1 + execution.block.drop();
+        }
+
+        /// Reads the next rows of a scan and keeps those that match; false at its end.
+        fn fillBlock(execution: *Execution) Error!bool {
+            const block = &execution.block;
+            if (execution.reader.open == .none) {
+                execution.reader.open = .{ .scan = execution.source.scan() };
+                try block.open(execution.gpa, execution.offset_left +| execution.limit_left);
             }
-            return null;
+            const rows = block.rows[0..block.want];
+            const filled = try execution.reader.open.scan.fill(rows);
+            execution.examined += filled;
+            const matching = execution.program.select(rows[0..filled]);
+            block.at = 0;
+            block.len = if (execution.reader.arm_index == 0) matching else others: {
+                var kept: usize = 0;
+                for (rows[0..matching]) |row| {
+                    if (!execution.isFirst(row)) continue;
+                    rows[kept] = row;
+                    kept += 1;
+                }
+                break :others kept;
+            };
+            block.want = @min(2 * block.want, block_size);
+            return filled > 0;
         }
 
         /// Whether no earlier arm has delivered the row already.
@@ -270,6 +325,32 @@ pub fn Executor(comptime Source: type) type {
             const arm_index = execution.reader.arm_index;
             return arm_index == 0 or !execution.program.isInArms(row.image, arm_index);
         }
+
+        /// Matches of a scan that were read and not yet taken.
+        const Block = struct {
+            rows: []Row = &.{},
+            at: usize = 0,
+            len: usize = 0,
+            /// Rows to read next: few where a small window may end the scan soon.
+            want: usize = 0,
+
+            fn open(block: *Block, gpa: Allocator, window: u64) Allocator.Error!void {
+                if (block.rows.len == 0) block.rows = try gpa.alloc(Row, block_size);
+                block.want = @intCast(@max(1, @min(window, block_size)));
+            }
+
+            inline fn take(block: *Block) ?Row {
+                if (block.at == block.len) return null;
+                defer block.at += 1;
+                return block.rows[block.at];
+            }
+
+            /// Passes over what is left.
+            fn drop(block: *Block) u64 {
+                defer block.at = block.len;
+                return block.len - block.at;
+            }
+        };
 
         /// Goes through the arms and their ranges.
         const Reader = struct {
@@ -280,19 +361,18 @@ pub fn Executor(comptime Source: type) type {
             /// The index key of the row that was read last, in an arm by index.
             words: []u64 = &.{},
 
-            fn next(reader: *Reader, execution: *Execution) Error!?Row {
-                const arms = execution.program.arms;
-                while (reader.arm_index < arms.len) {
-                    const arm = &arms[reader.arm_index];
-                    const row = switch (arm.kind) {
-                        .scan => try reader.nextOfScan(execution),
-                        .key => try reader.nextByKey(execution, arm),
-                        .index => try reader.nextByIndex(execution, arm),
-                    };
-                    if (row) |found| return found;
-                    reader.nextArm();
-                }
-                return null;
+            fn arm(reader: *const Reader, program: *const Program) ?*const route.Arm {
+                if (reader.arm_index == program.arms.len) return null;
+                return &program.arms[reader.arm_index];
+            }
+
+            /// The next row of an arm by key or index.
+            fn next(reader: *Reader, execution: *Execution, of: *const route.Arm) Error!?Row {
+                return switch (of.kind) {
+                    .scan => unreachable, // read by blocks
+                    .key => reader.nextByKey(execution, of),
+                    .index => reader.nextByIndex(execution, of),
+                };
             }
 
             fn nextArm(reader: *Reader) void {
@@ -301,22 +381,13 @@ pub fn Executor(comptime Source: type) type {
                 reader.ranges_done = 0;
             }
 
-            fn nextOfScan(reader: *Reader, execution: *Execution) Error!?Row {
-                if (reader.open == .none) {
-                    const scan = execution.source.scan();
-                    const opened = if (@typeInfo(@TypeOf(scan)) == .error_union) try scan else scan;
-                    reader.open = .{ .scan = opened };
-                }
-                return reader.open.scan.next();
-            }
-
             fn nextByKey(
                 reader: *Reader,
                 execution: *Execution,
-                arm: *const route.Arm,
+                of: *const route.Arm,
             ) Error!?Row {
-                while (reader.ranges_done < arm.ranges.len) {
-                    const range = reader.rangeAt(execution, arm);
+                while (reader.ranges_done < of.ranges.len) {
+                    const range = reader.rangeAt(execution, of);
                     reader.ranges_done += 1;
                     if (try execution.source.find(range.key_bytes)) |row| return row;
                 }
@@ -326,25 +397,25 @@ pub fn Executor(comptime Source: type) type {
             fn nextByIndex(
                 reader: *Reader,
                 execution: *Execution,
-                arm: *const route.Arm,
+                of: *const route.Arm,
             ) Error!?Row {
-                const words_count = key.keyWordsCount(arm.column);
+                const words_count = key.keyWordsCount(of.column);
                 if (reader.words.len != words_count) {
                     reader.words = try execution.gpa.realloc(reader.words, words_count);
                 }
                 const direction = directionOf(execution);
-                while (reader.ranges_done < arm.ranges.len) {
-                    const range = reader.rangeAt(execution, arm);
+                while (reader.ranges_done < of.ranges.len) {
+                    const range = reader.rangeAt(execution, of);
                     if (reader.open == .none) {
                         const bound = if (direction == .forward) range.low else range.high;
                         reader.open = .{ .cursor = try execution.source.seek(
-                            arm.column.position,
+                            of.column.position,
                             bound,
                             direction,
                         ) };
                     }
                     if (try reader.open.cursor.next()) |row| {
-                        key.encodeKey(arm.column, row.image, reader.words);
+                        key.encodeKey(of.column, row.image, reader.words);
                         const inside = switch (direction) {
                             .forward => key.order(reader.words, range.high) != .gt,
                             .backward => key.order(reader.words, range.low) != .lt,
@@ -360,11 +431,11 @@ pub fn Executor(comptime Source: type) type {
             fn rangeAt(
                 reader: *const Reader,
                 execution: *const Execution,
-                arm: *const route.Arm,
+                of: *const route.Arm,
             ) *const route.Range {
                 return switch (directionOf(execution)) {
-                    .forward => &arm.ranges[reader.ranges_done],
-                    .backward => &arm.ranges[arm.ranges.len - 1 - reader.ranges_done],
+                    .forward => &of.ranges[reader.ranges_done],
+                    .backward => &of.ranges[of.ranges.len - 1 - reader.ranges_done],
                 };
             }
 

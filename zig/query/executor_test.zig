@@ -286,6 +286,7 @@ fn checkSeed(seed: u64) !void {
     const size = schema.image_size;
     var model: Model = .{ .arena = arena, .schema = schema, .random = generator.random };
     try generator.fill(&model, 40);
+    model.is_split = seed % 8 == 0;
 
     var plan = try generator.plan(schema);
     const all = try expectedRows(arena, &model, &plan);

@@ -23,6 +23,8 @@ pub const Model = struct {
     /// Orders equal index keys arbitrarily.
     random: std.Random,
     reads: u64 = 0,
+    /// Scans are made by several threads where they can be.
+    is_split: bool = false,
 
     pub const Error = error{OutOfMemory};
 
@@ -30,13 +32,49 @@ pub const Model = struct {
         model: *Model,
         at: usize = 0,
 
-        pub fn next(open: *Scan) Error!?Row {
-            if (open.at == open.model.rows.items.len) return null;
-            defer open.at += 1;
-            open.model.reads += 1;
-            return open.model.rows.items[open.at];
+        pub fn fill(open: *Scan, rows: []Row) Error!usize {
+            const rest = open.model.rows.items[open.at..];
+            const count = @min(rest.len, rows.len);
+            @memcpy(rows[0..count], rest[0..count]);
+            open.at += count;
+            open.model.reads += count;
+            return count;
         }
     };
+
+    /// Parts of a few rows.
+    pub const Split = struct {
+        model: *Model,
+        taken: std.atomic.Value(usize) = .init(0),
+
+        const size = 5;
+
+        pub fn threadsCount(_: *Split) usize {
+            return 2;
+        }
+
+        pub fn take(parts: *Split) ?Part {
+            const start = parts.taken.fetchAdd(1, .monotonic) * size; // a ticket
+            const rows = parts.model.rows.items;
+            if (start >= rows.len) return null;
+            return .{ .rows = rows[start..@min(start + size, rows.len)] };
+        }
+
+        pub const Part = struct {
+            rows: []const Row,
+
+            pub fn fill(part: *Part, out: []Row) Error!usize {
+                const count = @min(part.rows.len, out.len);
+                @memcpy(out[0..count], part.rows[0..count]);
+                part.rows = part.rows[count..];
+                return count;
+            }
+        };
+    };
+
+    pub fn split(model: *Model) ?Split {
+        return if (model.is_split) .{ .model = model } else null;
+    }
 
     pub const Cursor = struct {
         model: *Model,

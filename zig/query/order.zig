@@ -15,17 +15,13 @@ const assert = std.debug.assert;
 const key = @import("../index/key.zig");
 const plan_module = @import("plan.zig");
 const schema_module = @import("../table/schema.zig");
+const sort_ = @import("sort.zig");
 const Allocator = std.mem.Allocator;
 const Column = schema_module.Column;
-const Image = @import("predicate.zig").Image;
+const predicate = @import("predicate.zig");
+const Image = predicate.Image;
+const Row = predicate.Row;
 const Schema = schema_module.Schema;
-
-/// A row as a source delivers it.
-pub const Row = struct {
-    slot: u32,
-    /// Valid and immutable as long as the execution's snapshot is pinned.
-    image: Image,
-};
 
 pub const SortColumn = struct { column: *const Column, descending: bool };
 
@@ -153,7 +149,7 @@ pub const Collector = struct {
 
     /// Brings the rows kept into order.
     pub fn finish(collector: *Collector) void {
-        std.mem.sortUnstable(Entry, collector.entries.items, collector, less);
+        sort_.sort(Entry, collector.entries.items, collector, less);
         collector.is_heap = false;
     }
 

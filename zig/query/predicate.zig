@@ -1,8 +1,9 @@
 //! Clauses compiled to predicates over row images, and lists of them.
 //!
-//! **Invariants.** A predicate is one function chosen by kind and operator when the plan is bound,
-//! so a row costs one indirect call a clause. Predicates do not look at nulls: a `Conjunction`
-//! tests those of all its clauses at once, with one mask.
+//! **Invariants.** A predicate is a pair of functions chosen by kind and operator when the plan is
+//! bound: one tests a row, the other a block of rows, so that a scan costs one indirect call for
+//! each clause and block. Predicates do not look at nulls: a `Conjunction` tests those of all its
+//! clauses at once, with one mask.
 //!
 //! **Concurrency.** Immutable after `compile`.
 //!
@@ -15,6 +16,7 @@ const bound = @import("bound.zig");
 const key = @import("../index/key.zig");
 const plan_module = @import("plan.zig");
 const schema_module = @import("../table/schema.zig");
+const sort_ = @import("sort.zig");
 const Allocator = std.mem.Allocator;
 const Clause = plan_module.Clause;
 const Column = schema_module.Column;
@@ -27,8 +29,17 @@ const Schema = schema_module.Schema;
 pub const Error = plan_module.DecodeError || Allocator.Error;
 pub const Image = [*]align(8) const u8;
 
+/// A row as a source delivers it.
+pub const Row = struct {
+    slot: u32,
+    /// Valid and immutable as long as the execution's snapshot is pinned.
+    image: Image,
+};
+
 pub const Predicate = struct {
     run: *const fn (predicate: *const Predicate, image: Image) bool,
+    /// Moves the rows that satisfy it to the front, in their order; returns how many.
+    select: *const fn (predicate: *const Predicate, rows: []Row) usize,
     offset: u32,
     /// Most bytes of the text, whatever its size word says.
     limit: u32,
@@ -98,9 +109,10 @@ pub const Conjunction = struct {
             const column = schema.column(clause.column) orelse return error.InvalidPlan;
             const is_null = operatorOf(clause) == .null;
             const expected = if (is_null) column.mask() else 0;
-            const overlap = conjunction.null_care & column.mask();
+            const care = if (column.nullable) column.mask() else 0;
+            const overlap = conjunction.null_care & care;
             if (conjunction.null_expected & overlap != expected & overlap) conjunction.never = true;
-            conjunction.null_care |= column.mask();
+            conjunction.null_care |= care;
             conjunction.null_expected |= expected;
             if (is_null and !column.nullable) conjunction.never = true;
             switch (try compileClause(arena, plan, clause, column)) {
@@ -124,6 +136,29 @@ pub const Conjunction = struct {
             if (!predicate.run(predicate, image)) return false;
         }
         return true;
+    }
+
+    /// Moves the rows for which it holds to the front, in their order; returns how many.
+    pub fn select(conjunction: *const Conjunction, rows: []Row) usize {
+        assert(!conjunction.never);
+        var count = rows.len;
+        if (conjunction.null_care != 0) count = conjunction.selectNulls(rows);
+        for (conjunction.predicates) |*predicate| {
+            if (count == 0) return 0;
+            count = predicate.select(predicate, rows[0..count]);
+        }
+        return count;
+    }
+
+    fn selectNulls(conjunction: *const Conjunction, rows: []Row) usize {
+        const care = conjunction.null_care;
+        const expected = conjunction.null_expected;
+        var kept: usize = 0;
+        for (rows) |row| {
+            rows[kept] = row;
+            kept += @intFromBool(schema_module.nullMask(row.image) & care == expected);
+        }
+        return kept;
     }
 };
 
@@ -156,15 +191,31 @@ fn compileClause(
 
 fn predicateOf(
     column: *const Column,
-    run: *const fn (*const Predicate, Image) bool,
+    comptime run: fn (*const Predicate, Image) bool,
     payload: Predicate.Payload,
 ) Compiled {
     return .{ .predicate = .{
         .run = run,
+        .select = Selecting(run).select,
         .offset = column.offset,
         .limit = column.limit,
         .payload = payload,
     } };
+}
+
+/// The test of one row, over a block.
+fn Selecting(comptime run: fn (*const Predicate, Image) bool) type {
+    return struct {
+        fn select(predicate: *const Predicate, rows: []Row) usize {
+            var kept: usize = 0;
+            for (rows) |row| {
+                if (!run(predicate, row.image)) continue;
+                rows[kept] = row;
+                kept += 1;
+            }
+            return kept;
+        }
+    };
 }
 
 fn compileInterval(plan: *const Plan, clause: *const Clause, column: *const Column) Error!Compiled {
@@ -202,7 +253,7 @@ fn compileValues(
         count += 1;
     }
     if (count == 0) return .never;
-    std.mem.sortUnstable(u64, values[0..count], {}, std.sort.asc(u64));
+    sort_.sort(u64, values[0..count], {}, std.sort.asc(u64));
     if (values[0] == values[count - 1]) {
         return fixedPredicate(column, .inside, .{ .interval = .{ .low = values[0], .span = 0 } });
     }
@@ -215,23 +266,48 @@ fn fixedPredicate(column: *const Column, shape: Shape, payload: Predicate.Payloa
     switch (column.kind) {
         .string, .bytes => unreachable, // the callers compile text apart
         inline else => |kind| switch (shape) {
-            inline else => |each| return predicateOf(column, Fixed(kind, each).run, payload),
+            inline else => |each| {
+                var compiled = predicateOf(column, Fixed(kind, each).run, payload);
+                compiled.predicate.select = Fixed(kind, each).select;
+                return compiled;
+            },
         },
     }
 }
 
 fn Fixed(comptime kind: Kind, comptime shape: Shape) type {
     return struct {
+        const Value = Kind.Value(kind);
+
         fn run(predicate: *const Predicate, image: Image) bool {
-            const Value = Kind.Value(kind);
-            const bytes = image[predicate.offset..][0..@sizeOf(Value)];
-            const value = key.encodeFixed(kind, std.mem.bytesToValue(Value, bytes));
+            const value = valueIn(image, predicate.offset);
             const payload = &predicate.payload;
             return switch (shape) {
                 .inside => value -% payload.interval.low <= payload.interval.span,
                 .outside => value -% payload.interval.low > payload.interval.span,
                 .member => containsValue(payload.values, value),
             };
+        }
+
+        /// Without branches on what a row holds, and what stays the same in registers.
+        fn select(predicate: *const Predicate, rows: []Row) usize {
+            if (shape == .member) return Selecting(run).select(predicate, rows);
+            const offset = predicate.offset;
+            const low = predicate.payload.interval.low;
+            const span = predicate.payload.interval.span;
+            @setRuntimeSafety(false); // `kept` never passes the row at hand
+            var kept: usize = 0;
+            for (rows) |row| {
+                const inside = valueIn(row.image, offset) -% low <= span;
+                rows.ptr[kept] = row;
+                kept += @intFromBool(inside == (shape == .inside));
+            }
+            return kept;
+        }
+
+        inline fn valueIn(image: Image, offset: u32) u64 {
+            const bytes = image[offset..][0..@sizeOf(Value)];
+            return key.encodeFixed(kind, std.mem.bytesToValue(Value, bytes));
         }
     };
 }
@@ -283,7 +359,7 @@ fn compileTexts(
         count += 1;
     }
     if (count == 0) return .never;
-    std.mem.sortUnstable([]const u8, texts[0..count], {}, lessText);
+    sort_.sort([]const u8, texts[0..count], {}, lessText);
     return predicateOf(column, runTextMember, .{ .texts = texts[0..count] });
 }
 
@@ -313,7 +389,8 @@ fn compileGlob(
     const glob = try Glob.compile(arena, pattern, clause.flags & plan_module.clause_fold != 0);
     const like = operatorOf(clause) == .like;
     if (glob.class == .everything) return if (like) .always else .never;
-    return predicateOf(column, if (like) runLike else runUnlike, .{ .glob = glob });
+    if (like) return predicateOf(column, runLike, .{ .glob = glob });
+    return predicateOf(column, runUnlike, .{ .glob = glob });
 }
 
 fn runTextEqual(predicate: *const Predicate, image: Image) bool {

@@ -111,6 +111,22 @@ pub const Program = struct {
         return false;
     }
 
+    /// Moves the rows that `accepts` to the front, in their order; returns how many.
+    pub fn select(program: *const Program, rows: []predicate.Row) usize {
+        const count = program.residual.select(rows);
+        if (program.groups.len == 0) return count;
+        var kept: usize = 0;
+        for (rows[0..count]) |row| {
+            const accepted = for (program.groups) |*group| {
+                if (group.holds(row.image)) break true;
+            } else false;
+            if (!accepted) continue;
+            rows[kept] = row;
+            kept += 1;
+        }
+        return kept;
+    }
+
     /// Whether the search, without offset and limit, finds a row with this image.
     pub fn matches(program: *const Program, image: Image) bool {
         return program.isInArms(image, program.arms.len) and program.accepts(image);
@@ -128,6 +144,11 @@ pub const Program = struct {
     pub fn isThrough(program: *const Program, image: Image, last: Image) bool {
         assert(program.order.columns.len > 0);
         return program.order.compare(0, image, last) != .gt;
+    }
+
+    /// Whether it is one scan of the table.
+    pub fn isScan(program: *const Program) bool {
+        return program.arms.len == 1 and program.arms[0].kind == .scan;
     }
 
     /// Rows to find before the window is complete.

@@ -16,6 +16,7 @@ const key = @import("../index/key.zig");
 const plan_module = @import("plan.zig");
 const predicate = @import("predicate.zig");
 const schema_module = @import("../table/schema.zig");
+const sort_ = @import("sort.zig");
 const Allocator = std.mem.Allocator;
 const Clause = plan_module.Clause;
 const Column = schema_module.Column;
@@ -219,7 +220,7 @@ const Builder = struct {
     fn finish(builder: *Builder) []const Range {
         const ranges = builder.ranges.items;
         if (ranges.len < 2) return ranges;
-        std.mem.sortUnstable(Range, ranges, {}, lessLow);
+        sort_.sort(Range, ranges, {}, lessLow);
         var count: usize = 1;
         for (ranges[1..]) |range| {
             const last = &ranges[count - 1];

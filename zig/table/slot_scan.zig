@@ -16,18 +16,29 @@ const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const segment_ = @import("../segment/segment.zig");
 const Segment = segment_.Segment;
-const Link = rel_ptr.Link;
 const Ref = rel_ptr.Ref;
 
 const slot_units = @sizeOf(layout.RowSlot) / limits.offset_unit;
+const pages_per_extent = limits.extent_size / limits.page_size;
 const slots_per_page = limits.page_size / @sizeOf(layout.RowSlot);
 /// How many slots ahead the newest version is fetched.
-const ahead_count = 8;
+pub const ahead_count = 16;
 
 /// Tables smaller than this are walked through their map.
 pub const rows_min = 4096;
 
-pub const Found = struct { ref: Ref, slot: *layout.RowSlot };
+/// Slots that lie together.
+pub const Run = struct {
+    slots: [*]layout.RowSlot,
+    first: Ref,
+    count: usize,
+    /// How many may be looked at: those to the end of the page.
+    readable: usize,
+
+    pub inline fn refOf(run: Run, index: usize) Ref {
+        return run.first +% @as(Ref, @truncate(index)) *% slot_units;
+    }
+};
 
 pub const SlotScan = struct {
     segment: *const Segment,
@@ -44,30 +55,35 @@ pub const SlotScan = struct {
         };
     }
 
-    pub inline fn next(scan: *SlotScan) segment_.Corrupt!?Found {
-        while (true) {
-            if (scan.slots_left == 0 and !scan.nextPage()) return null;
-            const ref = scan.ref;
-            scan.ref += slot_units;
-            scan.slots_left -= 1;
-            const slot = try scan.segment.at(layout.RowSlot, ref);
-            if (scan.slots_left >= ahead_count) scan.fetch(ref + ahead_count * slot_units);
-            // pairs with the release that installed
-            const head = Link.of(slot.head.load(.acquire)).ref;
-            if (head == rel_ptr.none or layout.isClosed(head)) continue;
-            return .{ .ref = ref, .slot = slot };
+    /// The next slots of one page, at most `count_max`; null at the end. A slot that is in use has
+    /// a head that is a version.
+    pub fn nextRun(scan: *SlotScan, count_max: usize) ?Run {
+        if (scan.slots_left == 0 and !scan.nextPage()) return null;
+        const count: u32 = @intCast(@min(count_max, scan.slots_left));
+        defer {
+            scan.ref += count * slot_units;
+            scan.slots_left -= count;
         }
-    }
-
-    inline fn fetch(scan: *const SlotScan, ref: Ref) void {
-        const slot = scan.segment.at(layout.RowSlot, ref) catch return;
-        const head = Link.of(slot.head.load(.monotonic)).ref; // only fetched: stale is fine
-        const version = scan.segment.at(u8, head) catch return;
-        @prefetch(version, .{ .rw = .read, .locality = 1 });
+        // `nextPage` gives pages of the arena only.
+        const start = scan.segment.memory.ptr + rel_ptr.toBytes(scan.ref);
+        return .{
+            .slots = @ptrCast(@alignCast(start)),
+            .first = scan.ref,
+            .count = count,
+            .readable = scan.slots_left,
+        };
     }
 
     fn nextPage(scan: *SlotScan) bool {
         while (scan.page < scan.page_end) {
+            if (scan.page % pages_per_extent == 0 and scan.segment.fd >= 0) {
+                // Acquire: pairs with the release in `arena.reserve`. Untouched: no page is used.
+                const extent = scan.page / pages_per_extent;
+                if (scan.segment.extents[extent].load(.acquire) == 0) {
+                    scan.page += pages_per_extent;
+                    continue;
+                }
+            }
             const page = scan.page;
             scan.page += 1;
             // Acquire: pairs with the release in `arena.markUsed`.

@@ -9,10 +9,12 @@
 //! **Memory**: cursors over own writes allocate from `allocator`; `deinit` gives it back.
 const std = @import("std");
 const limits = @import("../limits.zig");
+const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const executor = @import("../query/executor.zig");
 const primary_map = @import("../table/primary_map.zig");
+const sort_ = @import("../query/sort.zig");
 const slot_scan = @import("../table/slot_scan.zig");
 const view_ = @import("../table/view.zig");
 const key_ = @import("../index/key.zig");
@@ -24,6 +26,9 @@ const Link = rel_ptr.Link;
 const Key = primary_map.Key;
 const Row = executor.Row;
 const Image = [*]align(8) const u8;
+
+/// Fewer rows are scanned in less time than threads need to begin.
+const split_rows_min = 200_000;
 
 pub const Source = struct {
     allocator: std.mem.Allocator,
@@ -63,11 +68,27 @@ pub const Source = struct {
     }
 
     pub fn scan(source: *Source) Scan {
-        const rows = source.table.shared.slot_count.load(.monotonic); // only chooses the way
-        return .{ .source = source, .order = if (rows >= slot_scan.rows_min)
+        return .{ .source = source, .order = if (source.isLarge(slot_scan.rows_min))
             .{ .memory = .init(source.segment) }
         else
             .{ .map = source.table.map().walk() } };
+    }
+
+    /// Whether the table has at least `rows` rows and a fair share of all row slots, which lie
+    /// together.
+    fn isLarge(source: *const Source, rows: i64) bool {
+        const own = source.table.shared.slot_count.load(.monotonic); // only chooses the way
+        if (own < rows) return false;
+        const segment = source.segment;
+        var all: i64 = 0;
+        for (0..limits.table_count_max) |id| {
+            // pairs with the publication of the table
+            const ref = segment.catalog[id].table.load(.acquire);
+            if (ref == rel_ptr.none) continue;
+            const table = segment.at(layout.Table, ref) catch continue;
+            all +|= table.slot_count.load(.monotonic);
+        }
+        return own >= @divTrunc(all, 8);
     }
 
     pub const Scan = struct {
@@ -75,22 +96,164 @@ pub const Source = struct {
         order: union(enum) { map: primary_map.Map.Walk, memory: slot_scan.SlotScan },
         own_index: usize = 0,
 
-        pub fn next(self: *Scan) Error!?Row {
-            switch (self.order) {
-                inline else => |*order| while (try order.next()) |found| {
-                    const row = (try self.source.rowOf(found.ref, found.slot)) orelse continue;
-                    if (!self.source.isHidden(row.image)) return row;
-                },
+        /// The next rows, at least one before the end.
+        pub fn fill(self: *Scan, rows: []Row) Error!usize {
+            const source = self.source;
+            while (true) {
+                const read = switch (self.order) {
+                    .map => |*walk| try source.fillFromMap(walk, rows),
+                    .memory => |*slots| try source.fillFromSlots(slots, rows),
+                } orelse return self.fillOwn(rows);
+                const shown = source.withoutHidden(rows[0..read]);
+                if (shown > 0) return shown;
             }
-            const transaction = self.source.transaction orelse return null;
-            while (self.own_index < transaction.writes.items.len) {
+        }
+
+        fn fillOwn(self: *Scan, rows: []Row) usize {
+            const transaction = self.source.transaction orelse return 0;
+            var count: usize = 0;
+            while (count < rows.len and self.own_index < transaction.writes.items.len) {
                 const own = &transaction.writes.items[self.own_index];
                 self.own_index += 1;
                 if (own.table.id != self.source.table.id) continue;
-                if (own.image) |image| return .{ .slot = rel_ptr.none, .image = image };
+                const image = own.image orelse continue;
+                rows[count] = .{ .slot = rel_ptr.none, .image = image };
+                count += 1;
             }
-            return null;
+            return count;
         }
+    };
+
+    /// Null at the end; else how many, none included.
+    fn fillFromMap(source: *const Source, walk: *primary_map.Map.Walk, rows: []Row) Error!?usize {
+        var count: usize = 0;
+        while (count < rows.len) {
+            const found = (try walk.next()) orelse return if (count > 0) count else null;
+            rows[count] = (try source.rowOf(found.ref, found.slot)) orelse continue;
+            count += 1;
+        }
+        return count;
+    }
+
+    /// Null at the end; else how many, none included.
+    fn fillFromSlots(
+        source: *const Source,
+        slots: *slot_scan.SlotScan,
+        rows: []Row,
+    ) Error!?usize {
+        const run = slots.nextRun(rows.len) orelse return null;
+        // Behind these there is no slot in the page to fetch ahead for.
+        const fetched = @min(run.count, run.readable -| slot_scan.ahead_count);
+        const count = try source.visibleIn(true, run, 0, fetched, rows.ptr);
+        return count + try source.visibleIn(false, run, fetched, run.count, rows.ptr + count);
+    }
+
+    /// The rows in some slots of a run, where there is room for all.
+    inline fn visibleIn(
+        source: *const Source,
+        comptime fetch: bool,
+        run: slot_scan.Run,
+        start: usize,
+        end: usize,
+        rows: [*]Row,
+    ) Error!usize {
+        const segment = source.segment;
+        const base = @intFromPtr(segment.memory.ptr);
+        const arena_ref = segment.arena_ref;
+        const arena_size = segment.limit_ref - arena_ref;
+        const committed_max = source.snapshot -% 1;
+        // What a version of this table that is no tombstone has in `flags`.
+        const flags_mask = layout.Version.tombstone_flag | 0xFFFF;
+        const table_id = source.table.id;
+        // Every ref is compared with the arena's bounds before it is followed, and `count` never
+        // passes the slot at hand; a prefetch of any address is harmless.
+        @setRuntimeSafety(false);
+        var count: usize = 0;
+        for (start..end) |i| {
+            const slot = &run.slots[i];
+            if (fetch) {
+                const ahead = &run.slots[i + slot_scan.ahead_count];
+                // only fetched: stale is fine
+                const next: usize = Link.of(ahead.head.load(.monotonic)).ref;
+                const line: [*]const u8 = @ptrFromInt(base + next * limits.offset_unit);
+                @prefetch(line, .{ .rw = .read, .locality = 3 });
+                @prefetch(line + 64, .{ .rw = .read, .locality = 3 });
+            }
+            // pairs with the release that installed
+            const head = Link.of(slot.head.load(.acquire)).ref;
+            if (head -% arena_ref >= arena_size) {
+                if (head == rel_ptr.none or layout.isClosed(head)) continue;
+                return error.SegmentCorrupt;
+            }
+            const at = base + @as(usize, head) * limits.offset_unit;
+            const version: *layout.Version = @ptrFromInt(at);
+            const mark = version.mark.load(.seq_cst);
+            if (mark -% 1 < committed_max) { // a CSN below the snapshot: nothing else is so small
+                if (version.flags & flags_mask != table_id) continue;
+                rows[count] = .{ .slot = run.refOf(i), .image = version.image() };
+                count += 1;
+            } else if (try source.rowOf(run.refOf(i), slot)) |row| {
+                rows[count] = row;
+                count += 1;
+            }
+        }
+        return count;
+    }
+
+    /// Moves the rows that the transaction has not replaced to the front.
+    fn withoutHidden(source: *const Source, rows: []Row) usize {
+        if (source.transaction == null) return rows.len;
+        var kept: usize = 0;
+        for (rows) |row| {
+            if (source.isHidden(row.image)) continue;
+            rows[kept] = row;
+            kept += 1;
+        }
+        return kept;
+    }
+
+    /// The scan in parts, where the table is large and processors are idle.
+    pub fn split(source: *Source) ?Split {
+        if (source.transaction != null or !source.isLarge(split_rows_min)) return null;
+        const idle = os.idleProcessors();
+        if (idle == 0) return null;
+        return .{ .source = source, .idle = idle, .slots = .init(source.segment) };
+    }
+
+    pub const Split = struct {
+        source: *const Source,
+        idle: usize,
+        /// The whole, whose `page` is the next one to take.
+        slots: slot_scan.SlotScan,
+
+        /// Pages that a worker takes at a time: some 20,000 rows.
+        const part_pages = 32;
+
+        pub fn threadsCount(parts: *const Split) usize {
+            return parts.idle;
+        }
+
+        pub fn take(parts: *Split) ?Part {
+            // a ticket: nothing else is published with it
+            const page = @atomicRmw(u32, &parts.slots.page, .Add, part_pages, .monotonic);
+            if (page >= parts.slots.page_end) return null;
+            var slots = parts.slots;
+            slots.page = page;
+            slots.page_end = @min(page + part_pages, slots.page_end);
+            return .{ .source = parts.source, .slots = slots };
+        }
+
+        pub const Part = struct {
+            source: *const Source,
+            slots: slot_scan.SlotScan,
+
+            pub fn fill(part: *Part, rows: []Row) Error!usize {
+                while (try part.source.fillFromSlots(&part.slots, rows)) |count| {
+                    if (count > 0) return count;
+                }
+                return 0;
+            }
+        };
     };
 
     pub fn seek(
@@ -202,7 +365,7 @@ pub const Source = struct {
                 const reached = if (cursor.direction == .forward) order != .lt else order != .gt;
                 if (reached) try cursor.own.append(source.allocator, each);
             }
-            std.sort.pdq(Own, cursor.own.items, cursor.*, lessOwn);
+            sort_.sort(Own, cursor.own.items, cursor.*, lessOwn);
         }
 
         fn lessOwn(cursor: Cursor, a: Own, b: Own) bool {
