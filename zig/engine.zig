@@ -31,6 +31,7 @@ comptime {
     _ = @import("query/order.zig");
     _ = @import("query/parallel.zig");
     _ = @import("query/plan.zig");
+    _ = @import("query/point.zig");
     _ = @import("query/predicate.zig");
     _ = @import("query/program.zig");
     _ = @import("query/route.zig");

@@ -388,11 +388,17 @@ pub const Skiplist = struct {
 
     /// The last entry that stands before the position, or null. Reads only.
     pub fn lastBefore(list: Skiplist, position: Position) Corrupt!?*Entry {
-        const head = try list.segment.at(Entry, list.index.head);
-        var before = head;
+        const before = try list.lastAtLevel(position, 0);
+        const is_head = list.segment.refOf(before) == list.index.head;
+        return if (is_head) null else before;
+    }
+
+    /// The last entry as high as `level_end` that stands before the position, or the head.
+    fn lastAtLevel(list: Skiplist, position: Position, level_end: u32) Corrupt!*Entry {
+        var before = try list.segment.at(Entry, list.index.head);
         var steps: u64 = 0;
         var level: u32 = height_max;
-        while (level > 0) {
+        while (level > level_end) {
             level -= 1;
             // pairs with the releases that link
             var ref = Link.of(before.links()[level].load(.acquire)).ref;
@@ -407,7 +413,38 @@ pub const Skiplist = struct {
                 ref = link.ref;
             }
         }
-        return if (before == head) null else before;
+        return before;
+    }
+
+    /// The last entries that stand before the position, the nearest first; how many, none only when
+    /// there is none. Reads only. One descent, then a few steps for each.
+    pub fn runBefore(list: Skiplist, position: Position, out: []*Entry) Corrupt!usize {
+        // Behind the last entry of level n there are some 4^n of the lowest.
+        const level_start: u32 = if (out.len == 1) 0 else if (out.len <= 4) 1 else 2;
+        const start = try list.lastAtLevel(position, level_start);
+        var passed: usize = 0;
+        if (list.segment.refOf(start) != list.index.head) {
+            out[0] = start;
+            passed = 1;
+        }
+        // pairs with the releases that link
+        var ref = Link.of(start.links()[0].load(.acquire)).ref;
+        var steps: u64 = 0;
+        while (ref != rel_ptr.none) : (steps += 1) {
+            if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+            const entry = try list.segment.at(Entry, ref);
+            const link = Link.of(entry.links()[0].load(.acquire)); // pairs as above
+            if (!link.marked) {
+                if (!list.isBefore(entry, position)) break;
+                out[passed % out.len] = entry;
+                passed += 1;
+            }
+            ref = link.ref;
+        }
+        if (passed > out.len) std.mem.rotate(*Entry, out, passed % out.len);
+        const count = @min(passed, out.len);
+        std.mem.reverse(*Entry, out[0..count]);
+        return count;
     }
 
     /// The number of entries in `[low, high]`, exact when small, estimated from the towers

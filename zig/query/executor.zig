@@ -1,31 +1,31 @@
 //! Runs a program over a source: one table at one snapshot, with the transaction's own writes.
 //!
 //! `Source` is a type with
-//!   * `Error`, an error set; `Scan` with `fill(*Scan, rows: []Row) Error!usize`, which gives the
-//!     next rows, at most as many as there is room for, and none only at the end; `Cursor` with
-//!     `next(*Cursor) Error!?Row` and optionally `deinit(*Cursor) void`;
+//!   * `Error`, an error set; `Scan` and `Cursor`, each with `fill(*T, rows: []Row) Error!usize`,
+//!     which gives the next rows, at most as many as there is room for, and none only at the end,
+//!     and optionally `deinit(*T) void`;
 //!   * `find(source, key_bytes) Error!?Row`: the row with this primary key, given as its column
 //!     bytes in an image;
 //!   * `scan(source) Scan`: every visible row once, in any order;
 //!   * `split(source) ?Split`: the same in parts for several threads (`parallel.zig`), or null;
-//!   * `seek(source, column, bound, direction) Error!Cursor`: the visible rows in index order, from
-//!     the first entry at or after `bound` (forward), or the last one at or before it (backward).
-//!     A row comes at the key that its image has, and once. Equal keys come in any order.
+//!   * `seek(source, column, from, until, direction) Error!Cursor`: the visible rows in index order,
+//!     from the first key at or after `from` to the last at or before `until` (forward), or from the
+//!     last at or before `from` down to `until` (backward). The bounds are borrowed. A row comes at
+//!     the key that its image has, and once. Equal keys come in any order.
 //! Scans and cursors stay usable between calls, and images in place, while the snapshot is pinned.
 //!
 //! **Invariants.** A row is returned once. Rows come in the program's order, if it has one, however
 //! they were found. Rows are read no further than the window needs: an ordered walk stops with the
-//! group of equal index keys that completes it, a scan with the block of rows that does.
+//! block of rows that has the end of the group of equal index keys that completes it, a scan with
+//! the block that does. Blocks begin no larger than the window and double.
 //!
 //! **Concurrency.** One execution belongs to one thread; it may take more for a large scan.
 //!
 //! **Memory.** In the allocator passed: rows of a sort (the window's, when there is a limit) or of
-//! the largest group of equal index keys in a walk; a block of rows for a scan. Nothing per row
-//! examined.
+//! the largest group of equal index keys in a walk; nothing otherwise. Nothing per row examined.
 
 const std = @import("std");
 const assert = std.debug.assert;
-const key = @import("../index/key.zig");
 const order_module = @import("order.zig");
 const parallel = @import("parallel.zig");
 const predicate = @import("predicate.zig");
@@ -52,8 +52,13 @@ pub const Boundary = union(enum) {
     returned,
 };
 
-/// Rows that a scan reads at a time.
+/// Rows that are read and tested at a time.
 pub const block_size = 128;
+/// Rows of the first block, where the window does not ask for fewer.
+const block_first = 16;
+
+/// Room for a block, which whoever opens an execution keeps for it.
+pub const Room = [block_size]Row;
 
 pub fn Executor(comptime Source: type) type {
     return struct {
@@ -69,10 +74,8 @@ pub fn Executor(comptime Source: type) type {
         collector: order_module.Collector,
         /// The collector's next row to return.
         collected_index: usize,
-        /// In a walk, the row that was read behind the collected group.
+        /// In a walk, the row that was read behind the last group.
         pending: ?Row,
-        /// The index key of the collected group.
-        group_words: []u64,
         offset_left: u64,
         limit_left: u64,
         last: ?Row,
@@ -80,21 +83,25 @@ pub fn Executor(comptime Source: type) type {
         examined: u64,
         returned: u64,
 
-        const Stage = enum { start, stream, collected, end };
+        const Stage = enum { start, stream, walk, collected, end };
 
-        /// Reads nothing yet. `source` and `program` must outlive the execution.
-        pub fn init(gpa: Allocator, source: *Source, program: *const Program) Execution {
+        /// Reads nothing yet. What is passed must outlive the execution.
+        pub fn init(
+            gpa: Allocator,
+            source: *Source,
+            program: *const Program,
+            room: *Room,
+        ) Execution {
             return .{
                 .gpa = gpa,
                 .source = source,
                 .program = program,
                 .reader = .{},
                 .stage = .start,
-                .block = .{},
+                .block = .{ .rows = room, .want = firstBlock(program.windowEnd()) },
                 .collector = .init(program.order, @intFromBool(program.walk)),
                 .collected_index = 0,
                 .pending = null,
-                .group_words = &.{},
                 .offset_left = program.offset,
                 .limit_left = program.limit,
                 .last = null,
@@ -103,12 +110,13 @@ pub fn Executor(comptime Source: type) type {
             };
         }
 
+        fn firstBlock(window: u64) usize {
+            return @intCast(@min(@max(1, window), block_first));
+        }
+
         pub fn deinit(execution: *Execution) void {
             execution.reader.close();
             execution.collector.deinit(execution.gpa);
-            execution.gpa.free(execution.group_words);
-            execution.gpa.free(execution.reader.words);
-            execution.gpa.free(execution.block.rows);
         }
 
         /// Copies the next images into `buffer`, one behind the other, as many as fit. A count-only
@@ -197,13 +205,21 @@ pub fn Executor(comptime Source: type) type {
                 switch (execution.stage) {
                     .start => if (execution.program.order.columns.len == 0) {
                         execution.stage = .stream;
+                    } else if (execution.program.walk) {
+                        execution.stage = .walk;
                     } else {
                         execution.stage = .collected;
-                        if (!execution.program.walk) try execution.collect();
+                        try execution.collect();
                     },
                     .stream => {
                         const row = try execution.nextMatch() orelse return null;
                         if (execution.offset_left == 0) return row;
+                        execution.offset_left -= 1;
+                    },
+                    .walk => {
+                        const first = try execution.nextGroup() orelse return null;
+                        if (execution.stage == .collected) continue;
+                        if (execution.offset_left == 0) return first;
                         execution.offset_left -= 1;
                     },
                     .collected => {
@@ -213,7 +229,7 @@ pub fn Executor(comptime Source: type) type {
                             return collector.rowAt(execution.collected_index);
                         }
                         if (!execution.program.walk) return null;
-                        if (!try execution.collectGroup()) return null;
+                        execution.stage = .walk;
                     },
                     .end => return null,
                 }
@@ -235,32 +251,33 @@ pub fn Executor(comptime Source: type) type {
             execution.finishCollection();
         }
 
-        /// Collects the rows with the next index key of a walk; false when there are none. Reading
-        /// the row behind the group, which ends it, is saved where the key cannot come twice.
-        fn collectGroup(execution: *Execution) Error!bool {
-            const first = execution.pending orelse try execution.nextMatch() orelse return false;
+        /// The first row with the next index key of a walk. When there are more with that key, all
+        /// of them are collected. Reading behind the row, to see that, is saved where the key
+        /// cannot come twice.
+        fn nextGroup(execution: *Execution) Error!?Row {
+            const first = execution.pending orelse try execution.nextMatch() orelse return null;
             execution.pending = null;
-            execution.collector.reset(execution.offset_left +| execution.limit_left);
-            try execution.collector.add(execution.gpa, first);
-
             const column = execution.program.arms[0].column;
-            const alone = column.position == 0 or (column.unique and !column.isNull(first.image));
-            if (!alone) {
-                if (execution.group_words.len == 0) {
-                    const words_count = execution.reader.words.len;
-                    execution.group_words = try execution.gpa.alloc(u64, words_count);
-                }
-                @memcpy(execution.group_words, execution.reader.words);
-                while (try execution.nextMatch()) |row| {
-                    if (!key.equal(execution.reader.words, execution.group_words)) {
-                        execution.pending = row;
-                        break;
-                    }
-                    try execution.collector.add(execution.gpa, row);
-                }
+            if (column.position == 0) return first;
+            if (column.unique and !column.isNull(first.image)) return first;
+            var row = try execution.nextMatch() orelse return first;
+            if (!column.isEqual(first.image, row.image)) {
+                execution.pending = row;
+                return first;
+            }
+            const collector = &execution.collector;
+            collector.reset(execution.offset_left +| execution.limit_left);
+            try collector.add(execution.gpa, first);
+            while (true) {
+                try collector.add(execution.gpa, row);
+                row = try execution.nextMatch() orelse break;
+                if (column.isEqual(first.image, row.image)) continue;
+                execution.pending = row;
+                break;
             }
             execution.finishCollection();
-            return true;
+            execution.stage = .collected;
+            return first;
         }
 
         fn finishCollection(execution: *Execution) void {
@@ -271,22 +288,10 @@ pub fn Executor(comptime Source: type) type {
         }
 
         /// The next row of the arms that the program accepts, once.
-        fn nextMatch(execution: *Execution) Error!?Row {
-            const program = execution.program;
-            while (true) {
-                if (execution.block.take()) |row| return row;
-                const arm = execution.reader.arm(program) orelse return null;
-                if (arm.kind == .scan) {
-                    if (!try execution.fillBlock()) execution.reader.nextArm();
-                    continue;
-                }
-                const row = try execution.reader.next(execution, arm) orelse {
-                    execution.reader.nextArm();
-                    continue;
-                };
-                execution.examined += 1;
-                if (program.accepts(row.image) and execution.isFirst(row)) return row;
-            }
+        inline fn nextMatch(execution: *Execution) Error!?Row {
+            if (execution.block.take()) |row| return row;
+            if (!try execution.fillBlock()) return null;
+            return execution.block.take();
         }
 
         /// How many matches there are at hand; 0 at the end. They are passed over.
@@ -295,49 +300,48 @@ pub fn Executor(comptime Source: type) type {
             return 1 + execution.block.drop();
         }
 
-        /// Reads the next rows of a scan and keeps those that match; false at its end.
+        /// Reads on until there is a match; false at the end.
         fn fillBlock(execution: *Execution) Error!bool {
+            const program = execution.program;
             const block = &execution.block;
-            if (execution.reader.open == .none) {
-                execution.reader.open = .{ .scan = execution.source.scan() };
-                try block.open(execution.gpa, execution.offset_left +| execution.limit_left);
-            }
-            const rows = block.rows[0..block.want];
-            const filled = try execution.reader.open.scan.fill(rows);
-            execution.examined += filled;
-            const matching = execution.program.select(rows[0..filled]);
-            block.at = 0;
-            block.len = if (execution.reader.arm_index == 0) matching else others: {
-                var kept: usize = 0;
-                for (rows[0..matching]) |row| {
-                    if (!execution.isFirst(row)) continue;
-                    rows[kept] = row;
-                    kept += 1;
+            const reader = &execution.reader;
+            while (reader.arm_index < program.arms.len) {
+                const arm = &program.arms[reader.arm_index];
+                const filled = try reader.fill(execution, arm, block.rows[0..block.want]);
+                if (filled == 0) {
+                    reader.nextArm();
+                    continue;
                 }
-                break :others kept;
-            };
-            block.want = @min(2 * block.want, block_size);
-            return filled > 0;
+                block.want = @min(2 * block.want, block_size);
+                execution.examined += filled;
+                const matching = program.select(block.rows[0..filled]);
+                block.at = 0;
+                block.len = execution.withoutEarlier(block.rows[0..matching]);
+                if (block.len > 0) return true;
+            }
+            return false;
         }
 
-        /// Whether no earlier arm has delivered the row already.
-        inline fn isFirst(execution: *const Execution, row: Row) bool {
+        /// Moves the rows that no earlier arm has delivered to the front; returns how many.
+        fn withoutEarlier(execution: *const Execution, rows: []Row) usize {
             const arm_index = execution.reader.arm_index;
-            return arm_index == 0 or !execution.program.isInArms(row.image, arm_index);
+            if (arm_index == 0) return rows.len;
+            var kept: usize = 0;
+            for (rows) |row| {
+                if (execution.program.isInArms(row.image, arm_index)) continue;
+                rows[kept] = row;
+                kept += 1;
+            }
+            return kept;
         }
 
-        /// Matches of a scan that were read and not yet taken.
+        /// Matches that were read and not yet taken.
         const Block = struct {
-            rows: []Row = &.{},
+            rows: *Room,
             at: usize = 0,
             len: usize = 0,
-            /// Rows to read next: few where a small window may end the scan soon.
-            want: usize = 0,
-
-            fn open(block: *Block, gpa: Allocator, window: u64) Allocator.Error!void {
-                if (block.rows.len == 0) block.rows = try gpa.alloc(Row, block_size);
-                block.want = @intCast(@max(1, @min(window, block_size)));
-            }
+            /// Rows to read next.
+            want: usize,
 
             inline fn take(block: *Block) ?Row {
                 if (block.at == block.len) return null;
@@ -358,20 +362,18 @@ pub fn Executor(comptime Source: type) type {
             /// Ranges of the arm that are finished.
             ranges_done: usize = 0,
             open: union(enum) { none, scan: Source.Scan, cursor: Source.Cursor } = .none,
-            /// The index key of the row that was read last, in an arm by index.
-            words: []u64 = &.{},
 
-            fn arm(reader: *const Reader, program: *const Program) ?*const route.Arm {
-                if (reader.arm_index == program.arms.len) return null;
-                return &program.arms[reader.arm_index];
-            }
-
-            /// The next row of an arm by key or index.
-            fn next(reader: *Reader, execution: *Execution, of: *const route.Arm) Error!?Row {
-                return switch (of.kind) {
-                    .scan => unreachable, // read by blocks
-                    .key => reader.nextByKey(execution, of),
-                    .index => reader.nextByIndex(execution, of),
+            /// The next rows of an arm; none at its end.
+            fn fill(
+                reader: *Reader,
+                execution: *Execution,
+                arm: *const route.Arm,
+                rows: []Row,
+            ) Error!usize {
+                return switch (arm.kind) {
+                    .scan => reader.fillByScan(execution, rows),
+                    .key => reader.fillByKey(execution, arm, rows),
+                    .index => reader.fillByIndex(execution, arm, rows),
                 };
             }
 
@@ -381,61 +383,61 @@ pub fn Executor(comptime Source: type) type {
                 reader.ranges_done = 0;
             }
 
-            fn nextByKey(
-                reader: *Reader,
-                execution: *Execution,
-                of: *const route.Arm,
-            ) Error!?Row {
-                while (reader.ranges_done < of.ranges.len) {
-                    const range = reader.rangeAt(execution, of);
-                    reader.ranges_done += 1;
-                    if (try execution.source.find(range.key_bytes)) |row| return row;
-                }
-                return null;
+            fn fillByScan(reader: *Reader, execution: *Execution, rows: []Row) Error!usize {
+                if (reader.open == .none) reader.open = .{ .scan = execution.source.scan() };
+                return reader.open.scan.fill(rows);
             }
 
-            fn nextByIndex(
+            fn fillByKey(
                 reader: *Reader,
                 execution: *Execution,
-                of: *const route.Arm,
-            ) Error!?Row {
-                const words_count = key.keyWordsCount(of.column);
-                if (reader.words.len != words_count) {
-                    reader.words = try execution.gpa.realloc(reader.words, words_count);
+                arm: *const route.Arm,
+                rows: []Row,
+            ) Error!usize {
+                var filled: usize = 0;
+                while (filled < rows.len and reader.ranges_done < arm.ranges.len) {
+                    const range = reader.rangeAt(execution, arm);
+                    reader.ranges_done += 1;
+                    rows[filled] = try execution.source.find(range.key_bytes) orelse continue;
+                    filled += 1;
                 }
-                const direction = directionOf(execution);
-                while (reader.ranges_done < of.ranges.len) {
-                    const range = reader.rangeAt(execution, of);
+                return filled;
+            }
+
+            fn fillByIndex(
+                reader: *Reader,
+                execution: *Execution,
+                arm: *const route.Arm,
+                rows: []Row,
+            ) Error!usize {
+                while (reader.ranges_done < arm.ranges.len) {
                     if (reader.open == .none) {
-                        const bound = if (direction == .forward) range.low else range.high;
+                        const range = reader.rangeAt(execution, arm);
+                        const direction = directionOf(execution);
+                        const forward = direction == .forward;
                         reader.open = .{ .cursor = try execution.source.seek(
-                            of.column.position,
-                            bound,
+                            arm.column.position,
+                            if (forward) range.low else range.high,
+                            if (forward) range.high else range.low,
                             direction,
                         ) };
                     }
-                    if (try reader.open.cursor.next()) |row| {
-                        key.encodeKey(of.column, row.image, reader.words);
-                        const inside = switch (direction) {
-                            .forward => key.order(reader.words, range.high) != .gt,
-                            .backward => key.order(reader.words, range.low) != .lt,
-                        };
-                        if (inside) return row;
-                    }
+                    const filled = try reader.open.cursor.fill(rows);
+                    if (filled > 0) return filled;
                     reader.close();
                     reader.ranges_done += 1;
                 }
-                return null;
+                return 0;
             }
 
             fn rangeAt(
                 reader: *const Reader,
                 execution: *const Execution,
-                of: *const route.Arm,
+                arm: *const route.Arm,
             ) *const route.Range {
                 return switch (directionOf(execution)) {
-                    .forward => &of.ranges[reader.ranges_done],
-                    .backward => &of.ranges[of.ranges.len - 1 - reader.ranges_done],
+                    .forward => &arm.ranges[reader.ranges_done],
+                    .backward => &arm.ranges[arm.ranges.len - 1 - reader.ranges_done],
                 };
             }
 

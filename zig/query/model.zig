@@ -81,11 +81,13 @@ pub const Model = struct {
         rows: []const Row,
         at: usize = 0,
 
-        pub fn next(cursor: *Cursor) Error!?Row {
-            if (cursor.at == cursor.rows.len) return null;
-            defer cursor.at += 1;
-            cursor.model.reads += 1;
-            return cursor.rows[cursor.at];
+        pub fn fill(cursor: *Cursor, rows: []Row) Error!usize {
+            const rest = cursor.rows[cursor.at..];
+            const count = @min(rest.len, rows.len);
+            @memcpy(rows[0..count], rest[0..count]);
+            cursor.at += count;
+            cursor.model.reads += count;
+            return count;
         }
     };
 
@@ -109,20 +111,19 @@ pub const Model = struct {
     pub fn seek(
         model: *Model,
         position: u32,
-        bound: []const u64,
+        from: []const u64,
+        until: []const u64,
         direction: executor.Direction,
     ) Error!Cursor {
         const column = &model.schema.columns[position];
-        std.debug.assert(column.indexed and bound.len == key.keyWordsCount(column));
+        std.debug.assert(column.indexed and from.len == key.keyWordsCount(column));
+        const low = if (direction == .forward) from else until;
+        const high = if (direction == .forward) until else from;
         var keyed: std.ArrayList(Keyed) = .empty;
         for (model.rows.items) |row| {
-            const words = try model.arena.alloc(u64, bound.len);
+            const words = try model.arena.alloc(u64, from.len);
             key.encodeKey(column, row.image, words);
-            const reached = switch (direction) {
-                .forward => key.order(words, bound) != .lt,
-                .backward => key.order(words, bound) != .gt,
-            };
-            if (!reached) continue;
+            if (key.order(words, low) == .lt or key.order(words, high) == .gt) continue;
             const noise = model.random.int(u32);
             try keyed.append(model.arena, .{ .words = words, .noise = noise, .row = row });
         }

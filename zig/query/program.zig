@@ -5,7 +5,7 @@
 //! holds, whatever the route. With `walk` there is at most one arm, and the first sort column is
 //! the arm's.
 //!
-//! **Concurrency.** Immutable after `init`; may be used by several threads at once.
+//! **Concurrency.** Immutable once compiled; may be used by several threads at once.
 //!
 //! **Memory.** Owns a copy of the plan's bytes and all that was compiled from them, in one arena.
 //! The schema must outlive it.
@@ -23,8 +23,13 @@ const Order = order_module.Order;
 const Plan = plan_module.Plan;
 const Schema = @import("../table/schema.zig").Schema;
 
+/// Memory that a program keeps for the next plan.
+const retained_max = 64 * 1024;
+
 pub const Program = struct {
     arena: std.heap.ArenaAllocator,
+    /// The plan.
+    bytes: []const u8,
     schema: *const Schema,
     arms: []const route.Arm,
     residual: Conjunction,
@@ -42,11 +47,35 @@ pub const Program = struct {
 
     /// Checks and compiles; `bytes` are input, of any alignment, and not kept.
     pub fn init(gpa: Allocator, schema: *const Schema, bytes: []const u8) Error!Program {
-        if (bytes.len > plan_module.size_max) return error.InvalidPlan;
-        var arena: std.heap.ArenaAllocator = .init(gpa);
-        errdefer arena.deinit();
+        var program: Program = .empty(gpa, schema);
+        errdefer program.deinit();
+        try program.compile(schema, bytes);
+        return program;
+    }
 
-        const allocator = arena.allocator();
+    /// A program that finds nothing, to be compiled.
+    pub fn empty(gpa: Allocator, schema: *const Schema) Program {
+        return .{
+            .arena = .init(gpa),
+            .bytes = "",
+            .schema = schema,
+            .arms = &.{},
+            .residual = .empty,
+            .groups = &.{},
+            .order = .{ .columns = &.{} },
+            .walk = false,
+            .count_only = false,
+            .offset = 0,
+            .limit = 0,
+        };
+    }
+
+    /// Makes it the program of other bytes, in the memory that it has. After an error it can only
+    /// be compiled again.
+    pub fn compile(program: *Program, schema: *const Schema, bytes: []const u8) Error!void {
+        if (bytes.len > plan_module.size_max) return error.InvalidPlan;
+        _ = program.arena.reset(.{ .retain_with_limit = retained_max });
+        const allocator = program.arena.allocator();
         const copy = try allocator.alignedAlloc(u8, .@"8", bytes.len);
         @memcpy(copy, bytes);
         const plan = try Plan.decode(copy);
@@ -72,21 +101,17 @@ pub const Program = struct {
         // Parameters may have made it impossible: then nothing is read, and nothing tested.
         const is_never = residual.never or (plan.groups.len > 0 and groups.items.len == 0);
 
-        var program: Program = .{
-            .arena = undefined,
-            .schema = schema,
-            .arms = if (is_never) &.{} else arms,
-            .residual = if (is_never) .empty else residual,
-            .groups = groups.items,
-            .order = try Order.compile(allocator, schema, &plan),
-            .walk = header.flags & plan_module.flag_walk != 0,
-            .count_only = header.flags & plan_module.flag_count_only != 0,
-            .offset = header.offset,
-            .limit = if (header.limit == 0) std.math.maxInt(u64) else header.limit,
-        };
+        program.bytes = copy;
+        program.schema = schema;
+        program.arms = if (is_never) &.{} else arms;
+        program.residual = if (is_never) .empty else residual;
+        program.groups = groups.items;
+        program.order = try Order.compile(allocator, schema, &plan);
+        program.walk = header.flags & plan_module.flag_walk != 0;
+        program.count_only = header.flags & plan_module.flag_count_only != 0;
+        program.offset = header.offset;
+        program.limit = if (header.limit == 0) std.math.maxInt(u64) else header.limit;
         if (program.walk) try program.checkWalk();
-        program.arena = arena; // last: copies the state that the allocations above have changed
-        return program;
     }
 
     pub fn deinit(program: *Program) void {

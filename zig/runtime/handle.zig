@@ -205,6 +205,17 @@ pub const Handle = struct {
         plan: []const u8,
     ) Error!void {
         const transaction = try handle.transactionOf(transaction_id);
+        const out = &handle.io.result;
+        out.cursor = 0;
+        const image: [*]align(8) u8 = @ptrCast(@alignCast(&handle.io.output));
+        if (try search_.findPoint(&handle.engine, transaction, table_id, plan, image)) |point| {
+            const count: u32 = @intFromBool(point.found);
+            out.rows = if (point.count_only) 0 else count;
+            out.done = 1;
+            out.count = @floatFromInt(count);
+            out.examined = @floatFromInt(count);
+            return;
+        }
         const search = try Search.open(
             &handle.engine,
             &handle.programs,
@@ -216,12 +227,10 @@ pub const Handle = struct {
             search.close();
             return err;
         };
-        const out = &handle.io.result;
         out.rows = batch.rows;
         out.done = @intFromBool(batch.done);
         out.count = @floatFromInt(search.returned());
         out.examined = @floatFromInt(search.execution.examined);
-        out.cursor = 0;
         if (batch.done) {
             search.close();
             return;

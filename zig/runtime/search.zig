@@ -6,9 +6,12 @@
 //! transaction, to that.
 const std = @import("std");
 const layout = @import("../segment/layout.zig");
+const rel_ptr = @import("../segment/rel_ptr.zig");
+const point_ = @import("../query/point.zig");
 const executor = @import("../query/executor.zig");
 const view_ = @import("../table/view.zig");
-const Engine = @import("../txn/engine.zig").Engine;
+const engine_ = @import("../txn/engine.zig");
+const Engine = engine_.Engine;
 const read_set = @import("../txn/read_set.zig");
 const Source = @import("../txn/source.zig").Source;
 const Transaction = @import("../txn/transaction.zig").Transaction;
@@ -23,32 +26,32 @@ pub const Error = Source.Error || Program.Error || error{
     Conflict,
 };
 
-/// Programs by plan bytes: a prepared search does not compile again.
+/// Programs by plan bytes: a search that was made before is not compiled again. And what searches
+/// that have ended leave for the next one.
 pub const Cache = struct {
-    const capacity = 64;
+    const capacity = 16;
 
+    hashes: [capacity]u64 = @splat(0),
+    /// Counts searches; the entry used longest ago makes room.
+    used: [capacity]u64 = @splat(0),
     entries: [capacity]?*Entry = @splat(null),
     clock: u64 = 0,
+    spare: ?*Search = null,
 
     const Entry = struct {
-        hash: u64,
         table: u32,
         catalog_version: u32,
-        used: u64,
         /// Searches that are running it.
         users: u32,
-        plan: []u8,
         program: Program,
     };
 
     pub fn deinit(cache: *Cache, allocator: std.mem.Allocator) void {
-        for (cache.entries) |entry| if (entry) |e| drop(allocator, e);
-    }
-
-    fn drop(allocator: std.mem.Allocator, entry: *Entry) void {
-        entry.program.deinit();
-        allocator.free(entry.plan);
-        allocator.destroy(entry);
+        for (cache.entries) |entry| if (entry) |e| {
+            e.program.deinit();
+            allocator.destroy(e);
+        };
+        if (cache.spare) |search| allocator.destroy(search);
     }
 
     fn get(
@@ -57,60 +60,79 @@ pub const Cache = struct {
         table: *const view_.TableView,
         plan: []const u8,
     ) Error!*Entry {
-        const allocator = engine.context.allocator;
         const hash = std.hash.Wyhash.hash(table.id, plan);
         const version = engine.context.catalog_version;
         cache.clock += 1;
-        var oldest: ?usize = null;
-        for (cache.entries, 0..) |slot, i| {
-            const entry = slot orelse {
-                oldest = i;
-                continue;
-            };
-            if (entry.hash == hash and entry.table == table.id and
-                entry.catalog_version == version and
-                std.mem.eql(u8, entry.plan, plan))
-            {
-                entry.used = cache.clock;
-                return entry;
-            }
-            if (entry.users > 0) continue;
-            const best = if (oldest) |o| cache.entries[o] else entry;
-            if (best) |b| if (oldest == null or entry.used < b.used) {
-                oldest = i;
-            };
-        }
-        const entry = try allocator.create(Entry);
-        errdefer allocator.destroy(entry);
-        const copy = try allocator.dupe(u8, plan);
-        errdefer allocator.free(copy);
-        entry.* = .{
-            .hash = hash,
-            .table = table.id,
-            .catalog_version = version,
-            .used = cache.clock,
-            .users = 0,
-            .plan = copy,
-            .program = try Program.init(allocator, &table.schema, plan),
-        };
-        if (oldest) |i| {
-            if (cache.entries[i]) |old| drop(allocator, old);
-            cache.entries[i] = entry;
+        for (cache.hashes, 0..) |each, i| {
+            if (each != hash) continue;
+            const entry = cache.entries[i] orelse continue;
+            if (entry.table != table.id or entry.catalog_version != version) continue;
+            if (!std.mem.eql(u8, entry.program.bytes, plan)) continue;
+            cache.used[i] = cache.clock;
             return entry;
         }
-        entry.program.deinit(); // every program of the cache is running: too many open searches
-        return error.OutOfMemory;
+        const i = cache.place() orelse return error.OutOfMemory; // too many open searches
+        const entry = cache.entries[i] orelse blk: {
+            const allocator = engine.context.allocator;
+            const entry = try allocator.create(Entry);
+            entry.users = 0;
+            entry.program = .empty(allocator, &table.schema);
+            cache.entries[i] = entry;
+            break :blk entry;
+        };
+        cache.hashes[i] = 0;
+        cache.used[i] = 0;
+        try entry.program.compile(&table.schema, plan);
+        entry.table = table.id;
+        entry.catalog_version = version;
+        cache.hashes[i] = hash;
+        cache.used[i] = cache.clock;
+        return entry;
+    }
+
+    /// Where the next program goes; null when every one is running.
+    fn place(cache: *const Cache) ?usize {
+        var oldest: ?usize = null;
+        for (cache.entries, cache.used, 0..) |slot, used, i| {
+            const entry = slot orelse return i;
+            if (entry.users > 0) continue;
+            if (oldest == null or used < cache.used[oldest.?]) oldest = i;
+        }
+        return oldest;
     }
 };
 
+/// A search for one row by its key, where the plan is that: the number of rows, which are in
+/// `out` unless they are only counted. Null: it is another.
+pub fn findPoint(
+    engine: *Engine,
+    transaction: ?*Transaction,
+    table_id: u32,
+    plan: []const u8,
+    out: [*]align(8) u8,
+) (Error || engine_.Error)!?struct { found: bool, count_only: bool } {
+    const table = try engine.context.table(table_id);
+    @setRuntimeSafety(false); // no pattern is written into the buffer first; `of` fills it
+    var buffer: [point_.key_size_max]u8 = undefined;
+    const point = point_.of(&table.schema, plan, &buffer) orelse return null;
+    const key = buffer[0..point.key_size];
+    const found = if (transaction) |t|
+        try t.get(table_id, key, out)
+    else
+        try engine.get(table_id, key, out);
+    return .{ .found = found, .count_only = point.count_only };
+}
+
 pub const Search = struct {
     engine: *Engine,
+    cache: *Cache,
     transaction: ?*Transaction,
     entry: ?*Cache.Entry,
     snapshot: u64,
     source: Source,
     execution: Execution,
     scan: ?*ScanRecord,
+    room: executor.Room,
 
     /// Opens a search; `close` ends it. Outside a transaction it pins a snapshot of its own.
     pub fn open(
@@ -122,43 +144,40 @@ pub const Search = struct {
     ) Error!*Search {
         const allocator = engine.context.allocator;
         const table = try engine.context.table(table_id);
-        const search = try allocator.create(Search);
-        errdefer allocator.destroy(search);
-        var scan: ?*ScanRecord = null;
-        var entry: ?*Cache.Entry = null;
+        const search = cache.spare orelse try allocator.create(Search);
+        cache.spare = null;
+        errdefer cache.spare = search;
+        search.engine = engine;
+        search.cache = cache;
+        search.transaction = transaction;
+        search.scan = null;
+        search.entry = null;
         const validated = transaction != null and !transaction.?.read_only;
         const program = if (validated) blk: {
-            scan = try ScanRecord.create(transaction.?, table, plan);
-            break :blk &scan.?.program;
+            search.scan = try ScanRecord.create(transaction.?, table, plan);
+            break :blk &search.scan.?.program;
         } else blk: {
-            entry = try cache.get(engine, table, plan);
-            entry.?.users += 1;
-            break :blk &entry.?.program;
+            const entry = try cache.get(engine, table, plan);
+            entry.users += 1;
+            search.entry = entry;
+            break :blk &entry.program;
         };
-        errdefer if (entry) |e| {
-            e.users -= 1;
+        errdefer if (search.entry) |entry| {
+            entry.users -= 1;
         };
-        const snapshot = if (transaction) |t| t.snapshot else try engine.pins.open(
+        search.snapshot = if (transaction) |t| t.snapshot else try engine.pins.open(
             allocator,
             &engine.context.session,
         );
         const has_own = if (transaction) |t| t.writes.items.len > 0 else false;
-        search.* = .{
-            .engine = engine,
-            .transaction = transaction,
-            .entry = entry,
-            .snapshot = snapshot,
-            .source = .{
-                .allocator = allocator,
-                .segment = engine.context.session.segment,
-                .table = table,
-                .snapshot = snapshot,
-                .transaction = if (has_own) transaction else null,
-            },
-            .execution = undefined,
-            .scan = scan,
+        search.source = .{
+            .allocator = allocator,
+            .segment = engine.context.session.segment,
+            .table = table,
+            .snapshot = search.snapshot,
+            .transaction = if (has_own) transaction else null,
         };
-        search.execution = .init(allocator, &search.source, program);
+        search.execution = .init(allocator, &search.source, program, &search.room);
         return search;
     }
 
@@ -168,16 +187,24 @@ pub const Search = struct {
         search.execution.deinit();
         if (search.entry) |entry| entry.users -= 1;
         if (search.transaction == null) engine.pins.close(&engine.context.session, search.snapshot);
-        engine.context.allocator.destroy(search);
+        const cache = search.cache;
+        if (cache.spare == null) {
+            cache.spare = search;
+        } else {
+            engine.context.allocator.destroy(search);
+        }
     }
 
     /// Copies the next rows into `buffer`.
     pub fn next(search: *Search, buffer: []u8) Error!executor.Batch {
-        const batch = try search.execution.next(buffer);
+        const batch = if (search.scan) |scan|
+            try scan.next(search, buffer)
+        else
+            try search.execution.next(buffer);
         if (search.engine.pins.isRevoked(&search.engine.context.session, search.snapshot)) {
             return error.SnapshotTooOld;
         }
-        if (search.scan) |scan| try scan.update(search);
+        if (search.scan) |scan| scan.update(search);
         return batch;
     }
 
@@ -192,7 +219,9 @@ const ScanRecord = struct {
     transaction: *Transaction,
     table: *const view_.TableView,
     program: Program,
-    reach: enum { everything, through, nothing },
+    /// What of the order is protected: all of it, up to `last`, or only the rows that were read,
+    /// which are in the read set.
+    reach: enum { everything, through, rows },
     last: [*]align(8) u8,
 
     /// In the transaction's arena, program included.
@@ -221,7 +250,29 @@ const ScanRecord = struct {
         return scan;
     }
 
-    fn update(scan: *ScanRecord, search: *Search) Error!void {
+    /// The next rows. Where no order says which rows they are, any others would do as well: each
+    /// is protected by itself.
+    fn next(scan: *ScanRecord, search: *Search, buffer: []u8) Error!executor.Batch {
+        const program = &scan.program;
+        const any_rows = program.order.columns.len == 0 and !program.count_only and
+            program.offset == 0 and program.limit != std.math.maxInt(u64);
+        if (!any_rows) return search.execution.next(buffer);
+        const size = scan.table.schema.image_size;
+        if (buffer.len < size) return error.BufferTooSmall;
+        const rows_max: u32 = @intCast(@min(buffer.len / size, std.math.maxInt(u32)));
+        var rows: u32 = 0;
+        while (rows < rows_max) : (rows += 1) {
+            const row = try search.execution.nextRow() orelse break;
+            @memcpy(buffer[@as(usize, rows) * size ..][0..size], row.image[0..size]);
+            if (row.slot == rel_ptr.none) continue; // an own write
+            const segment = scan.transaction.engine.context.session.segment;
+            const version = segment.refOf(row.image - @sizeOf(layout.Version));
+            try scan.transaction.reads.addRow(row.slot, version);
+        }
+        return .{ .rows = rows, .done = search.execution.stage == .end };
+    }
+
+    fn update(scan: *ScanRecord, search: *Search) void {
         switch (search.execution.boundary()) {
             .everything => scan.reach = .everything,
             .through => |row| {
@@ -229,16 +280,14 @@ const ScanRecord = struct {
                 const size = scan.table.schema.image_size;
                 @memcpy(scan.last[0..size], row.image[0..size]);
             },
-            // Without an order any rows will do; that those are still there is all that was seen.
-            // Which they
-            // were is not kept here: the whole search is protected.
-            .returned => scan.reach = .everything,
+            .returned => scan.reach =
+                if (scan.program.limit == std.math.maxInt(u64)) .everything else .rows,
         }
     }
 
     /// A search that was closed before its end protects what it has read.
     fn settle(scan: *ScanRecord, search: *Search) void {
-        scan.update(search) catch {};
+        scan.update(search);
     }
 
     fn covers(context: *anyopaque, image: Image) bool {
@@ -247,7 +296,7 @@ const ScanRecord = struct {
         return switch (scan.reach) {
             .everything => true,
             .through => scan.program.isThrough(image, scan.last),
-            .nothing => false,
+            .rows => false,
         };
     }
 
@@ -272,7 +321,8 @@ const ScanRecord = struct {
             .snapshot = snapshot,
             .transaction = null,
         };
-        var execution: Execution = .init(engine.context.allocator, &source, &program);
+        var room: executor.Room = undefined;
+        var execution: Execution = .init(engine.context.allocator, &source, &program, &room);
         defer execution.deinit();
 
         var sum: u128 = 0;

@@ -259,7 +259,8 @@ pub const Source = struct {
     pub fn seek(
         source: *Source,
         column: u32,
-        bound: []const u64,
+        from: []const u64,
+        until: []const u64,
         direction: executor.Direction,
     ) Error!Cursor {
         const index = source.table.indexOf(column) orelse return error.SegmentCorrupt;
@@ -267,44 +268,58 @@ pub const Source = struct {
             .source = source,
             .index = index,
             .direction = direction,
+            .from = from,
+            .until = until,
             .at = null,
+            .ended = false,
         };
-        const list = index.list;
-        switch (direction) {
-            .forward => cursor.at = if (try list.seek(.{
-                .words = bound,
-                .slot = 0,
-            })) |found| found.entry else null,
-            .backward => {
-                const end = std.math.maxInt(rel_ptr.Ref);
-                cursor.at = try list.lastBefore(.{ .words = bound, .slot = end });
-            },
+        if (direction == .forward) {
+            const found = try index.list.seek(.{ .words = from, .slot = 0 });
+            cursor.at = if (found) |first| first.entry else null;
         }
-        if (source.transaction != null) try cursor.collectOwn(bound);
+        if (source.transaction != null) try cursor.collectOwn();
         return cursor;
     }
 
+    /// A row that the transaction has written, where the index does not have it yet.
     const Own = struct { words: [limits.index_key_words_max]u64, image: Image };
 
     pub const Cursor = struct {
         source: *Source,
         index: *const view_.IndexView,
         direction: executor.Direction,
-        /// The entry to look at next.
+        from: []const u64,
+        until: []const u64,
+        /// Forward the entry to look at next, backward the one that was looked at last.
         at: ?*layout.Entry,
+        /// Nothing of the index is left.
+        ended: bool,
         own: std.ArrayList(Own) = .empty,
         own_index: usize = 0,
         /// The row of the index that waits behind own ones.
         waiting: ?Row = null,
-        words: [limits.index_key_words_max]u64 = @splat(0),
+
+        /// Entries whose rows are fetched together.
+        const run_max = 16;
 
         pub fn deinit(cursor: *Cursor) void {
             cursor.own.deinit(cursor.source.allocator);
         }
 
-        pub fn next(cursor: *Cursor) Error!?Row {
-            if (cursor.own.items.len == 0) return cursor.nextShared();
-            if (cursor.waiting == null) cursor.waiting = try cursor.nextShared();
+        pub fn fill(cursor: *Cursor, rows: []Row) Error!usize {
+            if (cursor.own.items.len == 0) return cursor.fillShared(rows);
+            var count: usize = 0;
+            while (count < rows.len) : (count += 1) {
+                rows[count] = (try cursor.nextMerged()) orelse break;
+            }
+            return count;
+        }
+
+        fn nextMerged(cursor: *Cursor) Error!?Row {
+            if (cursor.waiting == null) {
+                var one: [1]Row = undefined;
+                if (try cursor.fillShared(&one) > 0) cursor.waiting = one[0];
+            }
             if (cursor.own_index == cursor.own.items.len) return cursor.takeWaiting();
             const own = &cursor.own.items[cursor.own_index];
             if (cursor.waiting) |row| {
@@ -325,53 +340,103 @@ pub const Source = struct {
             return cursor.waiting;
         }
 
-        fn nextShared(cursor: *Cursor) Error!?Row {
+        /// The next rows of the index. Three passes, so that what a row needs is fetched while
+        /// others are looked at: entries, slots, versions.
+        fn fillShared(cursor: *Cursor, rows: []Row) Error!usize {
+            const source = cursor.source;
+            const column = cursor.index.column;
             const list = cursor.index.list;
-            while (cursor.at) |entry| {
-                switch (cursor.direction) {
-                    .forward => cursor.at =
-                        if (try list.after(entry)) |found| found.entry else null,
-                    .backward => cursor.at = try list.lastBefore(.{
+            var room: [run_max]*layout.Entry = undefined;
+            while (!cursor.ended) {
+                const entries = room[0..try cursor.takeRun(room[0..@min(rows.len, run_max)])];
+                for (entries) |entry| {
+                    // never changes while linked
+                    const slot = try source.segment.at(layout.RowSlot, entry.slot.load(.monotonic));
+                    const head = Link.of(slot.head.load(.monotonic)).ref; // only fetched
+                    const version = source.segment.at(layout.Version, head) catch continue;
+                    @prefetch(version, .{ .rw = .read, .locality = 3 });
+                }
+                var count: usize = 0;
+                for (entries) |entry| {
+                    const ref = entry.slot.load(.monotonic); // never changes while linked
+                    const slot = try source.segment.at(layout.RowSlot, ref);
+                    const row = (try source.rowOf(ref, slot)) orelse continue;
+                    // P24: the version visible to the snapshot has to have the entry's key.
+                    if (!key_.isKeyOf(column, row.image, list.keyOf(entry))) continue;
+                    if (source.isHidden(row.image)) continue;
+                    rows[count] = row;
+                    count += 1;
+                }
+                if (count > 0) return count;
+            }
+            return 0;
+        }
+
+        /// The next entries of the range, whose slots are fetched meanwhile.
+        fn takeRun(cursor: *Cursor, out: []*layout.Entry) Error!usize {
+            const list = cursor.index.list;
+            const segment = cursor.source.segment;
+            var count: usize = 0;
+            switch (cursor.direction) {
+                .forward => while (count < out.len) : (count += 1) {
+                    const entry = cursor.at orelse break;
+                    if (key_.order(list.keyOf(entry), cursor.until) == .gt) break;
+                    out[count] = entry;
+                    fetchSlot(segment, entry);
+                    const after = try list.after(entry);
+                    cursor.at = if (after) |found| found.entry else null;
+                },
+                .backward => {
+                    const end = std.math.maxInt(rel_ptr.Ref);
+                    const taken = try list.runBefore(if (cursor.at) |entry| .{
                         .words = list.keyOf(entry),
                         .slot = entry.slot.load(.monotonic), // never changes while linked
-                    }),
-                }
-                if (try cursor.rowAt(entry)) |row| return row;
+                    } else .{ .words = cursor.from, .slot = end }, out);
+                    while (count < taken) : (count += 1) {
+                        if (key_.order(list.keyOf(out[count]), cursor.until) == .lt) break;
+                        fetchSlot(segment, out[count]);
+                    }
+                    if (count > 0) cursor.at = out[count - 1];
+                    if (count < taken or taken == 0) cursor.ended = true;
+                    return count;
+                },
             }
-            return null;
+            if (count < out.len) cursor.ended = true;
+            return count;
         }
 
-        /// P24: the row of an entry, if the version visible to the snapshot has its key.
-        fn rowAt(cursor: *Cursor, entry: *layout.Entry) Error!?Row {
-            const source = cursor.source;
-            const ref = entry.slot.load(.monotonic); // never changes while linked
-            const slot = try source.segment.at(layout.RowSlot, ref);
-            const row = (try source.rowOf(ref, slot)) orelse return null;
-            const count = cursor.index.key_words;
-            key_.encodeKey(cursor.index.column, row.image, &cursor.words);
-            if (!key_.equal(cursor.words[0..count], cursor.index.list.keyOf(entry))) return null;
-            return if (source.isHidden(row.image)) null else row;
+        inline fn fetchSlot(segment: *const Segment, entry: *layout.Entry) void {
+            const slot = segment.at(layout.RowSlot, entry.slot.load(.monotonic)) catch return;
+            @prefetch(slot, .{ .rw = .read, .locality = 3 });
         }
 
-        fn collectOwn(cursor: *Cursor, bound: []const u64) Error!void {
+        fn collectOwn(cursor: *Cursor) Error!void {
             const source = cursor.source;
             const count = cursor.index.key_words;
+            const is_forward = cursor.direction == .forward;
+            const low = if (is_forward) cursor.from else cursor.until;
+            const high = if (is_forward) cursor.until else cursor.from;
             for (source.transaction.?.writes.items) |*own| {
                 if (own.table.id != source.table.id) continue;
                 const image = own.image orelse continue;
                 var each: Own = .{ .words = undefined, .image = image };
                 key_.encodeKey(cursor.index.column, image, &each.words);
-                const order = key_.order(each.words[0..count], bound);
-                const reached = if (cursor.direction == .forward) order != .lt else order != .gt;
-                if (reached) try cursor.own.append(source.allocator, each);
+                const words = each.words[0..count];
+                if (key_.order(words, low) == .lt or key_.order(words, high) == .gt) continue;
+                try cursor.own.append(source.allocator, each);
             }
-            sort_.sort(Own, cursor.own.items, cursor.*, lessOwn);
+            const context: OwnOrder = .{ .count = count, .is_forward = is_forward };
+            sort_.sort(Own, cursor.own.items, context, OwnOrder.less);
         }
+    };
 
-        fn lessOwn(cursor: Cursor, a: Own, b: Own) bool {
-            const count = cursor.index.key_words;
-            const order = key_.order(a.words[0..count], b.words[0..count]);
-            return order == if (cursor.direction == .forward) std.math.Order.lt else .gt;
+    const OwnOrder = struct {
+        count: u32,
+        is_forward: bool,
+
+        fn less(context: OwnOrder, a: Own, b: Own) bool {
+            const order = key_.order(a.words[0..context.count], b.words[0..context.count]);
+            return order == if (context.is_forward) std.math.Order.lt else .gt;
         }
     };
 };
