@@ -57,8 +57,8 @@ pub const OpenOptions = struct {
     read_only: bool = false,
 };
 
-/// Opens a regular file for reading and, unless told otherwise, writing; never follows a symbolic link. Mode 0600 when
-/// created.
+/// Opens a regular file for reading and, unless told otherwise, writing; never follows a symbolic
+/// link. Mode 0600 when created.
 pub fn open(path: [:0]const u8, options: OpenOptions) Error!Fd {
     const flags: linux.O = .{
         .ACCMODE = if (options.read_only) .RDONLY else .RDWR,

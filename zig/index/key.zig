@@ -58,11 +58,11 @@ pub fn encodeKey(column: *const Column, image: [*]align(8) const u8, out: []u64)
 /// Whether `words` are the key of the column's value in `image`.
 pub fn isKeyOf(column: *const Column, image: [*]align(8) const u8, words: []const u64) bool {
     if (words.len == 1 and !column.kind.isText()) {
-        const word = if (column.nullable and column.isNull(image)) null_word else switch (column.kind) {
+        if (column.nullable and column.isNull(image)) return words[0] == null_word;
+        return words[0] == switch (column.kind) {
             .string, .bytes => unreachable, // asked above
             inline else => |kind| encodeFixed(kind, column.value(kind, image)),
         };
-        return word == words[0];
     }
     @setRuntimeSafety(false); // no pattern is written into the buffer first; `encodeKey` checks
     var buffer: [words_max]u64 = undefined;

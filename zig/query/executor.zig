@@ -8,10 +8,10 @@
 //!     bytes in an image;
 //!   * `scan(source) Scan`: every visible row once, in any order;
 //!   * `split(source) ?Split`: the same in parts for several threads (`parallel.zig`), or null;
-//!   * `seek(source, column, from, until, direction) Error!Cursor`: the visible rows in index order,
-//!     from the first key at or after `from` to the last at or before `until` (forward), or from the
-//!     last at or before `from` down to `until` (backward). The bounds are borrowed. A row comes at
-//!     the key that its image has, and once. Equal keys come in any order.
+//!   * `seek(source, column, from, until, direction) Error!Cursor`: the visible rows in index order
+//!     with keys from `from` up to `until` (forward) or down to it (backward), both included. The
+//!     bounds are borrowed. A row comes at the key that its image has, and once. Equal keys come in
+//!     any order.
 //! Scans and cursors stay usable between calls, and images in place, while the snapshot is pinned.
 //!
 //! **Invariants.** A row is returned once. Rows come in the program's order, if it has one, however
