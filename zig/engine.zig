@@ -59,6 +59,7 @@ comptime {
     _ = @import("testing/row_model.zig");
     _ = @import("testing/scheduler.zig");
     _ = @import("testing/storage_sim.zig");
+    _ = @import("txn/batch.zig");
     _ = @import("txn/commit.zig");
     _ = @import("txn/context.zig");
     _ = @import("txn/drain.zig");

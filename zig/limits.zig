@@ -12,6 +12,9 @@ pub const cache_line_size = 128;
 /// The arena hands out memory in pages; `fallocate` reserves it an extent at a time.
 pub const page_size = 16 * 1024;
 pub const extent_size = 1 << 20;
+/// Pages at the end of the arena that only deletes and vacuum may claim, so that a full segment can
+/// be emptied; fewer in a small arena. With the two behind the arena they fill an extent.
+pub const reserve_page_count = extent_size / page_size - 2;
 
 pub const session_count_default = 256;
 pub const session_count_max = 4096;

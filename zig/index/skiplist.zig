@@ -216,8 +216,7 @@ pub const Skiplist = struct {
             }
             if (ref == rel_ptr.none) {
                 height = randomHeight(session);
-                const class = classes.entryClass(height, list.index.key_words);
-                ref = try arena.take(list.segment, session.index, class, &session.slot.held_entry);
+                ref = try list.takeEntry(session, &height);
                 entry = try list.segment.at(Entry, ref);
                 const state: EntryState = .{ .height = height, .closed = false, .tag = 0 };
                 entry.state.store(state.raw(), .monotonic); // published by the link
@@ -240,6 +239,25 @@ pub const Skiplist = struct {
         fault.point("index.linked");
         try list.linkUpper(position, entry, ref, height, &path);
         session.slot.held_entry.store(0, .release);
+    }
+
+    /// A free entry of the height wanted; in a full segment of the nearest one that there is, lower
+    /// ones first, since what deletes have left has other heights.
+    fn takeEntry(list: Skiplist, session: *Session, height: *u4) Error!Ref {
+        const wanted = height.*;
+        const held = &session.slot.held_entry;
+        while (true) { // each turn tries another height
+            const class = classes.entryClass(height.*, list.index.key_words);
+            return arena.take(list.segment, session.index, class, held) catch |err| {
+                if (err != error.SegmentFull) return err;
+                height.* = if (height.* <= wanted and height.* > 1)
+                    height.* - 1
+                else
+                    @max(height.*, wanted) +| 1;
+                if (height.* > height_max) return err;
+                continue;
+            };
+        }
     }
 
     fn linkUpper(

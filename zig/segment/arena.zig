@@ -88,7 +88,8 @@ pub fn linkOf(segment: *const Segment, class: u32, ref: Ref) Error!*Ref {
 pub fn claimPages(segment: *const Segment, slot_index: u32, count: u32) Error!u32 {
     const header = segment.header;
     const first: u32 = Segment.pageOf(segment.arena_ref);
-    const end: u32 = Segment.pageOf(segment.limit_ref);
+    const may_use_reserve = segment.sessions[slot_index].may_use_reserve.load(.monotonic) != 0;
+    const end = if (may_use_reserve) Segment.pageOf(segment.limit_ref) else segment.reservePage();
     if (count > end - first) return error.SegmentFull;
 
     // Monotonic: a stale hint only costs a longer search.

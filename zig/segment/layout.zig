@@ -375,7 +375,9 @@ pub const SessionSlot = extern struct {
     /// Session index + 1 of who vacuums this queue, 0 none.
     /// Acquire-release when taken, release when given back: the two pair.
     retire_latch: Word(u32),
-    reserved: u32,
+    /// 1 while the owner may claim the pages that are kept for deletes and vacuum.
+    /// Monotonic: only the owner, or its repairer, writes and reads it.
+    may_use_reserve: Word(u32),
     /// Held while a retired record moves to a free list: `Held`.
     /// Release: in program order for the repairer, whose acquire pairs with it.
     reclaim_held: Word(u64),

@@ -52,13 +52,23 @@ pub inline fn load(segment: *const Segment, csn: u64) u64 {
 
 /// Takes the next CSN, or null when the ring is full (P5).
 pub fn takeCsn(segment: *const Segment) ?u64 {
+    return if (hasRoom(segment)) segment.header.tail.add(1, .seq_cst) else null;
+}
+
+/// False when the WAL writer is behind by the whole ring (P5).
+pub fn hasRoom(segment: *const Segment) bool {
     const header = segment.header;
     // Acquire: pairs with the release compare-and-swap of the WAL writer.
     const drained = drainedOf(header.drained.load(.acquire));
     // Monotonic: the slack of one cell per session covers everybody who checked before adding.
     const tail = header.tail.load(.monotonic);
-    if (tail - drained > segment.cell_count - segment.session_count) return null;
-    return header.tail.add(1, .seq_cst);
+    return tail - drained <= segment.cell_count - segment.session_count;
+}
+
+/// Takes a CSN and aborts it, so that what was retired at the tail falls below later horizons.
+pub fn passCsn(segment: *const Segment) void {
+    const csn = takeCsn(segment) orelse return;
+    _ = abort(segment, csn);
 }
 
 pub fn drainedOf(drained: u64) u64 {

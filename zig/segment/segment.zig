@@ -136,8 +136,12 @@ pub const Segment = struct {
         }) orelse return error.InvalidArgument;
         try os.setSize(fd, options.size);
         try os.reserve(fd, 0, geometry.arena_offset);
+        const last = options.size - limits.extent_size;
+        try os.reserve(fd, last, limits.extent_size);
         const memory = try os.mapShared(fd, options.size);
-        return build(memory, fd, geometry, options);
+        const segment = build(memory, fd, geometry, options);
+        segment.extents[last / limits.extent_size].raw = 1;
+        return segment;
     }
 
     /// A segment in private memory, for tests.
@@ -181,6 +185,12 @@ pub const Segment = struct {
             segment.sessions[index].pin.raw = layout.pin_none;
         }
         return segment;
+    }
+
+    /// The first of the pages that are kept for deletes and vacuum.
+    pub fn reservePage(segment: *const Segment) u32 {
+        const end = pageOf(segment.limit_ref);
+        return end - @min(limits.reserve_page_count, (end - pageOf(segment.arena_ref)) / 8);
     }
 
     /// Maps an existing segment after checking its header. **Memory**: takes `fd` over on success

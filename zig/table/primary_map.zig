@@ -224,12 +224,15 @@ pub const Map = struct {
 
         const parent = try map.bucketFor(session, parentOf(bucket));
         const order = @bitReverse(bucket);
-        const ref = try arena.take(
+        const ref = arena.take(
             map.segment,
             session.index,
             classes.slot_class,
             &session.slot.held_bucket,
-        );
+        ) catch |err| switch (err) {
+            error.SegmentFull => return parent, // the map only gets slower
+            error.SegmentCorrupt => return err,
+        };
         const slot = try map.segment.at(layout.RowSlot, ref);
         const head = Link.of(slot.head.load(.monotonic)); // private
         slot.head.store(head.next(rel_ptr.none).raw(), .monotonic);

@@ -98,6 +98,9 @@ fn attempt(
     const session = &context.session;
     const slot = session.slot;
     const segment = session.segment;
+    if (!ring.hasRoom(segment) or !try log_buffer.hasRoom(session, writes.len)) {
+        return error.LogFull;
+    }
     try paged.Intents.ensure(intentsOf(segment, slot), session.index, 0, writes.len);
     for (writes) |*write| try install(context, write);
     const count = slot.intent_count.load(.monotonic); // the owner's own

@@ -14,6 +14,7 @@ const word = @import("../segment/word.zig");
 const view_ = @import("../table/view.zig");
 const catalog = @import("../table/catalog.zig");
 const Key = @import("../table/primary_map.zig").Key;
+const Batch = @import("batch.zig").Batch;
 const commit = @import("commit.zig");
 const context_ = @import("context.zig");
 const drain = @import("drain.zig");
@@ -45,6 +46,13 @@ const retired_per_write = 12;
 /// Of a long queue a commit takes back a sixteenth, at most so many: some 20 microseconds.
 const vacuum_share_max = 64;
 
+/// What is kept for deletes is for transactions of at most so many: tombstones stay in the free
+/// lists of their session, so a large one would leave nothing for others.
+const reserve_writes_max = 1024;
+/// Attempts of a commit that finds no room, after the first: what it undoes, and what vacuum
+/// closes, is free only for the next but one.
+const full_attempts_max = 3;
+
 pub const Counts = struct {
     inserted: u64 = 0,
     updated: u64 = 0,
@@ -73,6 +81,8 @@ pub const Engine = struct {
     pins: Pins = .{},
     /// An ended transaction whose memory the next one takes over.
     spare: ?*Transaction = null,
+    /// Memory of batches, which the next one finds warm.
+    batch: Batch = .{},
     /// Dead owners of the slot that were repaired when it was claimed.
     repaired: u32 = 0,
 
@@ -98,6 +108,7 @@ pub const Engine = struct {
         slot.pid = os.processId();
         slot.opened_ms = os.realtimeMs();
         slot.counters = .{};
+        slot.may_use_reserve.store(0, .monotonic); // the owner's own
         slot.pin.store(layout.pin_none, .seq_cst);
     }
 
@@ -108,6 +119,7 @@ pub const Engine = struct {
         slot.attached.store(0, .release); // pairs with the acquire of whoever claims the slot
         engine.context.session.liveness.unlock(engine.context.session.index);
         if (engine.spare) |transaction| transaction.free(engine.context.allocator);
+        engine.batch.deinit(engine.context.allocator);
         engine.pins.deinit(engine.context.allocator);
         engine.context.deinit();
     }
@@ -189,33 +201,21 @@ pub const Engine = struct {
     ) Error!Counts {
         const context = &engine.context;
         const table = try context.table(table_id);
-        const stride = 16 + @as(usize, table.schema.image_size);
-        const writes = try context.allocator.alloc(write_.Write, count);
-        defer context.allocator.free(writes);
+        defer engine.batch.release(context.allocator);
 
-        for (writes, 0..) |*each, i| {
-            const record: [*]align(8) const u8 = @alignCast(bytes[i * stride ..].ptr);
-            const head: [*]align(8) const u64 = @ptrCast(record);
-            each.* = .{
-                .table = table,
-                .key = Key.init(table.keyBytes(record + 16)),
-                .op = .upsert,
-                .named = head[0],
-                .missing = head[1],
-                .newest_column = newest_column,
-                .image = @alignCast(record + 16),
-            };
-        }
-        const rest = try context.allocator.alloc(write_.Write, count);
-        defer context.allocator.free(rest);
-
-        const distinct = chain(writes, rest);
+        const writes = try engine.batch.fill(
+            context.allocator,
+            table,
+            bytes,
+            count,
+            newest_column,
+        );
         var reads: ReadSet = .init(context.allocator, context.session.floor);
         defer reads.deinit();
 
-        try engine.commitWrites(writes[0..distinct], &reads);
+        try engine.commitWrites(writes, &reads);
         var counts: Counts = .{};
-        for (writes[0..distinct]) |*first| {
+        for (writes) |*first| {
             var each: ?*write_.Write = first;
             while (each) |w| : (each = w.next) counts.add(w.result);
         }
@@ -227,6 +227,9 @@ pub const Engine = struct {
         const context = &engine.context;
         const session = &context.session;
         var attempt: u32 = 0;
+        var full_count: u32 = 0;
+        defer engine.keepReserve();
+
         while (true) : (attempt += 1) {
             engine.pins.enterCommit(session);
             defer engine.pins.leave(session);
@@ -250,14 +253,38 @@ pub const Engine = struct {
                     continue;
                 },
                 error.SegmentFull => {
-                    // What the horizon lets go may be enough.
-                    if (attempt >= 2 or try engine.reclaim(1 << 16) == 0) return err;
+                    if (!try engine.makeRoom(writes, full_count)) return err;
+                    full_count += 1;
                     continue;
                 },
                 else => return err,
             };
             return engine.vacuumSome(writes.len);
         }
+    }
+
+    /// After a commit found no room, for the time `full_count` (from 0): true when another attempt
+    /// is worth while, since the horizon lets something go, or will, or deletes may have what is
+    /// kept for them until `keepReserve`. **Precondition**: pinned for committing.
+    pub fn makeRoom(engine: *Engine, writes: []const write_.Write, full_count: u32) Error!bool {
+        if (full_count >= full_attempts_max) return false;
+        const session = &engine.context.session;
+        const slot = session.slot;
+        const freed = try engine.reclaim(1 << 16);
+        // Monotonic: both are the owner's.
+        const waiting = slot.retire_added.load(.monotonic) -| slot.retire_taken.load(.monotonic);
+        // What an undone commit left waits for a later CSN, which nobody may be able to take.
+        if (waiting > 0) ring.passCsn(session.segment);
+        const only_deletes = for (writes) |*each| {
+            if (each.op != .delete) break false;
+        } else writes.len <= reserve_writes_max;
+        if (only_deletes) slot.may_use_reserve.store(1, .monotonic); // the owner's own
+        return only_deletes or freed > 0 or waiting > 0;
+    }
+
+    /// Ends what `makeRoom` allowed.
+    pub fn keepReserve(engine: *Engine) void {
+        engine.context.session.slot.may_use_reserve.store(0, .monotonic); // the owner's own
     }
 
     /// Takes back a little more than a commit of that many writes has left behind.
@@ -270,7 +297,11 @@ pub const Engine = struct {
         const share = @min(waiting / 16, vacuum_share_max);
         const made = writes_count * retired_per_write;
         const budget: u32 = @intCast(@min(vacuum_budget + made + share, 1 << 17));
-        _ = try vacuum.run(&context.session, slot, context.tables(), budget);
+        _ = vacuum.run(&context.session, slot, context.tables(), budget) catch |err| switch (err) {
+            // The commit is done whatever becomes of this; a later one has to make room.
+            error.SegmentFull => {},
+            error.SegmentCorrupt => return err,
+        };
     }
 
     /// Takes back what the horizon allows, own and left over by others. **Precondition**: pinned
@@ -279,6 +310,10 @@ pub const Engine = struct {
         const context = &engine.context;
         const session = &context.session;
         _ = session.refreshHorizon();
+        const before = session.slot.may_use_reserve.load(.monotonic); // the owner's own
+        session.slot.may_use_reserve.store(1, .monotonic);
+        defer session.slot.may_use_reserve.store(before, .monotonic);
+
         var count: u32 = 0;
         const limit = @min(
             session.segment.header.session_limit.load(.acquire),
@@ -374,43 +409,11 @@ pub const Engine = struct {
     }
 };
 
-/// Sorts by table and hash and chains writes of one key behind the first; returns how many keys
-/// there are.
-fn chain(writes: []write_.Write, rest: []write_.Write) usize {
-    // Stable: records of one key keep their order.
-    if (writes.len <= 16) {
-        std.sort.insertion(write_.Write, writes, {}, inKeyOrder);
-    } else {
-        std.sort.block(write_.Write, writes, {}, inKeyOrder);
-    }
-    // The firsts come to the front; the others move to `rest`, whose places the chains run through.
-    var distinct: usize = 0;
-    var start: usize = 0;
-    while (start < writes.len) {
-        var end = start + 1;
-        while (end < writes.len and sameKey(&writes[start], &writes[end])) end += 1;
-        for (rest[start + 1 .. end], writes[start + 1 .. end]) |*to, *from| to.* = from.*;
-        var i = end - 1;
-        while (i > start) : (i -= 1) {
-            if (i - 1 == start) writes[start].next = &rest[i] else rest[i - 1].next = &rest[i];
-        }
-        writes[distinct] = writes[start];
-        distinct += 1;
-        start = end;
-    }
-    return distinct;
-}
-
 /// The one order in which all transactions install (P13).
 pub fn inKeyOrder(_: void, a: write_.Write, b: write_.Write) bool {
     if (a.table.id != b.table.id) return a.table.id < b.table.id;
     if (a.key.hash != b.key.hash) return a.key.hash < b.key.hash;
     return std.mem.order(u8, a.key.bytes, b.key.bytes) == .lt;
-}
-
-fn sameKey(a: *const write_.Write, b: *const write_.Write) bool {
-    return a.table.id == b.table.id and a.key.hash == b.key.hash and
-        std.mem.eql(u8, a.key.bytes, b.key.bytes);
 }
 
 fn claimSlot(

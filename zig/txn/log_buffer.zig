@@ -47,12 +47,28 @@ const position_max = 1 << 56;
 const csn_gap = std.math.maxInt(u64);
 /// Larger records go to a run of their own.
 const inline_size_max = capacity / 4;
+/// Most writes take less.
+const write_size_usual = 512;
 
 comptime {
     std.debug.assert(@sizeOf(Header) == 32);
 }
 
 pub const Error = error{ SegmentFull, SegmentCorrupt, LogFull };
+
+/// False when the record of so many writes will hardly fit: then a commit waits before it installs
+/// anything, since versions of a commit that is undone cannot be reused before another has a CSN.
+pub fn hasRoom(session: *Session, write_count: usize) Error!bool {
+    const slot = session.slot;
+    if (slot.log_buffer.load(.monotonic) == 0) return true; // the owner's own
+    const body_size = @min(inline_size_max, @as(u64, write_count) * write_size_usual);
+    const size = std.mem.alignForward(u64, @sizeOf(Header) + body_size, 8);
+    const position = slot.log_head.load(.monotonic); // the owner's own
+    const to_end = capacity - position % capacity;
+    const end = position + size + if (to_end < size) to_end else 0;
+    if (end -| slot.log_taken.load(.monotonic) <= capacity) return true;
+    return end -| try freeDrained(session.segment, slot) <= capacity;
+}
 
 /// Writes a record for the commit in progress. Returns its position; `publish` makes it readable.
 pub fn append(

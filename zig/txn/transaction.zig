@@ -435,6 +435,9 @@ pub const Transaction = struct {
         defer engine.pins.leave(session);
 
         if (transaction.isRevoked()) return error.SnapshotTooOld;
+        var full_count: u32 = 0;
+        defer engine.keepReserve();
+
         while (true) {
             if (transaction.token != 0) session.slot.token.store(transaction.token, .release);
             transaction.reads.snapshot = @max(transaction.reads.snapshot, transaction.snapshot);
@@ -444,12 +447,17 @@ pub const Transaction = struct {
                 &transaction.reads,
                 &.{},
             ) catch |err| switch (err) {
-                error.LogFull => {
+                error.LogFull, error.SegmentFull => {
                     for (writes) |*each| {
                         write_.unbind(each);
                         each.version = 0;
                     }
-                    try engine.waitForLog();
+                    if (err == error.LogFull) {
+                        try engine.waitForLog();
+                    } else {
+                        if (!try engine.makeRoom(writes, full_count)) return err;
+                        full_count += 1;
+                    }
                     continue;
                 },
                 else => return err,
