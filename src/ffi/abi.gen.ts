@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "03dfc07e439e7861";
-export const abiHash = "62a8d9b29209ee24";
+export const layoutFingerprint = "b7dc76dfacd4bb62";
+export const abiHash = "e5ba8941746c0759";
 
 export const Status = {
   ok: 0,
@@ -213,7 +213,7 @@ export const layouts = {
       retire_taken: { type: "u64", offset: 392, size: 8 },
       retire_added: { type: "u64", offset: 400, size: 8 },
       retire_latch: { type: "u32", offset: 408, size: 4 },
-      reserved: { type: "u32", offset: 412, size: 4 },
+      may_use_reserve: { type: "u32", offset: 412, size: 4 },
       reclaim_held: { type: "u64", offset: 416, size: 8 },
       counters: { type: "Counters", offset: 512, size: 160 },
       free: { type: "[126]bytes", offset: 768, size: 2016 },
