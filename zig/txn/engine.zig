@@ -49,9 +49,10 @@ const vacuum_share_max = 64;
 /// What is kept for deletes is for transactions of at most so many: tombstones stay in the free
 /// lists of their session, so a large one would leave nothing for others.
 const reserve_writes_max = 1024;
-/// Attempts of a commit that finds no room, after the first: what it undoes, and what vacuum
-/// closes, is free only for the next but one.
-const full_attempts_max = 3;
+/// Attempts of a commit that finds no room, after the first.
+const full_attempts_max = 2;
+/// A row that was deleted goes in steps: its versions and entries, its slot, its tombstone.
+const reclaim_rounds = 4;
 
 pub const Counts = struct {
     inserted: u64 = 0,
@@ -264,22 +265,29 @@ pub const Engine = struct {
     }
 
     /// After a commit found no room, for the time `full_count` (from 0): true when another attempt
-    /// is worth while, since the horizon lets something go, or will, or deletes may have what is
-    /// kept for them until `keepReserve`. **Precondition**: pinned for committing.
+    /// is worth while, since the horizon lets something go, or deletes may have what is kept for
+    /// them until `keepReserve`. **Precondition**: pinned for committing, nothing installed.
     pub fn makeRoom(engine: *Engine, writes: []const write_.Write, full_count: u32) Error!bool {
         if (full_count >= full_attempts_max) return false;
         const session = &engine.context.session;
         const slot = session.slot;
-        const freed = try engine.reclaim(1 << 16);
-        // Monotonic: both are the owner's.
-        const waiting = slot.retire_added.load(.monotonic) -| slot.retire_taken.load(.monotonic);
-        // What an undone commit left waits for a later CSN, which nobody may be able to take.
-        if (waiting > 0) ring.passCsn(session.segment);
+        var freed: u32 = 0;
+        for (0..reclaim_rounds) |_| {
+            freed += try engine.reclaim(1 << 16);
+            // Monotonic: both are the owner's.
+            if (slot.retire_taken.load(.monotonic) == slot.retire_added.load(.monotonic)) break;
+            // What vacuum closed, and what an undone commit left, was retired at the tail: it waits
+            // for a later CSN, which nobody may be able to take, and for a pin above it.
+            ring.passCsn(session.segment);
+            session.floor = @max(session.floor, ring.firstUndecided(session.segment, session.floor));
+            engine.pins.leave(session);
+            engine.pins.enterCommit(session);
+        }
         const only_deletes = for (writes) |*each| {
             if (each.op != .delete) break false;
         } else writes.len <= reserve_writes_max;
         if (only_deletes) slot.may_use_reserve.store(1, .monotonic); // the owner's own
-        return only_deletes or freed > 0 or waiting > 0;
+        return only_deletes or freed > 0;
     }
 
     /// Ends what `makeRoom` allowed.
