@@ -279,7 +279,8 @@ pub const Engine = struct {
             // What vacuum closed, and what an undone commit left, was retired at the tail: it waits
             // for a later CSN, which nobody may be able to take, and for a pin above it.
             ring.passCsn(session.segment);
-            session.floor = @max(session.floor, ring.firstUndecided(session.segment, session.floor));
+            const decided = ring.firstUndecided(session.segment, session.floor);
+            session.floor = @max(session.floor, decided);
             engine.pins.leave(session);
             engine.pins.enterCommit(session);
         }

@@ -26,8 +26,8 @@ pub fn reserve(session: *Session, owner: *SessionSlot, count: u64) paged.Error!v
     if (taken > added) return error.SegmentCorrupt;
     const waiting = added - taken;
     if (waiting + count > paged.count_max) return error.SegmentFull;
-    // A short queue gives its pages back soon, and without one nothing can be reused: even in a full
-    // segment it may go on to its next page.
+    // A short queue gives its pages back soon, and without one nothing can be reused: even in a
+    // full segment it may go on to its next page.
     const may_use_reserve = &session.slot.may_use_reserve;
     const before = may_use_reserve.load(.monotonic); // the owner's own
     if (waiting + count <= paged.per_page) may_use_reserve.store(1, .monotonic);
