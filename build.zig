@@ -5,6 +5,7 @@
 //!   zig build test                 every test reachable from zig/engine.zig
 //!   zig build test -Dtest-filter=wal
 //!   zig build driver               zig-out/bin/driver, whose instructions are counted
+//!   zig build schedules            zig-out/bin/schedules, the campaigns of the scheduler
 //!   zig build check                compiles everything, installs nothing (for editors)
 //!   zig build fmt                  `zig fmt --check` over zig/ and build.zig
 //!
@@ -65,6 +66,17 @@ pub fn build(b: *std.Build) void {
     const test_step = b.step("test", "Run the Zig tests");
     test_step.dependOn(&b.addRunArtifact(tests).step);
 
+    const schedules = b.addExecutable(.{
+        .name = "schedules",
+        .root_module = createModule(b, "zig/schedules.zig", target, optimize, .{
+            .fault = true,
+            .scheduler = true,
+        }),
+        .use_llvm = true,
+    });
+    const schedules_step = b.step("schedules", "Build the program of the schedule campaigns");
+    schedules_step.dependOn(&b.addInstallArtifact(schedules, .{}).step);
+
     const fmt_step = b.step("fmt", "Check the formatting of the Zig sources");
     fmt_step.dependOn(&b.addFmt(.{ .paths = &.{ "zig", "build.zig" }, .check = true }).step);
 
@@ -72,6 +84,7 @@ pub fn build(b: *std.Build) void {
     check_step.dependOn(&library.step);
     check_step.dependOn(&fault_library.step);
     check_step.dependOn(&tests.step);
+    check_step.dependOn(&schedules.step);
 }
 
 /// What the sources see as `@import("build_options")`.

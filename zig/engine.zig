@@ -110,9 +110,13 @@ comptime {
     _ = @import("txn/transaction.zig");
     _ = @import("txn/transaction_test.zig");
     _ = @import("testing/accounting.zig");
+    _ = @import("testing/campaign.zig");
+    _ = @import("testing/explore.zig");
     _ = @import("testing/explorer.zig");
     _ = @import("testing/history.zig");
+    _ = @import("testing/mutant.zig");
     _ = @import("testing/performer.zig");
     _ = @import("testing/play.zig");
-    _ = @import("testing/seeds.zig");
+    _ = @import("testing/range_search.zig");
+    _ = @import("testing/random_play.zig");
 }

@@ -11,10 +11,15 @@
 import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
 import { setUp, zigPath } from "../../src/cli/setup.ts";
+import { buildSchedules, listCampaigns, runCampaign, runMutant } from "./schedules.ts";
 
 /** Only ends what hangs; nothing that works comes near. */
 const stageLimitMs = 60 * 60 * 1000;
 const testLimitMs = 10 * 60 * 1000;
+
+const workerCount = Math.min(availableParallelism(), 4);
+/** Of each case, for a mutant. */
+const mutantSeeds = 6_000;
 
 const root = join(import.meta.dir, "..", "..");
 const filters = process.argv.slice(2);
@@ -92,6 +97,46 @@ async function testFileStage(file: string): Promise<Tally> {
   return report(file, { passed: before, failed: 1 }, false, output);
 }
 
+/**
+ * All interleavings of small cases, thousands of seeds of larger ones, and the mutants that they
+ * must find.
+ */
+async function scheduleStages(): Promise<Tally[]> {
+  const tallies: Tally[] = [];
+  const say = (name: string, ok: boolean, output: string): void => {
+    tallies.push(report(name, { passed: ok ? 1 : 0, failed: 0 }, ok, output.slice(-20_000)));
+  };
+  try {
+    await buildSchedules();
+  } catch (error) {
+    say("schedules", false, String(error));
+    return tallies;
+  }
+  const { explore, random, mutants } = await listCampaigns();
+  const chosen = (name: string): boolean =>
+    filters.length === 0 || filters.some((filter) => name.includes(filter));
+  const jobs = [
+    ...[...explore, ...random].map((name) => async (): Promise<void> => {
+      const title = `schedules: ${name}`;
+      if (!chosen(title)) return;
+      const { ok, output, schedules } = await runCampaign(name);
+      say(`${title}, ${schedules}`, ok, output);
+    }),
+    ...mutants.map((mutant) => async (): Promise<void> => {
+      const title = `schedules: mutant ${mutant}`;
+      if (!chosen(title)) return;
+      const { caughtBy } = await runMutant(mutant, random, mutantSeeds);
+      say(title, caughtBy !== undefined, "no campaign has found it");
+    }),
+  ];
+  await Promise.all(
+    Array.from({ length: workerCount }, async () => {
+      for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) await job();
+    }),
+  );
+  return tallies;
+}
+
 function lastCount(output: string, pattern: RegExp): number | undefined {
   const last = [...output.matchAll(pattern)].at(-1)?.[1];
   return last === undefined ? undefined : Number(last);
@@ -108,7 +153,7 @@ async function testFileStages(): Promise<Tally[]> {
       tallies.push(await testFileStage(file));
     }
   };
-  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, worker));
+  await Promise.all(Array.from({ length: workerCount }, worker));
   return tallies;
 }
 
@@ -121,7 +166,7 @@ if (filters.length === 0) {
     await plainStage("bun check", [bun, "check", "."]),
   );
 }
-tallies.push(...(await testFileStages()));
+tallies.push(...(await scheduleStages()), ...(await testFileStages()));
 
 const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
 const failed = tallies.reduce((sum, tally) => sum + tally.failed, 0);

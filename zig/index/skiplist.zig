@@ -25,6 +25,7 @@ const classes = @import("../segment/classes.zig");
 const arena = @import("../segment/arena.zig");
 const segment_ = @import("../segment/segment.zig");
 const fault = @import("../testing/fault.zig");
+const mutant = @import("../testing/mutant.zig");
 const Segment = segment_.Segment;
 const Session = @import("../segment/session.zig").Session;
 const Word = @import("../segment/word.zig").Word;
@@ -201,7 +202,7 @@ pub const Skiplist = struct {
                     try list.mark(other);
                     continue;
                 }
-                state.tag +%= 1;
+                if (!mutant.is(.entry_untouched)) state.tag +%= 1;
                 if (!other.state.cas(raw, state.raw(), .acq_rel)) continue;
                 if (ref != rel_ptr.none) {
                     try arena.give(

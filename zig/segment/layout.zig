@@ -38,8 +38,10 @@ pub const Geometry = extern struct {
 
     pub const Options = struct { size: u64, session_count: u32, cell_count: u32 };
 
-    /// Under the scheduler a ring may be so small that a schedule goes around it.
-    const cell_count_min = if (@import("build_options").scheduler) 16 else limits.cell_count_min;
+    /// Under the scheduler a ring may be so small that a schedule goes around it, and latches are
+    /// few, so that a repair is short.
+    const is_small = @import("build_options").scheduler;
+    const cell_count_min = if (is_small) 16 else limits.cell_count_min;
 
     pub fn init(options: Options) ?Geometry {
         if (options.size < limits.segment_size_min or
@@ -55,7 +57,7 @@ pub const Geometry = extern struct {
         geometry.size = options.size;
         geometry.session_count = options.session_count;
         geometry.cell_count = options.cell_count;
-        geometry.latch_count = 4096;
+        geometry.latch_count = if (is_small) 16 else 4096;
         geometry.outcome_count = std.math.floorPowerOfTwo(
             u32,
             @intCast(@min(options.size / 512, 1 << 20)),

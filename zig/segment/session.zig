@@ -13,6 +13,7 @@ const std = @import("std");
 const os = @import("../os.zig");
 const limits = @import("../limits.zig");
 const layout = @import("layout.zig");
+const mutant = @import("../testing/mutant.zig");
 const segment_ = @import("segment.zig");
 const ring = @import("ring.zig");
 const Segment = segment_.Segment;
@@ -70,11 +71,16 @@ pub const Session = struct {
         const slot = session.slot;
         const floor = session.floor;
         // Sequentially consistent: a horizon computed after this sees the pin (P30).
-        slot.pin.store(
+        if (!mutant.is(.pinned_late)) slot.pin.store(
             (layout.Pin{ .csn = @intCast(floor), .committing = committing }).raw(),
             .seq_cst,
         );
-        const csn = ring.firstUndecided(session.segment, floor);
+        const csn = if (mutant.is(.snapshot_stale))
+            floor
+        else if (mutant.is(.snapshot_ahead))
+            session.segment.header.tail.load(.seq_cst)
+        else
+            ring.firstUndecided(session.segment, floor);
         session.floor = csn;
         // Release: raising a pin only lets the horizon go on.
         slot.pin.store(
@@ -107,6 +113,7 @@ pub const Session = struct {
         while (index < limit) : (index += 1) {
             const raw = segment.sessions[index].pin.load(.seq_cst);
             if (raw == layout.pin_none or raw == layout.pin_revoked) continue;
+            if (mutant.is(.pins_ignored)) continue;
             horizon = @min(horizon, layout.Pin.of(raw).csn);
         }
         session.horizon = @max(session.horizon, horizon);

@@ -20,7 +20,7 @@ const accounting = @import("accounting.zig");
 const Engine = engine_.Engine;
 const Link = rel_ptr.Link;
 
-const image_size = 40;
+const image_size = @import("history.zig").image_size;
 
 pub const World = struct {
     allocator: std.mem.Allocator,

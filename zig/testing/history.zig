@@ -8,6 +8,12 @@ const write_ = @import("../txn/write.zig");
 
 /// Rows of plays have ids below this.
 pub const ids = 8;
+/// Bytes of a row image.
+pub const image_size = 40;
+/// How many of them a tally reads.
+pub const ids_tallied = 4;
+/// The search of `range` finds rows from this altitude on.
+pub const range_from = 1;
 
 pub const Row = struct { altitude: i64 = 0, stamp: u64 = 0 };
 pub const Put = struct { id: u64, altitude: i64 = 0, stamp: u64 = 0 };
@@ -22,6 +28,15 @@ pub const Op = union(enum) {
     pair: Move,
     /// A transaction that reads both rows, takes from one and gives to the other.
     move: Move,
+    /// Transactions that write what they have read into one row: all rows by key, absent ones
+    /// too; how many rows a search through an index finds; whether there was a row b, seen by a
+    /// write that is rolled back to a savepoint; row b, read before the latch of a is taken.
+    tally: u64,
+    range: u64,
+    rolled: Move,
+    locked: Move,
+    /// A transaction that names one column only, the altitude.
+    half: Put,
     get: u64,
     /// A snapshot of everything.
     look,
@@ -50,6 +65,8 @@ pub const Result = union(enum) {
     value: ?Row,
     look: Look,
     moved: struct { a: ?Row, b: ?Row, snapshot: u64 },
+    /// What a transaction has written for what it has read.
+    derived: struct { value: i64, snapshot: u64 },
     conflict,
 };
 
@@ -96,7 +113,40 @@ pub const State = struct {
                 );
                 return .updated;
             },
+            .tally, .range => |id| return state.write(
+                .{ .id = id, .altitude = state.derive(op) },
+            ),
+            .half => |put| {
+                const stamp = if (state.rows[put.id]) |row| row.stamp else put.stamp;
+                return state.write(.{ .id = put.id, .altitude = put.altitude, .stamp = stamp });
+            },
+            .rolled, .locked => |move| return state.write(
+                .{ .id = move.a, .altitude = state.derive(op) },
+            ),
             else => return .none,
+        }
+    }
+
+    /// What a transaction of the kind writes for what it reads here.
+    pub fn derive(state: *const State, op: Op) i64 {
+        switch (op) {
+            .tally => {
+                var sum: i64 = 0;
+                for (state.rows[0..ids_tallied]) |row| sum += if (row) |r| r.altitude else 2;
+                return @mod(sum, 4);
+            },
+            .range => {
+                var count: i64 = 0;
+                for (state.rows) |row| if (row) |r| {
+                    if (r.altitude >= range_from) count += 1;
+                };
+                return @mod(count, 3);
+            },
+            .rolled => |move| return if (state.rows[move.b] != null) 1 else 2,
+            .locked => |move| {
+                return if (state.rows[move.b]) |row| @mod(row.altitude + 1, 4) else 3;
+            },
+            else => unreachable, // the others derive nothing
         }
     }
 
@@ -214,7 +264,10 @@ pub const History = struct {
             {
                 return history.wrong(event, "read what was not the newest");
             },
-            .value, .look => unreachable, // they do not write
+            .derived => |got| if (got.value != before.derive(event.op)) {
+                return history.wrong(event, "wrote what was not so");
+            },
+            .value, .look => return history.wrong(event, "wrote, but only reads"),
             .conflict => return history.wrong(event, "has a CSN"),
         }
     }
@@ -258,6 +311,11 @@ pub const History = struct {
                     seen.by_index[1],
                     state.rows,
                 );
+            },
+            .derived => |got| {
+                var copy = state;
+                return at_least < got.snapshot and below >= got.snapshot and
+                    got.value == state.derive(event.op) and copy.apply(event.op) == .unchanged;
             },
             .moved => |got| {
                 if (at_least >= got.snapshot or below < got.snapshot) return false;

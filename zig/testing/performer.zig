@@ -11,6 +11,7 @@ const engine_ = @import("../txn/engine.zig");
 const fate = @import("../txn/fate.zig");
 const repair = @import("../txn/repair.zig");
 const ring = @import("../segment/ring.zig");
+const search_ = @import("range_search.zig");
 const write_ = @import("../txn/write.zig");
 const Transaction = @import("../txn/transaction.zig").Transaction;
 const Engine = engine_.Engine;
@@ -30,6 +31,7 @@ pub const Actor = struct {
     seed: u64,
     current: ?*Event = null,
     failure: ?anyerror = null,
+    is_stopped: bool = false,
     is_dead: bool = false,
 
     pub fn main(context: *anyopaque) void {
@@ -71,12 +73,16 @@ pub const Actor = struct {
         actor.history.end(event, engine.context.session.segment.header.tail.raw);
     }
 
-    /// The participant takes no further step: what it held is dropped, and what its commit had come
-    /// to is noted.
+    /// The process is gone: the kernel drops what it held.
     pub fn die(actor: *Actor) void {
-        const session = &actor.engine.context.session;
         actor.is_dead = true;
-        session.liveness.simulated.drop();
+        actor.engine.context.session.liveness.simulated.drop();
+    }
+
+    /// The participant takes no further step: what its commit has come to is noted. Of one that
+    /// stays alive it is noted before it dies: until then others may decide.
+    pub fn noteCommit(actor: *Actor) void {
+        const session = &actor.engine.context.session;
         const event = actor.current orelse return;
         if (event.end != 0) return;
         event.csn = actor.engine.context.last_csn;
@@ -116,6 +122,8 @@ fn performed(engine: *Engine, table: u32, op: Op) !history_.Result {
             return .done;
         },
         .move => |move| return moved(engine, table, move),
+        .tally, .range, .rolled, .locked => return derived(engine, table, op),
+        .half => |row| return .{ .write = try writeHalf(engine, table, row) },
         .get => |id| return .{ .value = try get(engine, table, id) },
         .look => return .{ .look = try look(engine, table) },
         .vacuum => {
@@ -154,12 +162,63 @@ fn moved(engine: *Engine, table: u32, move: history_.Move) !history_.Result {
     const a = try readIn(transaction, table, move.a);
     const b = try readIn(transaction, table, move.b);
     if (a != null and b != null) {
-        try writeIn(transaction, table, move.a, a.?.altitude - move.amount);
-        try writeIn(transaction, table, move.b, b.?.altitude + move.amount);
+        _ = try writeIn(transaction, table, move.a, a.?.altitude - move.amount);
+        _ = try writeIn(transaction, table, move.b, b.?.altitude + move.amount);
     }
     _ = try transaction.commit();
     return .{ .moved = .{ .a = a, .b = b, .snapshot = transaction.snapshot } };
 }
+
+/// A transaction that writes what it has read.
+fn derived(engine: *Engine, table: u32, op: Op) !history_.Result {
+    const transaction = try Transaction.begin(engine, 1, false);
+    defer transaction.destroy();
+
+    var seen: history_.State = .{};
+    switch (op) {
+        .tally => for (seen.rows[0..history_.ids_tallied], 0..) |*row, id| {
+            row.* = try readIn(transaction, table, id);
+        },
+        .range => try search_.readRange(transaction, table, &seen),
+        .rolled => |move| {
+            const savepoint = try transaction.savepoint();
+            const result = try writeIn(transaction, table, move.b, never_seen);
+            if (result != .inserted) seen.rows[move.b] = .{};
+            if (!transaction.rollback(savepoint)) return error.SegmentCorrupt;
+        },
+        .locked => |move| {
+            seen.rows[move.b] = try readIn(transaction, table, move.b);
+            const key: harness.Row = .init(move.a, 0, 0);
+            if (!try transaction.lock(table, key.key())) return .conflict;
+        },
+        else => unreachable, // the others derive nothing
+    }
+    const value = seen.derive(op);
+    const id = switch (op) {
+        .rolled, .locked => |move| move.a,
+        .tally, .range => |id| id,
+        else => unreachable, // as above
+    };
+    _ = try writeIn(transaction, table, id, value);
+    _ = try transaction.commit();
+    return .{ .derived = .{ .value = value, .snapshot = transaction.snapshot } };
+}
+
+/// A transaction that names the altitude only.
+fn writeHalf(engine: *Engine, table: u32, put: history_.Put) !write_.Result {
+    const transaction = try Transaction.begin(engine, 1, false);
+    defer transaction.destroy();
+
+    const row: harness.Row = .init(put.id, put.altitude, put.stamp);
+    const record: engine_.Record = .{ .named = 0b01, .missing = 0, .image = &row.image };
+    const none = write_.newest_none;
+    const result = try transaction.write(table, .upsert, record, row.key(), none);
+    _ = try transaction.commit();
+    return result;
+}
+
+/// An altitude that is only written to be rolled back.
+const never_seen = 999;
 
 fn readIn(transaction: *Transaction, table: u32, id: u64) !?Row {
     const key: harness.Row = .init(id, 0, 0);
@@ -168,13 +227,13 @@ fn readIn(transaction: *Transaction, table: u32, id: u64) !?Row {
     return rowOf(&out.image);
 }
 
-fn writeIn(transaction: *Transaction, table: u32, id: u64, altitude: i64) !void {
+fn writeIn(transaction: *Transaction, table: u32, id: u64, altitude: i64) !write_.Result {
     const row: harness.Row = .init(id, altitude, 0);
     const record: engine_.Record = .{ .named = 0b11, .missing = 0, .image = &row.image };
-    _ = try transaction.write(table, .upsert, record, row.key(), write_.newest_none);
+    return transaction.write(table, .upsert, record, row.key(), write_.newest_none);
 }
 
-fn rowOf(image: [*]const u8) Row {
+pub fn rowOf(image: [*]const u8) Row {
     return .{
         .altitude = std.mem.readInt(i64, image[16..24], .little),
         .stamp = std.mem.readInt(u64, image[24..32], .little),

@@ -32,10 +32,11 @@ pub const Stage = struct {
     initial: history_.State,
     arena: std.heap.ArenaAllocator,
     history: History,
-    /// Steps of the last play.
+    /// Steps of the last play, and how many participants it stopped.
     steps: u64 = 0,
-    /// Who has died in any play; the caller clears it.
-    has_died: [scheduler.max_participants]bool = @splat(false),
+    stopped: u32 = 0,
+    /// Who was stopped in any play; the caller clears it.
+    has_stopped: [scheduler.max_participants]bool = @splat(false),
 
     pub const InitOptions = struct {
         world: World.Options = .{ .size = 4 << 20, .session_count = 5 },
@@ -121,15 +122,31 @@ pub const Stage = struct {
             .steps_max = 400_000,
         });
         stage.steps = report.steps;
-        for (actors, stage.has_died[0..actors.len]) |*actor, *has_died| has_died.* =
-            has_died.* or actor.is_dead;
+        stage.stopped = report.stopped;
+        for (actors, stage.has_stopped[0..actors.len]) |*actor, *has_stopped| {
+            has_stopped.* = has_stopped.* or actor.is_stopped;
+        }
         for (actors) |*actor| if (actor.failure) |failure| return failure;
+        endStalled(actors);
         try stage.check(checker, report.stopped, options.seed);
     }
 
-    fn onStop(context: *anyopaque, participant: u32) void {
+    fn onStop(context: *anyopaque, stop: scheduler.Stop) void {
         const actors: [*]performer.Actor = @ptrCast(@alignCast(context));
-        actors[participant].die();
+        const actor = &actors[stop.participant];
+        actor.is_stopped = true;
+        if (stop.stalls) return;
+        actor.noteCommit();
+        actor.die();
+    }
+
+    /// Whoever only stalled dies now, when all others have ended without it.
+    fn endStalled(actors: []performer.Actor) void {
+        for (actors) |*actor| {
+            if (!actor.is_stopped or actor.is_dead) continue;
+            actor.noteCommit();
+            actor.die();
+        }
     }
 
     fn check(stage: *Stage, checker: *Engine, stopped: u32, seed: u64) !void {

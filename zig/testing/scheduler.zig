@@ -21,13 +21,15 @@ pub const Stop = struct {
     participant: u32,
     /// It takes this many steps and then no more.
     after_steps: u64,
+    /// It is as if stopped by a signal; else it died. For whoever is told of the stop.
+    stalls: bool = false,
 };
 
 pub const Options = struct {
     seed: u64,
     stops: []const Stop = &.{},
     /// Called when a participant was stopped for ever.
-    on_stop: ?*const fn (context: *anyopaque, participant: u32) void = null,
+    on_stop: ?*const fn (context: *anyopaque, stop: Stop) void = null,
     stop_context: *anyopaque = undefined,
     /// A schedule longer than this hangs.
     steps_max: u64 = 2_000_000,
@@ -113,10 +115,7 @@ const Schedule = struct {
         for (schedule.options.stops) |stop| {
             if (stop.participant != schedule.current or fiber.steps < stop.after_steps) continue;
             fiber.state = .stopped;
-            if (schedule.options.on_stop) |report| report(
-                schedule.options.stop_context,
-                schedule.current,
-            );
+            if (schedule.options.on_stop) |report| report(schedule.options.stop_context, stop);
             schedule.leave();
         }
         fiber.steps += 1;

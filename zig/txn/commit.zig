@@ -20,6 +20,7 @@ const paged = @import("../segment/paged.zig");
 const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
 const fault = @import("../testing/fault.zig");
+const mutant = @import("../testing/mutant.zig");
 const key_ = @import("../index/key.zig");
 const view_ = @import("../table/view.zig");
 const fate = @import("fate.zig");
@@ -127,25 +128,32 @@ fn attempt(
 
     const csn = ring.takeCsn(segment) orelse return error.LogFull;
     fault.point("commit.taken");
-    slot.csn.store(csn, .seq_cst); // P14: csn first, then the state
+    // P14: csn first, then the state
+    if (!mutant.is(.numbered_early)) slot.csn.store(csn, .seq_cst);
     try log_buffer.publish(session, position, csn);
     fault.point("commit.csn");
     const open = session.state();
-    if (open.phase != .open or
-        !slot.state.cas(open.raw(), open.with(.numbered).raw(), .seq_cst))
-    {
+    const is_numbered = open.phase == .open and
+        slot.state.cas(open.raw(), open.with(.numbered).raw(), .seq_cst);
+    if (!is_numbered and !mutant.is(.wound_ignored)) {
         _ = ring.abort(segment, csn);
         return context.lose(.wounded, null);
     }
+    if (mutant.is(.numbered_early)) slot.csn.store(csn, .seq_cst);
     fault.point("commit.numbered");
-    const wounds = ring.decideEarlier(segment, csn, session.floor); // P15
+    const is_decided = mutant.is(.decided_early) and
+        ring.commit(segment, csn, session.index, position / 8);
+    const wounds = if (mutant.is(.earlier_undecided))
+        0
+    else
+        ring.decideEarlier(segment, csn, session.floor); // P15
     word.bump(&slot.counters.wounds, wounds);
     if (reads) |set| if (!set.isEmpty()) set.validate(context, csn) catch |err| {
         _ = ring.abort(segment, csn); // nobody but me could have committed it
         return err;
     };
     fault.point("commit.validated");
-    if (!ring.commit(
+    if (!is_decided and !ring.commit(
         segment,
         csn,
         session.index,
@@ -225,10 +233,10 @@ fn install(context: *Context, write: *Write) Error!void {
         switch (write.expected) {
             .any => {},
             .absent => if (present != null) return context.lose(.absent, write),
-            .version => |expected| if (present == null or base_ref != expected) return context.lose(
-                .row,
-                write,
-            ),
+            .version => |expected| {
+                const is_it = present != null and base_ref == expected;
+                if (!is_it and !mutant.is(.base_unchecked)) return context.lose(.row, write);
+            },
         }
         const base_image = if (present) |p| p.image() else null;
         const decision = write_.bind(write, base_image, context.scratch) catch |err|
@@ -369,6 +377,7 @@ fn linkEntries(session: *Session, write: *Write) Error!void {
         }
         const key = session.words[0..index.key_words];
         key_.encodeKey(index.column, version.image(), key);
+        if (mutant.is(.entry_lost)) continue;
         try index.list.insert(session, .{ .words = key, .slot = write.slot });
     }
 }
@@ -499,7 +508,8 @@ pub fn finishCommitted(session: *Session, slot: *SessionSlot, csn: u64) segment_
     while (i < count) : (i += 1) {
         const intent = (try intents.at(i)).*;
         const version = try segment.at(Version, intent.version);
-        _ = version.mark.cas(pending, csn, .seq_cst);
+        const stamp = if (mutant.is(.stamped_twice) and i > 0) csn + 1 else csn;
+        if (!mutant.is(.unstamped)) _ = version.mark.cas(pending, stamp, .seq_cst);
         fault.point("finish.stamped");
         if (intent.base != rel_ptr.none) {
             try sequence.add(Retired.init(.version, csn, intent.base, intent.slot));
@@ -536,7 +546,7 @@ pub fn finishAborted(session: *Session, slot: *SessionSlot) segment_.Corrupt!voi
         _ = slot.state.cas(state.raw(), state.with(.aborted).raw(), .seq_cst);
     }
     var sequence = retire.Resumable.begin(segment, slot);
-    const tail = segment.header.tail.load(.seq_cst);
+    const tail = if (mutant.is(.abort_reused)) 1 else segment.header.tail.load(.seq_cst);
     const intents = intentsOf(segment, slot);
     var i: u32 = 0;
     while (i < count) : (i += 1) {
@@ -545,7 +555,7 @@ pub fn finishAborted(session: *Session, slot: *SessionSlot) segment_.Corrupt!voi
         const base = if (intent.base == rel_ptr.none) layout.closedRef(index) else intent.base;
         while (true) { // each failure means that another replaced the head
             const head = Link.of(row.head.load(.seq_cst));
-            if (head.ref != intent.version) break;
+            if (head.ref != intent.version or mutant.is(.abort_left)) break;
             if (row.head.cas(head.raw(), head.next(base).raw(), .seq_cst)) break;
         }
         fault.point("abort.unlinked");

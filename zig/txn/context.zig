@@ -8,6 +8,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
+const mutant = @import("../testing/mutant.zig");
 const log_buffer = @import("log_buffer.zig");
 const records = @import("../wal/record.zig");
 const view_ = @import("../table/view.zig");
@@ -156,6 +157,7 @@ pub const Context = struct {
         version: Ref,
     ) error{ Conflict, SegmentFull, SegmentCorrupt, SnapshotTooOld }!void {
         const set = context.observed orelse return;
+        if (mutant.is(.unchanged_unread)) return;
         if (version != 0) try set.addRow(slot, version) else try set.addAbsent(
             write.table,
             write.key,

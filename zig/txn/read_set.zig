@@ -8,6 +8,7 @@ const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const segment_ = @import("../segment/segment.zig");
+const mutant = @import("../testing/mutant.zig");
 const view_ = @import("../table/view.zig");
 const Key = @import("../table/primary_map.zig").Key;
 const fate = @import("fate.zig");
@@ -75,11 +76,13 @@ pub const ReadSet = struct {
     }
 
     pub fn addRow(set: *ReadSet, slot: Ref, version: Ref) Error!void {
+        if (mutant.is(.rows_unvalidated)) return;
         set.rows.put(set.allocator, slot, version) catch return error.SegmentFull;
     }
 
     /// The key's bytes are copied.
     pub fn addAbsent(set: *ReadSet, table: *const view_.TableView, key: Key) Error!void {
+        if (mutant.is(.absent_unvalidated)) return;
         const bytes = set.keys.copy(key.bytes) catch return error.SegmentFull;
         const copy: Key = .{ .bytes = bytes, .hash = key.hash };
         set.absent.append(
@@ -98,6 +101,10 @@ pub const ReadSet = struct {
         const now = ring.firstUndecided(session.segment, session.floor);
         session.floor = @max(session.floor, now);
         if (now <= set.snapshot) return;
+        if (mutant.is(.forwarded_blindly)) {
+            set.snapshot = now;
+            return;
+        }
         if (now - set.snapshot <= compare_max) {
             if (try set.compare(context, set.snapshot, now)) {
                 set.snapshot = now;
@@ -110,6 +117,7 @@ pub const ReadSet = struct {
 
     /// P16: the rest, between the snapshot brought forward and the own CSN.
     pub fn validate(set: *ReadSet, context: *Context, csn: u64) Error!void {
+        if (mutant.is(.rest_unvalidated)) return;
         if (try set.compare(context, set.snapshot, csn)) return;
         try set.repeat(context, csn);
     }
@@ -170,7 +178,7 @@ pub const ReadSet = struct {
             }
         }
         for (set.scans.items) |*scan| {
-            if (scan.table.id != table_id) continue;
+            if (scan.table.id != table_id or mutant.is(.searches_unvalidated)) continue;
             if (try touches(segment, scan, version) and record.isStill(csn)) {
                 context.conflict.set(.search, table_id, scan.table.keyBytes(version.image()));
                 return error.Conflict;
@@ -211,6 +219,7 @@ pub const ReadSet = struct {
             }
         }
         for (set.scans.items) |*scan| {
+            if (mutant.is(.searches_unvalidated)) continue;
             if (!try scan.repeat(scan.context, snapshot)) {
                 context.conflict.set(.search, scan.table.id, &.{});
                 return error.Conflict;

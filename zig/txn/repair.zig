@@ -18,6 +18,7 @@ const Word = word.Word;
 const view_ = @import("../table/view.zig");
 const commit = @import("commit.zig");
 const fate = @import("fate.zig");
+const mutant = @import("../testing/mutant.zig");
 const paged = @import("../segment/paged.zig");
 const retire = @import("retire.zig");
 const ring = @import("../segment/ring.zig");
@@ -84,6 +85,7 @@ pub fn repairSession(context: *Context, index: u32) Error!void {
 }
 
 fn repairCommit(session: *Session, slot: *SessionSlot) Error!void {
+    if (mutant.is(.repair_idle)) return;
     const segment = session.segment;
     const state = State.of(slot.state.load(.seq_cst));
     const started = slot.intent_count.load(.monotonic) != 0 or

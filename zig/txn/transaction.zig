@@ -15,6 +15,7 @@ const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const word = @import("../segment/word.zig");
+const mutant = @import("../testing/mutant.zig");
 const view_ = @import("../table/view.zig");
 const Key = @import("../table/primary_map.zig").Key;
 const commit_ = @import("commit.zig");
@@ -353,6 +354,7 @@ pub const Transaction = struct {
             .is_new = true,
         });
         // A rollback forgets the write, not what it has read.
+        if (mutant.is(.rollback_unread)) return;
         if (transaction.savepoints.items.len > 0) try transaction.noteRead(table, key, found);
     }
 
@@ -376,7 +378,8 @@ pub const Transaction = struct {
     pub fn rollback(transaction: *Transaction, id: u32) bool {
         const position = transaction.findSavepoint(id) orelse return false;
         const target = transaction.savepoints.items[position];
-        while (transaction.undo.items.len > target.undo_count) {
+        const kept = target.undo_count + @intFromBool(mutant.is(.rollback_short));
+        while (transaction.undo.items.len > kept) {
             const step = transaction.undo.pop().?;
             if (step.is_new) {
                 const own = transaction.writes.items[step.index];
@@ -501,9 +504,8 @@ pub const Transaction = struct {
         try transaction.latches.ensureUnusedCapacity(engine.context.allocator, 1);
         if (!latch.tryAcquire(engine, transaction.id, number)) return false;
         transaction.latches.appendAssumeCapacity(number);
-        if (transaction.reads.isEmpty() and transaction.writes.items.len == 0 and
-            !transaction.isRevoked())
-        {
+        const is_untouched = transaction.reads.isEmpty() and transaction.writes.items.len == 0;
+        if ((is_untouched or mutant.is(.snapshot_moved)) and !transaction.isRevoked()) {
             const session = &engine.context.session;
             const fresh = try engine.pins.open(engine.context.allocator, session);
             engine.pins.close(session, transaction.snapshot);

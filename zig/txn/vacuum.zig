@@ -17,6 +17,7 @@ const paged = @import("../segment/paged.zig");
 const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
 const fault = @import("../testing/fault.zig");
+const mutant = @import("../testing/mutant.zig");
 const key_ = @import("../index/key.zig");
 const skiplist = @import("../index/skiplist.zig");
 const schema_ = @import("../table/schema.zig");
@@ -168,6 +169,7 @@ fn isNeeded(
     slot: Ref,
     image: [*]align(8) const u8,
 ) Error!bool {
+    if (mutant.is(.needed_closed)) return false;
     const row = try session.segment.at(layout.RowSlot, slot);
     const published = &session.segment.header.horizon;
     var ref = Link.of(row.head.load(.seq_cst)).ref;
