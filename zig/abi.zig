@@ -13,7 +13,6 @@
 const std = @import("std");
 const build_options = @import("build_options");
 const fault = @import("testing/fault.zig");
-const mutant = @import("testing/mutant.zig");
 const manifest = @import("manifest.zig");
 const os = @import("os.zig");
 const layout = @import("segment/layout.zig");
@@ -244,7 +243,6 @@ const exports = struct {
             &buffers[1],
             lock_path[0..lock_path_length],
         ) orelse return .invalid_argument;
-        mutant.chooseByEnvironment();
         const number = registry.open(name, lock, fingerprint) catch |err| return statusOf(err);
         const handle = registry.get(number).?;
         opened.* = .{

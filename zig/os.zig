@@ -227,6 +227,11 @@ pub fn readAt(fd: Fd, offset: u64, out: []u8) Error!usize {
     return done;
 }
 
+/// A variable of the process's environment; valid while nobody changes it.
+pub fn environment(name: [*:0]const u8) ?[]const u8 {
+    return std.mem.span(std.c.getenv(name) orelse return null);
+}
+
 pub fn processId() u32 {
     return @intCast(linux.getpid());
 }

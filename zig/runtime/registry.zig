@@ -12,6 +12,7 @@
 //! next handle.
 const std = @import("std");
 const limits = @import("../limits.zig");
+const mutant = @import("../testing/mutant.zig");
 const os = @import("../os.zig");
 const segment_ = @import("../segment/segment.zig");
 const engine_ = @import("../txn/engine.zig");
@@ -65,6 +66,7 @@ pub const Registry = struct {
         lock_path: [:0]const u8,
         fingerprint: u64,
     ) Error!u32 {
+        mutant.chooseByEnvironment();
         registry.lock.acquire();
         defer registry.lock.release();
 

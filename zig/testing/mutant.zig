@@ -4,6 +4,7 @@
 //! **Concurrency**: chosen before anybody attaches, and never changed then.
 const std = @import("std");
 const options = @import("build_options");
+const os = @import("../os.zig");
 
 pub const Mutant = enum {
     none,
@@ -64,8 +65,8 @@ pub fn choose(name: []const u8) error{UnknownMutant}!void {
 /// For libraries: `AEROSTORE_MUTANT`. A name that is none breaks nothing.
 pub fn chooseByEnvironment() void {
     if (!options.fault) return;
-    const name = std.c.getenv("AEROSTORE_MUTANT") orelse return;
-    choose(std.mem.span(name)) catch {};
+    const name = os.environment("AEROSTORE_MUTANT") orelse return;
+    choose(name) catch {};
 }
 
 pub inline fn is(comptime mutant: Mutant) bool {

@@ -106,80 +106,64 @@ pub fn run(case: *const Case, first: u64, count: u64, report: *campaign.Report) 
 }
 
 pub const cases = [_]Case{
-    .{ .name = "any statements on few keys, with deaths and repairs", .stage = .{ .setup = &.{
-        .{ .put = .{ .id = 0, .altitude = 1 } },
-        .{ .put = .{ .id = 1, .altitude = 2 } },
-    } }, .mix = .{ .weights = &.{
-        .{ .put, 6 },
-        .{ .insert, 2 },
-        .{ .update, 1 },
-        .{ .delete, 4 },
-        .{ .get, 2 },
-        .{ .pair, 3 },
-        .{ .look, 2 },
-        .{ .vacuum, 3 },
-        .{ .sweep, 2 },
-        .{ .tick, 1 },
-        .{ .drain, 1 },
-        .{ .reattach, 1 },
-        .{ .move, 2 },
-    } } },
-    .{ .name = "two rows under transactions, batches and snapshots", .stage = .{ .setup = &.{
-        .{ .put = .{ .id = 0, .altitude = 5 } },
-        .{ .put = .{ .id = 1, .altitude = 5 } },
-    } }, .mix = .{ .ids = 2, .weights = &.{
-        .{ .move, 6 },
-        .{ .pair, 3 },
-        .{ .put, 2 },
-        .{ .look, 6 },
-        .{ .get, 2 },
-        .{ .vacuum, 3 },
-        .{ .tick, 2 },
-    } } },
-    .{ .name = "one key inserted, deleted and moved between index keys beside vacuum", .stage = .{ .setup = &.{
-        .{ .put = .{ .id = 0, .altitude = 1 } },
-    } }, .mix = .{ .ids = 2, .altitudes = 2, .stamps = 1, .weights = &.{
-        .{ .put, 8 },
-        .{ .insert, 2 },
-        .{ .delete, 5 },
-        .{ .look, 3 },
-        .{ .vacuum, 5 },
-        .{ .tick, 3 },
-        .{ .sweep, 1 },
-    } } },
+    .{
+        .name = "any statements on few keys, with deaths and repairs",
+        .stage = .{ .setup = &.{
+            .{ .put = .{ .id = 0, .altitude = 1 } },
+            .{ .put = .{ .id = 1, .altitude = 2 } },
+        } },
+        .mix = .{ .weights = &.{
+            .{ .put, 6 },   .{ .insert, 2 }, .{ .update, 1 }, .{ .delete, 4 },
+            .{ .get, 2 },   .{ .pair, 3 },   .{ .look, 2 },   .{ .vacuum, 3 },
+            .{ .sweep, 2 }, .{ .tick, 1 },   .{ .drain, 1 },  .{ .reattach, 1 },
+            .{ .move, 2 },
+        } },
+    },
+    .{
+        .name = "two rows under transactions, batches and snapshots",
+        .stage = .{ .setup = &.{
+            .{ .put = .{ .id = 0, .altitude = 5 } },
+            .{ .put = .{ .id = 1, .altitude = 5 } },
+        } },
+        .mix = .{ .ids = 2, .weights = &.{
+            .{ .move, 6 }, .{ .pair, 3 },   .{ .put, 2 },  .{ .look, 6 },
+            .{ .get, 2 },  .{ .vacuum, 3 }, .{ .tick, 2 },
+        } },
+    },
+    .{
+        .name = "one key inserted, deleted and moved between index keys beside vacuum",
+        .stage = .{ .setup = &.{.{ .put = .{ .id = 0, .altitude = 1 } }} },
+        .mix = .{ .ids = 2, .altitudes = 2, .stamps = 1, .weights = &.{
+            .{ .put, 8 },    .{ .insert, 2 }, .{ .delete, 5 }, .{ .look, 3 },
+            .{ .vacuum, 5 }, .{ .tick, 3 },   .{ .sweep, 1 },
+        } },
+    },
     .{
         .name = "transactions that write what they read: keys, absent keys, searches, rollbacks",
         .stage = .{ .setup = &.{.{ .put = .{ .id = 0, .altitude = 1 } }} },
         .mix = .{ .weights = &.{
-            .{ .tally, 4 },  .{ .range, 5 }, .{ .rolled, 5 }, .{ .locked, 3 }, .{ .half, 3 }, .{ .put, 3 }, .{ .insert, 1 },
-            .{ .delete, 3 }, .{ .pair, 1 },  .{ .vacuum, 2 }, .{ .look, 1 },   .{ .tick, 1 },
+            .{ .tally, 4 }, .{ .range, 5 },  .{ .rolled, 5 }, .{ .locked, 3 },
+            .{ .half, 3 },  .{ .put, 3 },    .{ .insert, 1 }, .{ .delete, 3 },
+            .{ .pair, 1 },  .{ .vacuum, 2 }, .{ .look, 1 },   .{ .tick, 1 },
         } },
     },
-    .{ .name = "the ring wraps around while everybody writes", .stage = .{ .world = .{
-        .size = 4 << 20,
-        .session_count = 4,
-        .cell_count = 16,
-    }, .setup = &.{
-        .{ .put = .{ .id = 0, .altitude = 1 } },
-    } }, .mix = .{ .weights = &.{
-        .{ .put, 4 },
-        .{ .delete, 1 },
-        .{ .pair, 2 },
-        .{ .move, 2 },
-        .{ .get, 2 },
-        .{ .look, 2 },
-        .{ .drain, 3 },
-        .{ .tick, 8 },
-        .{ .sweep, 1 },
-        .{ .vacuum, 1 },
-    } } },
-    .{ .name = "sessions come and go, and slots of the dead are taken over", .stage = .{ .world = .{ .size = 4 << 20, .session_count = 4 } }, .mix = .{ .weights = &.{
-        .{ .put, 5 },
-        .{ .delete, 3 },
-        .{ .pair, 2 },
-        .{ .reattach, 4 },
-        .{ .sweep, 3 },
-        .{ .vacuum, 2 },
-        .{ .tick, 1 },
-    } } },
+    .{
+        .name = "the ring wraps around while everybody writes",
+        .stage = .{
+            .world = .{ .size = 4 << 20, .session_count = 4, .cell_count = 16 },
+            .setup = &.{.{ .put = .{ .id = 0, .altitude = 1 } }},
+        },
+        .mix = .{ .weights = &.{
+            .{ .put, 4 },  .{ .delete, 1 }, .{ .pair, 2 }, .{ .move, 2 },  .{ .get, 2 },
+            .{ .look, 2 }, .{ .drain, 3 },  .{ .tick, 8 }, .{ .sweep, 1 }, .{ .vacuum, 1 },
+        } },
+    },
+    .{
+        .name = "sessions come and go, and slots of the dead are taken over",
+        .stage = .{ .world = .{ .size = 4 << 20, .session_count = 4 } },
+        .mix = .{ .weights = &.{
+            .{ .put, 5 },   .{ .delete, 3 }, .{ .pair, 2 }, .{ .reattach, 4 },
+            .{ .sweep, 3 }, .{ .vacuum, 2 }, .{ .tick, 1 },
+        } },
+    },
 };
