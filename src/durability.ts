@@ -19,8 +19,6 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
-/** Number of `synchronous_commit` among the engine's settings. */
-const synchronousCommit = 0;
 /** Longest wait of one call of the engine. */
 const sliceMs = 100;
 const subject = { attempted: "waiting for the log" };
@@ -36,11 +34,9 @@ export class DurabilityMonitor {
     this.#session = session;
   }
 
-  /** `aerostore.synchronous_commit`, which any process may have set a moment ago. */
+  /** `aerostore.synchronous_commit` as the last statement or commit of the session found it. */
   get isSynchronous(): boolean {
-    const { calls, handle, f64 } = this.#session;
-    const status = calls.aerostore_config_get(handle, synchronousCommit);
-    return status === Status.ok && f64[numbers.count] !== 0;
+    return this.#session.u32[words.synchronous] !== 0;
   }
 
   /** CSN of this session's last commit; 0 before the first. */

@@ -49,6 +49,7 @@ export const words: Positions<
   | "errorColumn"
   | "errorSize"
   | "errorNumber"
+  | "synchronous"
 > = {
   inserted: fields.inserted.offset >> 2,
   updated: fields.updated.offset >> 2,
@@ -69,6 +70,7 @@ export const words: Positions<
   errorColumn: fields.error_column.offset >> 2,
   errorSize: fields.error_size.offset >> 2,
   errorNumber: fields.error_number.offset >> 2,
+  synchronous: fields.synchronous.offset >> 2,
 };
 
 /** Positions of the result numbers, in the block seen as f64. */

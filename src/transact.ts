@@ -35,11 +35,11 @@ export function transact<T>(
   if (!Number.isInteger(retries) || retries < 0) {
     throw new RangeError(`retries is a whole number from 0, not ${retries}`);
   }
-  const losses = new Losses();
+  let losses: Losses | undefined;
   for (let attempt = 0; ; attempt++) {
     const transaction = new Transaction(handle, false, attempt > 0);
     try {
-      losses.latch(transaction);
+      losses?.latch(transaction);
       const result = body(transaction);
       refusePromise(result);
       if (transaction.isOpen) transaction.commit(options);
@@ -47,6 +47,7 @@ export function transact<T>(
     } catch (error) {
       transaction.abort();
       if (attempt >= retries || !isLost(error)) throw error;
+      losses ??= new Losses();
       losses.note(error);
     }
     backOff(attempt + 1);

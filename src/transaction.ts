@@ -100,9 +100,8 @@ export class Transaction implements Disposable {
   constructor(handle: Handle, readOnly: boolean, isRetry = false) {
     const { session } = handle;
     const flags = (readOnly ? beginReadOnly : 0) | (isRetry ? beginRetry : 0);
-    session.run({ attempted: "beginning a transaction" }, () =>
-      session.calls.aerostore_transaction_begin(session.handle, flags),
-    );
+    const status = session.calls.aerostore_transaction_begin(session.handle, flags);
+    if (status !== Status.ok) throw session.error(status, { attempted: "beginning a transaction" });
     this.readOnly = readOnly;
     this.#scope = new TransactionScope(handle, session.u32[words.transaction] ?? 0, readOnly);
     handle.open.add(this);

@@ -100,6 +100,7 @@ pub fn createTable(handle: *Handle, schema_bytes: []const u8) !void {
     defer os.unlockByte(handle.lock_fd, lock_byte_catalog);
 
     result.table = (try handle.engine.createTable(schema_bytes)).id;
+    handle.noteCommit(handle.engine.context.last_csn);
 }
 
 pub fn readCatalog(handle: *Handle, out: []u8) !void {
@@ -159,7 +160,7 @@ pub fn commit(handle: *Handle, id: u32) !void {
     defer handle.end(id);
 
     const csn = try transaction.commit();
-    handle.io.result.csn = @floatFromInt(csn);
+    handle.noteCommit(csn);
 }
 
 pub fn abort(handle: *Handle, id: u32) !void {

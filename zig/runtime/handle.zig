@@ -87,6 +87,14 @@ pub const Handle = struct {
         transaction.destroy();
     }
 
+    /// Tells which commit there is to wait for, and whether to wait.
+    pub fn noteCommit(handle: *Handle, csn: u64) void {
+        const header = handle.attached.segment.header;
+        handle.io.result.csn = @floatFromInt(csn);
+        // pairs with the release in `configSet`
+        handle.io.result.synchronous = header.synchronous_commit.load(.acquire);
+    }
+
     /// The record that lies in the io block's input.
     pub fn inputRecord(handle: *Handle) engine_.Record {
         const input: [*]align(8) u8 = @ptrCast(@alignCast(&handle.io.input));
@@ -107,7 +115,7 @@ pub const Handle = struct {
         out.unchanged = @intFromBool(result == .unchanged);
         out.stale = @intFromBool(result == .stale);
         out.found = @intFromBool(result != .absent);
-        out.csn = @floatFromInt(handle.engine.context.last_csn);
+        handle.noteCommit(handle.engine.context.last_csn);
     }
 
     fn inputKey(handle: *Handle, table_id: u32) Error![]const u8 {
@@ -132,7 +140,7 @@ pub const Handle = struct {
             ) == .deleted;
         } else try handle.engine.delete(table_id, key);
         handle.io.result.found = @intFromBool(found);
-        handle.io.result.csn = @floatFromInt(handle.engine.context.last_csn);
+        handle.noteCommit(handle.engine.context.last_csn);
     }
 
     pub fn get(handle: *Handle, transaction_id: u32, table_id: u32) Error!void {
@@ -194,7 +202,7 @@ pub const Handle = struct {
         out.updated = @intCast(counts.updated);
         out.unchanged = @intCast(counts.unchanged);
         out.stale = @intCast(counts.stale);
-        out.csn = @floatFromInt(handle.engine.context.last_csn);
+        handle.noteCommit(handle.engine.context.last_csn);
     }
 
     /// Opens a search and gives its first rows; it stays open when there are more.

@@ -34,7 +34,9 @@ pub const Result = extern struct {
     error_size: u32,
     error_number: u32,
     error_offset: f64,
-    reserved: [2]u32,
+    /// `synchronous_commit` as the last statement or commit found it.
+    synchronous: u32,
+    reserved: u32,
     error_bytes: [limits.io_result_size - 128]u8,
 };
 
