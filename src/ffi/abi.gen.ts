@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "b7dc76dfacd4bb62";
-export const abiHash = "e5ba8941746c0759";
+export const layoutFingerprint = "22a2154f7033495a";
+export const abiHash = "a6c829284b35f9d5";
 
 export const Status = {
   ok: 0,
@@ -93,7 +93,8 @@ export const layouts = {
       error_size: { type: "u32", offset: 104, size: 4 },
       error_number: { type: "u32", offset: 108, size: 4 },
       error_offset: { type: "f64", offset: 112, size: 8 },
-      reserved: { type: "[2]u32", offset: 120, size: 8 },
+      synchronous: { type: "u32", offset: 120, size: 4 },
+      reserved: { type: "u32", offset: 124, size: 4 },
       error_bytes: { type: "[384]u8", offset: 128, size: 384 },
     },
   },
