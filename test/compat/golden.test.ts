@@ -20,7 +20,7 @@ test("golden: there are files of the present version", () => {
 for (const version of versions) {
   const rows = readFileSync(join(import.meta.dir, version, "rows.txt"), "utf8").trimEnd();
 
-  test(`golden: the files of ${version} give the rows that were written, cold and warm`, async () => {
+  test(`golden: the files of ${version} give the same rows, cold and warm`, async () => {
     using temporary = copyOf(version);
     const { directory, shmPath } = temporary;
     for (const mode of ["ColdReplay", "WarmAttach"]) {

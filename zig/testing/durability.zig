@@ -149,6 +149,7 @@ pub fn recover(storage: Storage, allocator: Allocator, distrust_cache: bool) !Re
     var fault: ?readers.Fault = null;
     var reader = try readers.Reader.open(storage, allocator, .{
         .start_csn = result.end_csn,
+        .is_expected = opened != null,
         .database_id = database_id,
         .distrust_cache = distrust_cache,
     }, &fault);
