@@ -1,13 +1,17 @@
 /**
  * Children of the recovery suite. `write MODE`: numbered transactions of three rows, each number
- * said when its commit has returned. `export`: the state as a hash, and how far it goes.
+ * said when its commit has returned, with a word behind it when it is on disk; the mode `switch`
+ * turns synchronous_commit on and off. `export`: the state as a hash, and how far it goes.
+ * `damage KIND SEED COUNT ORIGINAL`: the same of copies of a database with damaged files.
  */
 import { createHash } from "node:crypto";
+import { cpSync, rmSync } from "node:fs";
 import { AerostoreError, defineTable, t } from "../../src/index.ts";
 import type { Database } from "../../src/index.ts";
 import { say } from "../support/crew.ts";
 import { post } from "../support/post.ts";
 import { Random } from "../support/random.ts";
+import { damageOne } from "./damage.ts";
 
 const slotCount = 40;
 
@@ -39,12 +43,16 @@ function stepOf(n: number): Step {
   return { upserts: [...upserts, last], deletes: [third] };
 }
 
-async function write(sync: boolean): Promise<void> {
+type Mode = "sync" | "async" | "switch";
+
+async function write(mode: Mode): Promise<void> {
   const db = await post.open({ tables: [Rows] });
   const rows = db.table(Rows);
   let n = rows.get("last")?.n ?? 0;
   say(`ready ${n} ${db.boot.mode}`);
   const checkpointEvery = post.number(2);
+  const random = new Random(n + 1);
+  let sync = mode === "sync";
   while (!post.isOver) {
     n++;
     const step = stepOf(n);
@@ -54,9 +62,13 @@ async function write(sync: boolean): Promise<void> {
         for (const row of step.upserts) table.upsert(row);
         for (const id of step.deletes) table.delete(id);
       },
-      { durability: sync ? "sync" : "async" },
+      mode === "switch" ? {} : { durability: mode },
     );
-    say(String(n));
+    say(sync ? `${n} on disk` : String(n));
+    if (mode === "switch" && random.oneIn(7)) {
+      sync = !sync;
+      db.setConfig("aerostore.synchronous_commit", sync);
+    }
     if (checkpointEvery > 0 && n % checkpointEvery === 0) {
       await db.checkpoint();
       say(`checkpoint ${n}`);
@@ -102,17 +114,36 @@ function exported(db: Database): object {
   };
 }
 
-async function exportState(): Promise<void> {
+async function look(): Promise<object> {
   try {
-    const db = await post.open({ tables: [Rows] });
-    say(JSON.stringify({ kind: "state", ...exported(db) }));
-    db.close();
+    using db = await post.open({ tables: [Rows] });
+    return { kind: "state", ...exported(db) };
   } catch (error) {
     if (!(error instanceof AerostoreError)) throw error;
     const { code, path, offset, message } = error;
-    say(JSON.stringify({ kind: "refused", code, path, offset, message }));
+    return { kind: "refused", code, path, offset, message };
   }
 }
 
-if (post.word(0) === "write") await write(post.word(1) === "sync");
-else await exportState();
+async function damageCopies(): Promise<void> {
+  const kind = post.word(1) === "cut" ? "cut" : "flip";
+  const [random, original] = [new Random(post.number(2)), post.word(4)];
+  for (let round = 0; round < post.number(3); round++) {
+    rmSync(post.shmPath, { force: true });
+    rmSync(post.data, { recursive: true, force: true });
+    cpSync(original, post.data, { recursive: true });
+    const what = damageOne(post.data, random, kind);
+    say(JSON.stringify({ what, found: await look() }));
+  }
+}
+
+switch (post.word(0)) {
+  case "write":
+    await write(post.word(1) === "sync" ? "sync" : post.word(1) === "switch" ? "switch" : "async");
+    break;
+  case "damage":
+    await damageCopies();
+    break;
+  default:
+    say(JSON.stringify(await look()));
+}

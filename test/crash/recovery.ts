@@ -1,8 +1,9 @@
 /** Databases whose writer is killed, whose segment is lost, and whose files are damaged. */
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { Crew } from "../support/crew.ts";
 import { Random } from "../support/random.ts";
+import type { Damage } from "./damage.ts";
 
 const program = "test/crash/recovery-child.ts";
 
@@ -33,41 +34,62 @@ export type Found =
 export interface RecoveryOptions {
   readonly seed: number;
   readonly rounds: number;
-  readonly sync: boolean;
+  /** How commits wait for the disk; `switch`: now this way, now that. */
+  readonly mode: "sync" | "async" | "switch";
   /** Whether the segment survives the kill. */
   readonly keepSegment: boolean;
 }
 
-/** What was not as it must be; empty when all is well. */
-export async function runKills(options: RecoveryOptions): Promise<string[]> {
+export interface KillReport {
+  /** What was not as it must be; empty when all is well. */
+  readonly problems: readonly string[];
+  readonly acknowledged: number;
+  /** Acknowledged, and lost with the segment: only what had not been waited for. */
+  readonly lost: number;
+  /** The longest time between the acknowledgement of a lost commit and the kill. */
+  readonly lostAgeMs: number;
+}
+
+/** Kills writers after a random number of acknowledgements, and looks at what is left. */
+export async function runKills(options: RecoveryOptions): Promise<KillReport> {
   await using crew = new Crew();
   const random = new Random(options.seed);
   const problems: string[] = [];
+  let [total, lost, lostAgeMs] = [0, 0, 0];
   for (let round = 0; round < options.rounds && problems.length === 0; round++) {
     const checkpointEvery = random.oneIn(2) ? 0 : random.between(20, 200);
-    const words = ["write", options.sync ? "sync" : "async", checkpointEvery];
-    let acknowledged = 0;
+    const words = ["write", options.mode, checkpointEvery];
+    let [acknowledged, synced] = [0, 0];
+    const saidAt = new Map<number, number>();
     let [target, before] = [Number.POSITIVE_INFINITY, 0];
     const child = crew.start(program, words, {
       onLine: (line) => {
         if (line.startsWith("checkpoint ")) return;
         if (line.startsWith("ready ")) {
           before = Number(line.split(" ")[1]);
-          target = before + random.between(1, options.sync ? 60 : 600);
+          target = before + random.between(1, options.mode === "async" ? 600 : 60);
           return;
         }
-        acknowledged = Number(line);
+        acknowledged = Number.parseInt(line);
+        if (line.endsWith("on disk")) synced = acknowledged;
+        saidAt.set(acknowledged, performance.now());
         if (acknowledged === target) child.signal("SIGKILL");
       },
     });
     const end = await child.ended;
+    const killedAt = saidAt.get(target) ?? 0;
     const where = `round ${round}, ${words.join(" ")}, killed at ${target}`;
     if (end.signal !== "SIGKILL") problems.push(`${where}: ended: ${end.status} ${end.stderr}`);
     if (!options.keepSegment) crew.removeSegment();
     const first = await look(crew);
     const wantMode = options.keepSegment ? "WarmAttach" : "ColdReplay";
-    const nothingLost = options.sync || options.keepSegment;
-    const found = describe(first, { wantMode, atLeast: nothingLost ? acknowledged : 0 });
+    const atLeast = options.keepSegment ? acknowledged : synced;
+    const found = describe(first, { wantMode, atLeast });
+    total += acknowledged - before;
+    if (first.kind === "state" && first.n < acknowledged) {
+      lost += acknowledged - first.n;
+      lostAgeMs = Math.max(lostAgeMs, killedAt - (saidAt.get(first.n + 1) ?? 0));
+    }
     if (found !== undefined) problems.push(`${where}: ${acknowledged} acknowledged: ${found}`);
     if (first.kind === "state" && first.n > acknowledged + 1 && acknowledged > 0) {
       problems.push(`${where}: ${first.n} found, ${acknowledged} acknowledged`);
@@ -87,7 +109,7 @@ export async function runKills(options: RecoveryOptions): Promise<string[]> {
       }
     }
   }
-  return problems;
+  return { problems, acknowledged: total, lost, lostAgeMs };
 }
 
 async function look(crew: Crew): Promise<Found> {
@@ -117,8 +139,11 @@ export interface DamageReport {
 export interface DamageOptions {
   readonly seed: number;
   readonly rounds: number;
-  readonly kind: "cut" | "flip";
+  readonly kind: Damage;
 }
+
+/** Copies that one process opens: each leaves its segment mapped there. */
+const copiesMax = 100;
 
 /** Damages copies of a database's files at random places: exact, a reported prefix, or refused. */
 export async function runDamage(options: DamageOptions): Promise<DamageReport> {
@@ -127,7 +152,7 @@ export async function runDamage(options: DamageOptions): Promise<DamageReport> {
   const transactions = 300;
   const writer = crew.start(program, ["write", "sync", 120], {
     onLine: (line) => {
-      if (line === String(transactions)) writer.signal("SIGKILL");
+      if (line === `${transactions} on disk`) writer.signal("SIGKILL");
     },
   });
   await writer.ended;
@@ -139,57 +164,34 @@ export async function runDamage(options: DamageOptions): Promise<DamageReport> {
   const problems: string[] = [];
   const refused: Record<string, number> = {};
   let [exact, prefixes] = [0, 0];
-  const files = filesOf(original);
-  for (let round = 0; round < options.rounds; round++) {
-    crew.removeSegment();
-    rmSync(crew.data, { recursive: true });
-    cpSync(original, crew.data, { recursive: true });
-    const file = options.kind === "cut" ? lastLogOf(files) : random.pick(files);
-    const what = damage(join(crew.data, file), random, options.kind);
-    const found = await look(crew);
-    if (found.kind === "refused") {
-      refused[found.code] = (refused[found.code] ?? 0) + 1;
-      const isNamed = /^(WAL|CHECKPOINT)_CORRUPT$/.test(found.code);
-      if (!isNamed || found.path === undefined || found.offset === undefined) {
-        problems.push(`${file} ${what}: ${found.code} without file or offset: ${found.message}`);
-      }
-      continue;
+  for (let done = 0; done < options.rounds && problems.length === 0; done += copiesMax) {
+    const count = Math.min(copiesMax, options.rounds - done);
+    const words = ["damage", options.kind, random.below(2 ** 31), count, original];
+    const child = crew.start(program, words, { limitMs: 600_000 });
+    const { status, signal, stderr } = await child.ended;
+    // A fault or a hang would end here.
+    if (status !== 0 || child.lines.length !== count) {
+      problems.push(`${words.join(" ")} ended with ${signal ?? status}: ${stderr}`);
     }
-    if (found.hash === whole.hash) exact++;
-    else prefixes++;
-    const isReported = found.hash === whole.hash || found.truncatedBytes > 0;
-    if (!found.whole || found.problems.length > 0) {
-      problems.push(`${file} ${what}: a state that never was, ${found.problems.join("; ")}`);
-    } else if (!isReported && options.kind === "flip") {
-      problems.push(`${file} ${what}: ${found.n} of ${whole.n} without a report`);
+    for (const line of child.lines) {
+      const { what, found } = JSON.parse(line) as { what: string; found: Found };
+      if (found.kind === "refused") {
+        refused[found.code] = (refused[found.code] ?? 0) + 1;
+        const isNamed = /^(WAL|CHECKPOINT)_CORRUPT$/.test(found.code);
+        if (!isNamed || found.path === undefined || found.offset === undefined) {
+          problems.push(`${what}: ${found.code} without file or offset: ${found.message}`);
+        }
+        continue;
+      }
+      const isExact = found.hash === whole.hash;
+      if (isExact) exact++;
+      else prefixes++;
+      if (!found.whole || found.problems.length > 0) {
+        problems.push(`${what}: a state that never was, ${found.problems.join("; ")}`);
+      } else if (!isExact && found.truncatedBytes === 0 && options.kind === "flip") {
+        problems.push(`${what}: ${found.n} of ${whole.n} without a report`);
+      }
     }
   }
   return { problems, exact, prefixes, refused };
-}
-
-function filesOf(directory: string): string[] {
-  return readdirSync(directory).filter((name) => /^(aerostore\.wal|occ_checkpoint)/.test(name));
-}
-
-function lastLogOf(files: readonly string[]): string {
-  if (!files.includes("aerostore.wal")) throw new Error(`no log among ${files.join(", ")}`);
-  return "aerostore.wal";
-}
-
-/** Cuts the file, or flips a bit of its written part; in words. */
-function damage(path: string, random: Random, kind: DamageOptions["kind"]): string {
-  if (!existsSync(path)) throw new Error(`${path} is gone`);
-  const bytes = readFileSync(path);
-  let used = bytes.length;
-  while (used > 0 && bytes[used - 1] === 0) used--;
-  if (kind === "cut") {
-    const at = random.below(used);
-    writeFileSync(path, bytes.subarray(0, at));
-    return `cut at ${at} of ${used}`;
-  }
-  const at = random.below(used);
-  const bit = random.below(8);
-  bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
-  writeFileSync(path, bytes);
-  return `bit ${bit} of byte ${at} of ${used} flipped`;
 }
