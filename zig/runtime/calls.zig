@@ -58,6 +58,10 @@ pub fn probeSegment(path: [:0]const u8, out: []u8) !f64 {
     if (st.uid != os.effectiveUser() or st.mode & 0o077 != 0) return error.Permission;
     @memset(out, 0);
     _ = try os.readAt(fd, 0, out);
+    // Commits may go on: the tail is read last, so that nothing seems to be ahead of it.
+    const tail_offset = @offsetOf(layout.Header, "tail");
+    const tail_end = tail_offset + @sizeOf(u64);
+    if (out.len >= tail_end) _ = try os.readAt(fd, tail_offset, out[tail_offset..tail_end]);
     return @floatFromInt(st.size);
 }
 
