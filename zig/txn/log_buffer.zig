@@ -45,8 +45,6 @@ const capacity = limits.log_buffer_size;
 const position_max = 1 << 56;
 /// `Header.csn` of the unused rest before the buffer's end.
 const csn_gap = std.math.maxInt(u64);
-/// So many bytes after it was last made to run the writer is made to run again.
-const nudge_size = capacity / 4;
 /// Larger records go to a run of their own.
 const inline_size_max = capacity / 4;
 /// Most writes take less.
