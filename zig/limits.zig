@@ -36,7 +36,7 @@ pub const chain_steps_max: u64 = 1 << 26;
 /// The newest-to-oldest versions of one row that a snapshot may have to walk.
 pub const version_steps_max: u64 = 1 << 24;
 
-pub const log_buffer_size = 64 * 1024;
+pub const log_buffer_size = 128 * 1024;
 /// How long others wait for a numbered commit before they abort it (P17).
 pub const numbered_wait_ns = 10_000;
 /// How long others wait for an older open commit before they abort it (P17).

@@ -137,6 +137,16 @@ pub fn append(
     return position;
 }
 
+/// `LogFull` when a record of that many bytes would find no room: better known before a commit has
+/// installed anything. What is too large for that finds out in `append`.
+pub fn expectRoom(session: *Session, size: u64) Error!void {
+    const slot = session.slot;
+    const position = slot.log_head.load(.monotonic); // the owner's own
+    const needed = position + @min(2 * size, capacity / 2); // a gap before the end is as large
+    if (needed - slot.log_taken.load(.monotonic) <= capacity) return;
+    if (needed - try freeDrained(session.segment, slot) > capacity) return error.LogFull;
+}
+
 /// Frees the space of records that the WAL writer has taken. Returns the new `log_taken`.
 fn freeDrained(segment: *const Segment, slot: *layout.SessionSlot) segment_.Corrupt!u64 {
     // Acquire: pairs with the WAL writer's compare-and-swap; what is below is in the file.

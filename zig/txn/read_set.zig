@@ -24,9 +24,12 @@ const Link = rel_ptr.Link;
 
 pub const Error = error{ Conflict, SegmentFull, SegmentCorrupt, SnapshotTooOld };
 
-/// Past this many commits since the snapshot the reads are made again instead of being compared one
-/// by one.
-const compare_max = 4096;
+/// Comparing one commit with the reads costs as much as reading a quarter of a row again (its cell,
+/// its record and its slot's line come from another session). Past that the reads are made again:
+/// whoever was kept from running in the middle of a transaction meets all that others did then.
+const compares_per_read = 4;
+/// A search is made again only past so many commits: nobody knows what it costs.
+const compares_per_scan = 4096;
 
 pub const Absent = struct { table: *const view_.TableView, key: Key };
 
@@ -105,7 +108,7 @@ pub const ReadSet = struct {
             set.snapshot = now;
             return;
         }
-        if (now - set.snapshot <= compare_max) {
+        if (now - set.snapshot <= set.comparesMax()) {
             if (try set.compare(context, set.snapshot, now)) {
                 set.snapshot = now;
                 return;
@@ -113,6 +116,11 @@ pub const ReadSet = struct {
         }
         try set.repeat(context, now);
         set.snapshot = now;
+    }
+
+    fn comparesMax(set: *const ReadSet) u64 {
+        if (set.scans.items.len > 0) return compares_per_scan;
+        return compares_per_read * (set.rows.count() + set.absent.items.len);
     }
 
     /// P16: the rest, between the snapshot brought forward and the own CSN.
