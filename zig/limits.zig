@@ -36,7 +36,11 @@ pub const chain_steps_max: u64 = 1 << 26;
 /// The newest-to-oldest versions of one row that a snapshot may have to walk.
 pub const version_steps_max: u64 = 1 << 24;
 
-pub const log_buffer_size = 128 * 1024;
+/// A session's log buffer is a share of the segment: it has to hold what the session commits while
+/// the WAL writer waits for the disk.
+pub const log_buffer_share = 512;
+pub const log_buffer_size_min = 64 * 1024;
+pub const log_buffer_size_max = 512 * 1024;
 /// How long others wait for a numbered commit before they abort it (P17).
 pub const numbered_wait_ns = 10_000;
 /// How long others wait for an older open commit before they abort it (P17).
@@ -57,6 +61,6 @@ comptime {
     assert(cell_count_default >= session_count_default * 4);
     assert(session_count_max <= 1 << 12);
     assert(image_size_max < io_input_size);
-    assert(log_buffer_size % page_size == 0);
+    assert(log_buffer_size_min % page_size == 0);
     assert(io_size % 4096 == 512);
 }

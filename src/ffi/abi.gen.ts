@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "22a2154f7033495a";
-export const abiHash = "a6c829284b35f9d5";
+export const layoutFingerprint = "3de0cd322359b0fe";
+export const abiHash = "4cc7604388ebe7d7";
 
 export const Status = {
   ok: 0,
@@ -108,7 +108,7 @@ export const layouts = {
     },
   },
   Geometry: {
-    size: 96,
+    size: 104,
     align: 8,
     fields: {
       size: { type: "u64", offset: 0, size: 8 },
@@ -118,14 +118,16 @@ export const layouts = {
       outcome_count: { type: "u32", offset: 20, size: 4 },
       page_count: { type: "u32", offset: 24, size: 4 },
       extent_count: { type: "u32", offset: 28, size: 4 },
-      sessions_offset: { type: "u64", offset: 32, size: 8 },
-      cells_offset: { type: "u64", offset: 40, size: 8 },
-      latches_offset: { type: "u64", offset: 48, size: 8 },
-      outcomes_offset: { type: "u64", offset: 56, size: 8 },
-      catalog_offset: { type: "u64", offset: 64, size: 8 },
-      pages_offset: { type: "u64", offset: 72, size: 8 },
-      extents_offset: { type: "u64", offset: 80, size: 8 },
-      arena_offset: { type: "u64", offset: 88, size: 8 },
+      log_buffer_size: { type: "u32", offset: 32, size: 4 },
+      reserved: { type: "u32", offset: 36, size: 4 },
+      sessions_offset: { type: "u64", offset: 40, size: 8 },
+      cells_offset: { type: "u64", offset: 48, size: 8 },
+      latches_offset: { type: "u64", offset: 56, size: 8 },
+      outcomes_offset: { type: "u64", offset: 64, size: 8 },
+      catalog_offset: { type: "u64", offset: 72, size: 8 },
+      pages_offset: { type: "u64", offset: 80, size: 8 },
+      extents_offset: { type: "u64", offset: 88, size: 8 },
+      arena_offset: { type: "u64", offset: 96, size: 8 },
     },
   },
   SegmentHeader: {
@@ -140,10 +142,10 @@ export const layouts = {
       boot_generation: { type: "u64", offset: 48, size: 8 },
       created_ms: { type: "u64", offset: 56, size: 8 },
       first_csn: { type: "u64", offset: 64, size: 8 },
-      geometry: { type: "Geometry", offset: 72, size: 96 },
-      checksum: { type: "u64", offset: 168, size: 8 },
-      clean_shutdown: { type: "u32", offset: 176, size: 4 },
-      reserved: { type: "u32", offset: 180, size: 4 },
+      geometry: { type: "Geometry", offset: 72, size: 104 },
+      checksum: { type: "u64", offset: 176, size: 8 },
+      clean_shutdown: { type: "u32", offset: 184, size: 4 },
+      reserved: { type: "u32", offset: 188, size: 4 },
       tail: { type: "u64", offset: 256, size: 8 },
       drained: { type: "u64", offset: 384, size: 8 },
       durable: { type: "u64", offset: 392, size: 8 },

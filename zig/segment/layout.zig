@@ -27,6 +27,9 @@ pub const Geometry = extern struct {
     outcome_count: u32,
     page_count: u32,
     extent_count: u32,
+    /// Bytes of each session's log buffer.
+    log_buffer_size: u32,
+    reserved: u32,
     sessions_offset: u64,
     cells_offset: u64,
     latches_offset: u64,
@@ -64,6 +67,11 @@ pub const Geometry = extern struct {
         );
         geometry.extent_count = @intCast(options.size / limits.extent_size);
         geometry.page_count = @intCast(options.size / limits.page_size);
+        geometry.log_buffer_size = std.math.floorPowerOfTwo(u32, @intCast(std.math.clamp(
+            options.size / limits.log_buffer_share,
+            limits.log_buffer_size_min,
+            limits.log_buffer_size_max,
+        )));
         var end: u64 = limits.page_size;
         geometry.sessions_offset = region(
             &end,

@@ -126,6 +126,8 @@ pub const Segment = struct {
     extents: [*]Word(u32),
     arena_ref: Ref,
     limit_ref: Ref,
+    /// Bytes of each session's log buffer.
+    log_buffer_size: u64,
 
     /// Fills a new file. **Memory**: takes `fd` over on success only.
     pub fn create(fd: os.Fd, options: CreateOptions) (os.Error || error{InvalidArgument})!Segment {
@@ -236,6 +238,7 @@ pub const Segment = struct {
             .extents = @ptrCast(@alignCast(base + geometry.extents_offset)),
             .arena_ref = rel_ptr.fromBytes(geometry.arena_offset),
             .limit_ref = rel_ptr.fromBytes(geometry.size - 2 * limits.page_size),
+            .log_buffer_size = geometry.log_buffer_size,
         };
     }
 

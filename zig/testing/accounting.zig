@@ -159,13 +159,14 @@ const Accounts = struct {
     fn walkLog(accounts: *Accounts, slot: *layout.SessionSlot) Error!void {
         const ref = slot.log_buffer.raw;
         if (ref == rel_ptr.none) return;
-        try accounts.noteRun(ref, limits.log_buffer_size / limits.page_size);
-        const bytes = try accounts.segment.bytesAt(ref, limits.log_buffer_size);
+        const capacity = accounts.segment.log_buffer_size;
+        try accounts.noteRun(ref, @intCast(capacity / limits.page_size));
+        const bytes = try accounts.segment.bytesAt(ref, capacity);
         var position = slot.log_taken.raw;
         while (position < slot.log_head.raw) {
-            const offset = position % limits.log_buffer_size;
-            if (limits.log_buffer_size - offset < @sizeOf(log_buffer.Header)) {
-                position += limits.log_buffer_size - offset;
+            const offset = position % capacity;
+            if (capacity - offset < @sizeOf(log_buffer.Header)) {
+                position += capacity - offset;
                 continue;
             }
             const header: *const log_buffer.Header = @ptrCast(@alignCast(bytes.ptr + offset));

@@ -71,7 +71,6 @@ pub fn run(
     const slot = session.slot;
     try log_state.check(session.segment.header);
     if (writes.len > paged.count_max / 2) return error.TransactionTooLarge;
-    try log_buffer.expectRoom(session, recordSizeMax(writes));
     const now = session.segment.header.tail.load(.monotonic);
     const age = if (session.retry_age != 0) session.retry_age else now;
     slot.age.store(age, .release); // a hint to those who wait
@@ -84,20 +83,11 @@ pub fn run(
         if (slot.intent_count.load(.monotonic) != 0 or session.state().phase != .open) {
             try finishAborted(session, slot);
         }
-        word.bump(&slot.counters.aborts, 1);
+        if (err != error.LogFull) word.bump(&slot.counters.aborts, 1);
         if (err == error.Conflict) context.countConflict();
         session.retry_age = if (err == error.Conflict) age else 0;
         return err;
     };
-}
-
-/// Bytes of the log record of some writes, or more.
-fn recordSizeMax(writes: []const Write) u64 {
-    var size: u64 = @sizeOf(log_buffer.Header);
-    for (writes[0..@min(writes.len, 64)]) |*write| {
-        size += @sizeOf(log_buffer.Written) + 2 * @as(u64, write.table.schema.image_size);
-    }
-    return size;
 }
 
 fn attempt(

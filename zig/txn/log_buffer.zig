@@ -40,13 +40,12 @@ pub const Header = extern struct {
     reserved: u32,
 };
 
-const capacity = limits.log_buffer_size;
 /// No session writes as many bytes; sums of positions stay far from overflow.
 const position_max = 1 << 56;
 /// `Header.csn` of the unused rest before the buffer's end.
 const csn_gap = std.math.maxInt(u64);
-/// Larger records go to a run of their own.
-const inline_size_max = capacity / 4;
+/// Records above this share of the buffer go to a run of their own.
+const inline_share = 4;
 /// Most writes take less.
 const write_size_usual = 512;
 
@@ -59,9 +58,10 @@ pub const Error = error{ SegmentFull, SegmentCorrupt, LogFull };
 /// False when the record of so many writes will hardly fit: then a commit waits before it installs
 /// anything, since versions of a commit that is undone cannot be reused before another has a CSN.
 pub fn hasRoom(session: *Session, write_count: usize) Error!bool {
+    const capacity = session.segment.log_buffer_size;
     const slot = session.slot;
     if (slot.log_buffer.load(.monotonic) == 0) return true; // the owner's own
-    const body_size = @min(inline_size_max, @as(u64, write_count) * write_size_usual);
+    const body_size = @min(capacity / inline_share, @as(u64, write_count) * write_size_usual);
     const size = std.mem.alignForward(u64, @sizeOf(Header) + body_size, 8);
     const position = slot.log_head.load(.monotonic); // the owner's own
     const to_end = capacity - position % capacity;
@@ -76,16 +76,17 @@ pub fn append(
     writes: []const Written,
     payload: []const u8,
 ) Error!u64 {
+    const capacity = session.segment.log_buffer_size;
     const segment = session.segment;
     const slot = session.slot;
     if (slot.log_buffer.load(.monotonic) == 0) {
-        const pages = limits.log_buffer_size / limits.page_size;
+        const pages: u32 = @intCast(capacity / limits.page_size);
         const page = try arena.claimPages(segment, session.index, pages);
         slot.log_buffer.store(Segment.pageRef(page), .release);
         arena.markUsed(segment, session.index, page, .log, pages);
     }
     const body_size = writes.len * @sizeOf(Written) + payload.len;
-    const is_inline = @sizeOf(Header) + body_size <= inline_size_max;
+    const is_inline = @sizeOf(Header) + body_size <= capacity / inline_share;
     const size = std.mem.alignForward(u64, @sizeOf(Header) + if (is_inline) body_size else 0, 8);
 
     var position = slot.log_head.load(.monotonic); // the owner's own
@@ -137,18 +138,9 @@ pub fn append(
     return position;
 }
 
-/// `LogFull` when a record of that many bytes would find no room: better known before a commit has
-/// installed anything. What is too large for that finds out in `append`.
-pub fn expectRoom(session: *Session, size: u64) Error!void {
-    const slot = session.slot;
-    const position = slot.log_head.load(.monotonic); // the owner's own
-    const needed = position + @min(2 * size, capacity / 2); // a gap before the end is as large
-    if (needed - slot.log_taken.load(.monotonic) <= capacity) return;
-    if (needed - try freeDrained(session.segment, slot) > capacity) return error.LogFull;
-}
-
 /// Frees the space of records that the WAL writer has taken. Returns the new `log_taken`.
 fn freeDrained(segment: *const Segment, slot: *layout.SessionSlot) segment_.Corrupt!u64 {
+    const capacity = segment.log_buffer_size;
     // Acquire: pairs with the WAL writer's compare-and-swap; what is below is in the file.
     const drained = ring.drainedOf(segment.header.drained.load(.acquire));
     const head = slot.log_head.load(.monotonic);
@@ -197,6 +189,7 @@ fn headerAt(
     slot: *layout.SessionSlot,
     position: u64,
 ) segment_.Corrupt!*Header {
+    const capacity = segment.log_buffer_size;
     const bytes = try segment.bytesAt(slot.log_buffer.load(.acquire), capacity);
     const offset = position % capacity;
     if (offset % 8 != 0 or offset + @sizeOf(Header) > capacity) return error.SegmentCorrupt;
@@ -216,6 +209,7 @@ pub const Record = struct {
 
 /// The record that the committed cell of `csn` names; null when it is gone already.
 pub fn read(segment: *const Segment, csn: u64, cell: ring.Cell) segment_.Corrupt!?Record {
+    const capacity = segment.log_buffer_size;
     if (cell.session >= segment.session_count) return error.SegmentCorrupt;
     const slot = &segment.sessions[cell.session];
     const header = try headerAt(segment, slot, @as(u64, cell.position) * 8);
