@@ -62,9 +62,6 @@ const regions: readonly (readonly [offset: string, count: string, elementSize: n
   ["extents_offset", "extent_count", 4],
   ["arena_offset", "", 1],
 ];
-/** `drained` has an epoch above its CSN. */
-const csnBits = 48;
-
 /** Judges the first bytes of a segment file. Never throws, whatever the bytes are. */
 export function validateHeader(
   bytes: Uint8Array,
@@ -94,7 +91,7 @@ export function validateHeader(
 
   const tail = read("tail");
   const durable = read("durable");
-  const drained = read("drained") % 2 ** csnBits;
+  const drained = readCsn(bytes, header, "drained");
   const firstCsn = read("first_csn");
   const facts: HeaderFacts = {
     databaseId: readHex(bytes, header, "database_id"),
@@ -139,6 +136,13 @@ function checkGeometry(
 /**
  * Reads unsigned fields by name; what is beyond 2^53 loses its low bits, and is out of all bounds.
  * **Throws** `Error` for a name that the layout does not have. */
+/** The lower 48 bits of a field with an epoch above its CSN: a double could not hold all 64. */
+function readCsn(bytes: Uint8Array, layout: StructLayout, name: string): number {
+  const at = layout.fields[name]?.offset ?? 0;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return view.getUint16(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
+}
+
 function fieldReader(
   bytes: Uint8Array,
   layout: StructLayout,

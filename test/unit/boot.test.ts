@@ -180,6 +180,16 @@ describe("header", () => {
     expect(validateHeader(bytes, layouts, expected)).toHaveProperty("facts.durable", true);
   });
 
+  test("boot: the epoch of the log does not blur the numbers beside it", () => {
+    const { bytes, view } = header();
+    view.setBigUint64(256, 11n, true);
+    for (const epoch of [31n, 32n, 64n, 1_000n, 0xffffn]) {
+      // The last commit has been taken by the writer.
+      view.setBigUint64(384, (epoch << 48n) | 11n, true);
+      expect(validateHeader(bytes, layouts, expected)).toMatchObject({ kind: "valid" });
+    }
+  });
+
   test.each<[string, (view: DataView, bytes: Uint8Array) => void, RegExp]>([
     ["magic", (view) => view.setUint32(0, 7, true), /^unreadable: its magic number is 0x7/],
     ["version", (view) => view.setUint32(4, 2, true), /^unreadable: its format version is 2/],
