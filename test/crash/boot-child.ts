@@ -1,11 +1,15 @@
 /**
  * Children of the boot suite. `open`: opens, says how it came up, writes rows until told to stop.
  * `fill`: makes the rows. `try`: opens and uses the database in every way, whatever its state.
+ * `flips`: does that with copies of the database in which one bit of the segment is flipped each.
  */
+import { chmodSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { open } from "../../src/index.ts";
 import { AerostoreError, defineTable, t } from "../../src/index.ts";
 import type { Database } from "../../src/index.ts";
 import { say } from "../support/crew.ts";
 import { post } from "../support/post.ts";
+import type { Tried } from "./boot.ts";
 
 const rowCount = 400;
 
@@ -98,14 +102,13 @@ function attempt(body: () => string): string {
   }
 }
 
-async function tryEverything(): Promise<void> {
+async function tryEverything(opening: Promise<Database>): Promise<Tried> {
   let db: Database;
   try {
-    db = await post.open({ tables: [Rows] });
+    db = await opening;
   } catch (error) {
     if (!(error instanceof AerostoreError)) throw error;
-    say(JSON.stringify({ opened: error.code, message: error.message }));
-    return;
+    return { opened: error.code, message: error.message };
   }
   const { mode, reason } = db.boot;
   const read = attempt(() => {
@@ -125,9 +128,29 @@ async function tryEverything(): Promise<void> {
     return "ok";
   });
   db.close();
-  say(JSON.stringify({ opened: "ok", mode, reason, read, check, write }));
+  return { opened: "ok", mode, reason, read, check, write };
+}
+
+/** Where the flips are: `byte * 8 + bit`, in the words of this child. */
+async function tryFlips(): Promise<void> {
+  const model = readFileSync(post.shmPath);
+  for (const place of post.words.slice(1).map(Number)) {
+    say(`try ${place}`);
+    const [data, shmPath] = [`${post.data}.flip.${place}`, `${post.shmPath}.flip.${place}`];
+    cpSync(post.data, data, { recursive: true });
+    const at = Math.floor(place / 8);
+    const byte = model[at] ?? 0;
+    model[at] = byte ^ (1 << (place % 8));
+    writeFileSync(shmPath, model, { mode: 0o600 });
+    model[at] = byte;
+    chmodSync(shmPath, 0o600);
+    say(JSON.stringify(await tryEverything(open(data, { shmPath, tables: [Rows] }))));
+    rmSync(data, { recursive: true });
+    rmSync(shmPath, { force: true });
+  }
 }
 
 if (post.word(0) === "open") await openAndWrite();
 else if (post.word(0) === "fill") await fill();
-else await tryEverything();
+else if (post.word(0) === "flips") await tryFlips();
+else say(JSON.stringify(await tryEverything(post.open({ tables: [Rows] }))));

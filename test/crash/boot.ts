@@ -1,7 +1,6 @@
 /** Many processes that open at once, segments that are not what they should be, flipped bits. */
 import {
   chmodSync,
-  copyFileSync,
   cpSync,
   mkdirSync,
   readFileSync,
@@ -180,7 +179,7 @@ export interface FlipOptions {
 }
 
 export interface FlipReport {
-  /** Faults, hangs, and errors without a code: never right. */
+  /** Faults, hangs, errors without a code, wrong answers that `check` has no word for. */
   readonly problems: readonly string[];
   /** What came of the flips, in words, with how often. */
   readonly outcomes: Readonly<Record<string, number>>;
@@ -188,8 +187,10 @@ export interface FlipReport {
 
 /** Longer than anything that works, on a busy machine. */
 const hangMs = 60_000;
+/** A child keeps what it has mapped, so it does not try more. */
+const flipsPerChild = 100;
 
-/** Flips single bits in used parts of a segment; each flip is tried by a child on a copy. */
+/** Flips single bits in used parts of a segment; each flip is tried on a copy of the database. */
 export async function runFlips(options: FlipOptions): Promise<FlipReport> {
   await using model = new Crew();
   const random = new Random(options.seed);
@@ -199,39 +200,68 @@ export async function runFlips(options: FlipOptions): Promise<FlipReport> {
   for (let at = 0; at < original.length; at += 16) {
     if (original.subarray(at, at + 16).some((byte) => byte !== 0)) used.push(at);
   }
+  const places = Array.from({ length: options.rounds }, () => {
+    return (random.pick(used) + random.below(16)) * 8 + random.below(8);
+  });
   const problems: string[] = [];
   const outcomes: Record<string, number> = {};
-  let left = options.rounds;
   const work = async (): Promise<void> => {
-    while (left-- > 0) {
-      await using crew = new Crew();
-      cpSync(model.data, crew.data, { recursive: true });
-      copyFileSync(model.shmPath, crew.shmPath);
-      chmodSync(crew.shmPath, 0o600);
-      const [at, bit] = [random.pick(used) + random.below(16), random.below(8)];
-      flip(crew.shmPath, at, 1 << bit);
-      const child = crew.start(program, ["try"], { limitMs: hangMs });
-      const { status, signal, stderr } = await child.ended;
-      const where = `seed ${options.seed}, bit ${bit} of byte ${at}`;
-      if (status !== 0) {
-        const outcome = signal === "SIGKILL" ? "hang" : (signal ?? `exit ${status}`);
-        count(outcomes, outcome);
-        const panic = stderr.split("\n").find((line) => line.includes("internal error"));
-        problems.push(`${where}: ${outcome}: ${panic ?? stderr.slice(-300)}`);
-        continue;
+    for (let mine = places.splice(0, flipsPerChild); mine.length > 0; ) {
+      const lines = await runFlipChild(model, mine);
+      for (const { place, outcome, detail } of lines) {
+        outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+        if (right.test(outcome)) continue;
+        const where = `seed ${options.seed}, bit ${place % 8} of byte ${Math.floor(place / 8)}`;
+        problems.push(`${where}: ${outcome}: ${detail}`);
       }
-      const tried = JSON.parse(child.lines.at(-1) ?? "null") as Tried;
-      const outcome = outcomeOf(tried);
-      count(outcomes, outcome);
-      if (outcome === "unnamed") problems.push(`${where}: ${JSON.stringify(tried)}`);
+      // A child that died is followed by one for the rest.
+      mine = mine.slice(lines.length);
+      if (mine.length === 0) mine = places.splice(0, flipsPerChild);
     }
   };
   await Promise.all(Array.from({ length: options.width }, work));
   return { problems, outcomes };
 }
 
-function count(outcomes: Record<string, number>, outcome: string): void {
-  outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+/** What may come of a flip. */
+const right = /^(refused|cold, exact|unnoticed, exact|noticed|wrong answer, check tells)/;
+
+interface FlipOutcome {
+  readonly place: number;
+  readonly outcome: string;
+  readonly detail: string;
+}
+
+/** The flips that one child came to, the last of which may have killed it. */
+async function runFlipChild(model: Crew, places: readonly number[]): Promise<FlipOutcome[]> {
+  let last = performance.now();
+  const child = model.start(program, ["flips", ...places], {
+    onLine: () => {
+      last = performance.now();
+    },
+  });
+  const watch = setInterval(() => {
+    if (performance.now() - last > hangMs) child.signal("SIGKILL");
+  }, 1_000);
+  const { status, signal, stderr } = await child.ended;
+  clearInterval(watch);
+  const found: FlipOutcome[] = [];
+  for (let index = 0; index < child.lines.length; index += 2) {
+    const place = Number(child.lines[index]?.slice("try ".length));
+    const line = child.lines[index + 1];
+    if (line !== undefined) {
+      found.push({ place, outcome: outcomeOf(JSON.parse(line) as Tried), detail: line });
+      continue;
+    }
+    const ending = signal === "SIGKILL" ? "hang" : `${signal ?? `exit ${status}`}`;
+    const panic = stderr.split("\n").find((each) => each.includes("internal error"));
+    found.push({ place, outcome: ending, detail: panic ?? stderr.slice(-300) });
+    for (const path of [model.data, model.shmPath]) {
+      rmSync(`${path}.flip.${place}`, { recursive: true, force: true });
+    }
+  }
+  if (found.length === 0) throw new Error(`${child.name.slice(0, 40)} did nothing: ${stderr}`);
+  return found;
 }
 
 /** One word for what came of a flip. */

@@ -278,14 +278,14 @@ pub const Recovery = struct {
                         table,
                         .init(table.keyBytes(image.ptr)),
                     )) orelse return error.WrongBase;
-                    @memcpy(old, image);
+                    bulk.replace(table, old, image);
                 },
                 .update => |update| {
                     var buffer: [limits.key_size_max]u8 = undefined;
                     const key = table.codec.keyBytes(update.key, &buffer);
                     const old = (try bulk.find(table, .init(key))) orelse return error.WrongBase;
                     try deltas.apply(&table.codec, &update.change, old, image);
-                    @memcpy(old, image);
+                    bulk.replace(table, old, image);
                 },
                 .delete => |packed_key| {
                     var buffer: [limits.key_size_max]u8 = undefined;

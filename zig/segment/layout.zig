@@ -483,10 +483,12 @@ pub const Version = extern struct {
     /// Older version, or the free list link while free.
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     older: Word(u32),
-    /// `{ table: 16, reserved: 15, tombstone: 1 }`
+    /// `{ table: 16, sum: 15, tombstone: 1 }`
     flags: u32,
 
     pub const tombstone_flag: u32 = 1 << 31;
+    const sum_shift = 16;
+    const sum_mask: u32 = 0x7FFF << sum_shift;
 
     pub fn image(version: *Version) [*]align(8) u8 {
         const bytes: [*]align(8) u8 = @ptrCast(version);
@@ -499,6 +501,31 @@ pub const Version = extern struct {
 
     pub fn isTombstone(version: *const Version) bool {
         return version.flags & tombstone_flag != 0;
+    }
+
+    pub fn ofImage(bytes: []align(8) u8) *Version {
+        return @ptrCast(@alignCast(bytes.ptr - @sizeOf(Version)));
+    }
+
+    /// Fills a version that nobody else knows yet, for `isWhole` to compare with.
+    pub fn fill(version: *Version, table_id: u32, is_tombstone: bool, bytes: []align(8) const u8) void {
+        @memcpy(version.image()[0..bytes.len], bytes);
+        version.flags = table_id | if (is_tombstone) tombstone_flag else 0;
+        version.flags |= version.sum(bytes.len);
+    }
+
+    /// False when a bit of flags or image is not as it was filled; for `check`, not for readers.
+    pub fn isWhole(version: *Version, size: usize) bool {
+        return version.flags & sum_mask == version.sum(size);
+    }
+
+    /// Each bit of image and flags moves exactly one bit of it. Images are whole words.
+    fn sum(version: *Version, size: usize) u32 {
+        const words: [*]const u64 = @ptrCast(version.image());
+        var hash: u64 = version.flags & ~sum_mask;
+        for (words[0 .. size / 8]) |word| hash = std.math.rotl(u64, hash, 7) ^ word;
+        hash ^= hash >> 30 ^ hash >> 60;
+        return @as(u32, @truncate((hash ^ hash >> 15) & 0x7FFF)) << sum_shift;
     }
 };
 

@@ -27,7 +27,7 @@ pub const Error = error{ SegmentFull, SegmentCorrupt, OutOfMemory };
 /// The mark of every recovered version.
 pub const csn_recovered = 1;
 
-/// The image of a key's row, to read or to change in place; null when there is none.
+/// The image of a key's row, to read or to `replace`; null when there is none.
 pub fn find(table: *const view_.TableView, key: Key) Error!?[]align(8) u8 {
     const found = (try table.map().find(key)) orelse return null;
     const version = try versionOf(table, found.slot);
@@ -56,8 +56,7 @@ pub fn insert(
     const version = try segment.at(layout.Version, version_ref);
     version.mark.store(csn_recovered, .monotonic);
     version.older.store(rel_ptr.none, .monotonic);
-    version.flags = table.id;
-    @memcpy(version.image()[0..image.len], image);
+    version.fill(table.id, false, image);
     const slot_ref = try arena.take(
         segment,
         session.index,
@@ -73,6 +72,11 @@ pub fn insert(
     _ = table.shared.row_count.add(1, .monotonic);
     session.slot.held_version.store(0, .monotonic);
     session.slot.held_slot.store(0, .monotonic);
+}
+
+/// Changes a row that `find` gave.
+pub fn replace(table: *const view_.TableView, old: []align(8) u8, image: []align(8) const u8) void {
+    layout.Version.ofImage(old).fill(table.id, false, image);
 }
 
 /// False: there was no such row.

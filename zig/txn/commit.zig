@@ -356,10 +356,9 @@ fn fill(context: *Context, write: *Write, decision: write_.Decision, base: Ref) 
     };
     const version = try session.segment.at(Version, ref);
     version.older.store(base, .monotonic); // published by the head
-    version.flags = write.table.id | if (decision == .remove) Version.tombstone_flag else 0;
-    write.leaves_row = decision == .put;
     const size = write.table.schema.image_size;
-    @memcpy(version.image()[0..size], context.scratch[0..size]);
+    version.fill(write.table.id, decision == .remove, context.scratch[0..size]);
+    write.leaves_row = decision == .put;
     const pending = layout.Mark.pendingWord(session.index, session.state().sequence);
     version.mark.store(pending, .release);
     return ref;
