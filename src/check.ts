@@ -20,7 +20,7 @@ const { fields, size: reportSize } = layouts.CheckReport;
 const problemFields = layouts.CheckProblem.fields;
 const problemSize = layouts.CheckProblem.size;
 const problemsMax = Math.floor(fields.problems.size / problemSize);
-const phaseDone = 5;
+const phaseDone = 6;
 const damaged = "it is damaged";
 const sliceMs = 100;
 

@@ -206,7 +206,7 @@ export async function runFlips(options: FlipOptions): Promise<FlipReport> {
   const problems: string[] = [];
   const outcomes: Record<string, number> = {};
   const work = async (): Promise<void> => {
-    for (let mine = places.splice(0, flipsPerChild); mine.length > 0; ) {
+    for (let mine = places.splice(0, flipsPerChild); mine.length > 0;) {
       const lines = await runFlipChild(model, mine);
       for (const { place, outcome, detail } of lines) {
         outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;

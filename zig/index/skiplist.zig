@@ -387,8 +387,13 @@ pub const Skiplist = struct {
 
     /// The first entry at or after the position. Reads only.
     pub fn seek(list: Skiplist, position: Position) Corrupt!?Found {
-        const before = try list.lastBefore(position);
-        return list.after(before orelse try list.segment.at(Entry, list.index.head));
+        var before = try list.lastBefore(position) orelse
+            try list.segment.at(Entry, list.index.head);
+        while (true) { // each turn means that another has linked an entry there meanwhile
+            const found = try list.after(before) orelse return null;
+            if (!list.isBefore(found.entry, position)) return found;
+            before = found.entry;
+        }
     }
 
     /// The next entry of level 0 that is not closed.

@@ -23,14 +23,21 @@ const wal_reader = @import("../wal/reader.zig");
 const storage_ = @import("../wal/storage.zig");
 const bulk = @import("../table/bulk.zig");
 const primary_map = @import("../table/primary_map.zig");
+const SlotScan = @import("../table/slot_scan.zig").SlotScan;
 const view_ = @import("../table/view.zig");
 const fate = @import("../txn/fate.zig");
 const Engine = @import("../txn/engine.zig").Engine;
 const Link = rel_ptr.Link;
 
-pub const Phase = enum(u32) { header = 0, rows = 1, indexes = 2, checkpoint = 3, log =
-    4,
-    done = 5 };
+pub const Phase = enum(u32) {
+    header = 0,
+    rows = 1,
+    slots = 2,
+    indexes = 3,
+    checkpoint = 4,
+    log = 5,
+    done = 6,
+};
 
 /// Shown by number: append only.
 pub const ProblemKind = enum(u32) {
@@ -77,6 +84,7 @@ pub const Check = struct {
     phase: Phase = .header,
     table_id: u32 = 0,
     walk: ?primary_map.Map.Walk = null,
+    slots: ?SlotScan = null,
     index_number: u32 = 0,
     entry: ?*layout.Entry = null,
     start_csn: u64 = bulk.csn_recovered + 1,
@@ -120,6 +128,7 @@ pub const Check = struct {
             switch (check.phase) {
                 .header => check.checkHeader(),
                 .rows => check.checkRows(),
+                .slots => check.checkSlots(),
                 .indexes => check.checkIndexes(),
                 .checkpoint => try check.checkCheckpoint(),
                 .log => try check.checkLog(),
@@ -169,7 +178,7 @@ pub const Check = struct {
     fn checkRows(check: *Check) void {
         const table = check.nextTable() orelse {
             check.table_id = 0;
-            check.phase = .indexes;
+            check.phase = .slots;
             return;
         };
         if (check.walk == null) {
@@ -205,7 +214,10 @@ pub const Check = struct {
         check.report.rows += 1;
         const image = version.image();
         const offset = rel_ptr.toBytes(ref);
-        if (version.table() != table.id) return check.note(.row_invalid, 0, 0, offset);
+        if (version.table() != table.id or !version.isWhole(table.schema.image_size)) {
+            return check.note(.row_invalid, 0, 0, offset);
+        }
+        if (!check.isSlotPage(ref)) return check.note(.row_not_found, 0, 0, offset);
         const found = (try table.map().find(.init(table.keyBytes(image)))) orelse
             return check.note(.row_not_found, 0, 0, offset);
         if (found.ref != ref) return check.note(.row_not_found, 0, 0, offset);
@@ -223,6 +235,68 @@ pub const Check = struct {
             const is_it = first.entry.slot.load(.monotonic) == ref and // never changes while linked
                 key_.equal(index.list.keyOf(first.entry), words[0..index.key_words]);
             if (!is_it) check.note(.entry_missing, index.column.position, 0, offset);
+        }
+    }
+
+    /// Scans look for rows in such pages only.
+    fn isSlotPage(check: *Check, ref: rel_ptr.Ref) bool {
+        const shared = check.segment();
+        const extent = &shared.extents[rel_ptr.toBytes(ref) / limits.extent_size];
+        // pairs with the release in `arena.reserve`
+        if (shared.fd >= 0 and extent.load(.acquire) == 0) return false;
+        const word = &shared.pages[segment_.Segment.pageOf(ref)];
+        const page = layout.PageState.of(word.load(.acquire)); // pairs with `arena.markUsed`
+        return page.state == .used and page.kind == .slot;
+    }
+
+    /// All slots in the order of memory: rows that no map leads to, and versions that nobody sees
+    /// although no commit is about to change that.
+    fn checkSlots(check: *Check) void {
+        if (check.slots == null) check.slots = .init(check.segment());
+        defer check.table_id = 0;
+        const run = check.slots.?.nextRun(4096) orelse {
+            check.phase = .indexes;
+            return;
+        };
+        for (run.slots[0..run.count], 0..) |*slot, i| {
+            check.table_id = 0;
+            check.checkSlot(run.refOf(i), slot) catch {
+                check.note(.row_unreadable, 0, 0, rel_ptr.toBytes(run.refOf(i)));
+            };
+        }
+    }
+
+    fn checkSlot(check: *Check, ref: rel_ptr.Ref, slot: *layout.RowSlot) !void {
+        const offset = rel_ptr.toBytes(ref);
+        const head = Link.of(slot.head.load(.seq_cst)).ref;
+        if (head == rel_ptr.none or layout.isClosed(head)) return;
+        const newest = try check.segment().at(layout.Version, head);
+        check.table_id = newest.table();
+        if (try check.isStranded(newest) and Link.of(slot.head.load(.seq_cst)).ref == head) {
+            return check.note(.row_unreadable, 0, 0, offset);
+        }
+        const version = (try fate.visible(check.segment(), head, check.snapshot)) orelse return;
+        const table = check.engine.context.table(version.table()) catch
+            return check.note(.row_invalid, 0, 0, offset);
+        const row = (try table.map().find(.init(table.keyBytes(version.image())))) orelse
+            return check.note(.row_not_found, 0, 0, offset);
+        if (row.ref != ref) check.note(.row_not_found, 0, 0, offset);
+    }
+
+    /// Whether a newest version has a mark that no commit could have left there: of the future, of
+    /// a transaction that its session has behind it (P18, P19), or free.
+    fn isStranded(check: *Check, version: *layout.Version) !bool {
+        const header = check.segment().header;
+        const raw = version.mark.load(.seq_cst);
+        switch (layout.Mark.of(raw)) {
+            .free => return version.mark.load(.seq_cst) == raw,
+            .csn => |csn| return csn >= header.tail.load(.seq_cst),
+            .pending => |pending| {
+                if (pending.session >= check.segment().session_count) return error.SegmentCorrupt;
+                const owner = &check.segment().sessions[pending.session];
+                const state = layout.State.of(owner.state.load(.seq_cst));
+                return state.sequence != pending.sequence and version.mark.load(.seq_cst) == raw;
+            },
         }
     }
 
@@ -255,6 +329,7 @@ pub const Check = struct {
             check.report.entries += 1;
             const slot = found.entry.slot.load(.monotonic); // never changes while linked
             _ = try check.segment().at(layout.RowSlot, slot);
+            if (!check.isSlotPage(slot)) return error.SegmentCorrupt;
             if (before) |b| {
                 const order = key_.order(list.keyOf(b), list.keyOf(found.entry));
                 // as above

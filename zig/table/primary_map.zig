@@ -290,17 +290,23 @@ pub const Map = struct {
     pub const Walk = struct {
         map: Map,
         ref: Ref,
+        order: u32 = 0,
+        /// With this order.
         steps: u64 = 0,
 
         pub fn next(self: *Walk) segment_.Corrupt!?Found {
             while (self.ref != rel_ptr.none) {
-                self.steps += 1;
-                if (self.steps > 1 << 33) return error.SegmentCorrupt;
                 const ref = self.ref;
                 const slot = try self.map.segment.at(layout.RowSlot, ref);
+                const order = slot.order.load(.monotonic); // never changes while linked
+                self.steps = if (order == self.order) self.steps + 1 else 0;
+                if (order < self.order or self.steps > limits.chain_steps_max) {
+                    return error.SegmentCorrupt; // or it would go around for ever
+                }
+                self.order = order;
                 // pairs with the releases that link
                 self.ref = Link.of(slot.next.load(.acquire)).ref;
-                if (slot.order.load(.monotonic) & 1 == 1) return .{ .ref = ref, .slot = slot };
+                if (order & 1 == 1) return .{ .ref = ref, .slot = slot };
             }
             return null;
         }
