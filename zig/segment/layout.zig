@@ -508,7 +508,12 @@ pub const Version = extern struct {
     }
 
     /// Fills a version that nobody else knows yet, for `isWhole` to compare with.
-    pub fn fill(version: *Version, table_id: u32, is_tombstone: bool, bytes: []align(8) const u8) void {
+    pub fn fill(
+        version: *Version,
+        table_id: u32,
+        is_tombstone: bool,
+        bytes: []align(8) const u8,
+    ) void {
         @memcpy(version.image()[0..bytes.len], bytes);
         version.flags = table_id | if (is_tombstone) tombstone_flag else 0;
         version.flags |= version.sum(bytes.len);
