@@ -192,7 +192,7 @@ export class Database implements Disposable, AsyncDisposable {
   /** Begins a transaction; any number may be open. **Throws** `CLOSED`. */
   begin(options: BeginOptions = {}): Transaction {
     this.#scope.use();
-    return new Transaction(this.#handle, options.readOnly ?? false);
+    return new Transaction(this.#handle, options.readOnly ?? false, options.isRetry ?? false);
   }
 
   /** What became of the transaction that `token` names, for at least the last million commits. */

@@ -16,6 +16,11 @@ import { Table } from "./table.ts";
 export interface BeginOptions {
   /** A snapshot: reads only, never fails to commit. */
   readonly readOnly?: boolean | undefined;
+  /**
+   * This runs again what lost a conflict just before on this handle, and is as old as that was: of
+   * two that meet, the older one is waited for.
+   */
+  readonly isRetry?: boolean | undefined;
 }
 
 export interface CommitOptions {

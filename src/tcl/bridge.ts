@@ -96,7 +96,7 @@ export class Bridge implements Disposable {
     }
     if (attempt === 0) this.#losses.clear();
     else await Bun.sleep(backoffMs(attempt, randomPart()));
-    const transaction = this.database.begin();
+    const transaction = this.database.begin({ isRetry: attempt > 0 });
     this.#transaction = transaction;
     this.#savepoints.length = 0;
     this.#lockLost(transaction);

@@ -9,6 +9,7 @@ const layout = @import("../segment/layout.zig");
 const log_state = @import("../segment/log_state.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const segment_ = @import("../segment/segment.zig");
+const word = @import("../segment/word.zig");
 const key_ = @import("../index/key.zig");
 const outcome = @import("../txn/outcome.zig");
 const repair = @import("../txn/repair.zig");
@@ -45,6 +46,10 @@ pub fn createSegment(path: [:0]const u8, options: abi.CreateOptions, fingerprint
     });
     segment.header.log_epoch.raw = options.log_epoch;
     segment.header.drained.raw |= (options.log_epoch & 0xFFFF) << 48;
+    // Tokens of an earlier segment must mean nothing in this one.
+    var start: [8]u8 = undefined;
+    os.randomBytes(&start);
+    segment.header.outcome_next.raw = std.mem.readInt(u64, &start, .little) >> 8;
     segment.detach();
 }
 
@@ -151,7 +156,8 @@ pub fn countRows(handle: *Handle, table_id: u32) !void {
 }
 
 pub fn begin(handle: *Handle, flags: u32) !void {
-    if (flags & 2 == 0) handle.engine.context.session.retry_age = 0;
+    const session = &handle.engine.context.session;
+    if (flags & 2 == 0) session.retry_age = 0 else word.bump(&session.slot.counters.retries, 1);
     handle.io.result.transaction = try handle.begin(flags & 1 != 0);
 }
 
@@ -195,6 +201,9 @@ pub fn lock(handle: *Handle, id: u32, table_id: u32) !void {
     const table = try handle.engine.context.table(table_id);
     const key = handle.io.input[0..table.schema.primaryKey().size];
     if (!try transaction.lock(table_id, key)) return error.Busy;
+    // A latch taken by a transaction that has lost before.
+    const session = &handle.engine.context.session;
+    if (session.retry_age != 0) word.bump(&session.slot.counters.escalations, 1);
 }
 
 pub fn outcomeOf(handle: *Handle, low: u32, high: u32) !void {

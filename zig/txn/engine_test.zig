@@ -80,3 +80,23 @@ test "engine: a batch is one transaction, with records of one key in their order
     try std.testing.expectEqual(@as(?i64, 2005), try harness.altitudeOf(engine, table, 5));
     try world.verify(engine, table);
 }
+
+test "engine: 4,096 sessions attach, write and see each other's rows" {
+    const world = try harness.World.init(std.testing.allocator, .{
+        .size = 256 << 20,
+        .session_count = limits.session_count_max,
+        .cell_count = 4 * limits.session_count_max,
+    });
+    defer world.deinit();
+    const first = try world.attach();
+    const table = try world.createTable(first);
+    for (1..limits.session_count_max) |id| {
+        const engine = try world.attach();
+        if (id % 16 != 0) continue;
+        const row: harness.Row = .init(id, @intCast(id), id);
+        _ = try row.write(engine, table, .insert);
+    }
+    try std.testing.expectError(error.TooManySessions, world.attach());
+    try std.testing.expectEqual(limits.session_count_max / 16 - 1, try harness.countRows(first, table));
+    try world.verify(first, table);
+}

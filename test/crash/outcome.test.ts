@@ -1,0 +1,18 @@
+import { expect, test } from "bun:test";
+import { chooseSeed } from "../support/random.ts";
+import { runOutcomes, runWrap } from "./outcome.ts";
+
+test("outcome: of workers killed anywhere, committed is what has its row, aborted what has not", async () => {
+  const seed = chooseSeed();
+  const { problems, counts } = await runOutcomes({ seed, kills: 12 });
+  expect({ seed, problems }).toEqual({ seed, problems: [] });
+  expect(counts["committed"]).toBeGreaterThan(0);
+  expect(counts["aborted"]).toBeGreaterThan(0);
+});
+
+test("outcome: the newest are known when older ones are forgotten", async () => {
+  // A segment of 16 MiB keeps one for 512 bytes; a GiB and more keep a million.
+  const { problems, known } = await runWrap(40_000);
+  expect(problems).toEqual([]);
+  expect(known).toBe(32_768);
+});
