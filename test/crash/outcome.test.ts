@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { chooseSeed } from "../support/random.ts";
 import { runOutcomes, runWrap } from "./outcome.ts";
 
-test("outcome: of killed workers, committed is what has its row, aborted what has not", async () => {
+test("outcome: of killed workers, what has its row is committed, the rest aborted", async () => {
   const seed = chooseSeed();
   const { problems, counts } = await runOutcomes({ seed, kills: 12 });
   expect({ seed, problems }).toEqual({ seed, problems: [] });
