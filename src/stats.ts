@@ -129,8 +129,8 @@ export function readStats(session: Session, tables: Readonly<Record<string, numb
       slotBytes: kind("slot"),
       indexBytes: kind("entry"),
       mapBytes: kind("bucket"),
-      sessionBytes: kind("retired", "intent", "log"),
-      catalogBytes: kind("table", "overflow"),
+      sessionBytes: kind("retired", "intent", "log", "overflow"),
+      catalogBytes: kind("table"),
       retiredCount: at(fields.retired_waiting.offset),
     },
     log: {

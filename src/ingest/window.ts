@@ -14,14 +14,25 @@ const peekSize = 4 * 1024;
 
 const newline = 0x0a;
 
+/** The memory of a window that was closed: streams come one after the other. */
+let kept: ArrayBuffer | undefined;
+
+function takeMemory(): ArrayBuffer {
+  const memory = kept ?? new ArrayBuffer(capacity);
+  kept = undefined;
+  return memory;
+}
+
 /** Bytes `start` to `start + size` of `memory` are unconsumed. */
 export class Window {
-  readonly buffer: ArrayBuffer = new ArrayBuffer(capacity);
+  /** The window's until it is closed. */
+  readonly buffer: ArrayBuffer = takeMemory();
   readonly memory: Uint8Array = new Uint8Array(this.buffer);
   /** Read in all, from the innermost reader's point of view. */
   bytesRead = 0;
   /** There may be line ends among bytes that no one has looked at. */
   hasNewLine = false;
+  #isClosed = false;
   #reader: ChunkReader | undefined;
   #start = 0;
   #end = 0;
@@ -114,11 +125,14 @@ export class Window {
     return text.endsWith("\r") ? text.slice(0, -1) : text;
   }
 
-  /** Idempotent. */
+  /** Idempotent. Nobody may look at the memory afterwards. */
   async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     const reader = this.#reader;
     this.#reader = undefined;
     await reader?.close();
+    kept = this.buffer;
   }
 
   #filled(size: number): boolean {

@@ -119,6 +119,8 @@ pub fn append(
         const bytes: [*]u8 = @ptrCast(header);
         body = bytes[@sizeOf(Header)..][0..body_size];
     } else {
+        // Runs of pages go back as soon as they can: the buffer itself has room for thousands.
+        _ = try freeDrained(segment, slot);
         const pages: u32 = @intCast(
             std.math.divCeil(u64, body_size, limits.page_size) catch unreachable,
         );
