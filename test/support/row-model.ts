@@ -36,7 +36,7 @@ function codeOf(run: () => unknown): unknown {
   }
 }
 
-/** Runs up to `operationsMax` operations from `seed`; what differs from the model, none if nothing. */
+/** Runs up to `operationsMax` operations from `seed`; what differs from the model. */
 export function runModel(
   db: Database,
   other: Database,

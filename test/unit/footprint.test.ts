@@ -36,7 +36,7 @@ const Wide = defineTable("wide", {
 /** Of the columns: 8 + 8 + 8 + 4 + 128. */
 const wideRaw = 156;
 
-test("memory: a row takes its image, a slot and an entry for each index, however often it changes", async () => {
+test("memory: a row takes image, slot and index entries, however often it changes", async () => {
   using temporary = new TemporaryDatabase();
   const db = await temporary.open({ tables: [FlightState], maxBytes: 64 << 20 });
   const make = (id: number, round: number): object => ({
@@ -54,7 +54,7 @@ test("memory: a row takes its image, a slot and an entry for each index, however
   expect(bytesPerRow(db, FlightState, 5, make)).toBeLessThan(loaded * 0.25);
 });
 
-test("memory: a row of 156 bytes with three numeric indexes takes at most 2.5 times as much", async () => {
+test("memory: 156 bytes with three numeric indexes take at most 2.5 times as much", async () => {
   using temporary = new TemporaryDatabase();
   const db = await temporary.open({ tables: [Wide], maxBytes: 64 << 20 });
   const payload = new Uint8Array(128);
