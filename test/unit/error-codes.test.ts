@@ -89,11 +89,11 @@ const raising: Readonly<Record<ErrorCode, (setting: Setting) => unknown>> = {
     poke(path, readFileSync(path).indexOf("a note"), 0xff);
     return temporary.open();
   },
-  SEGMENT_CORRUPT: ({ temporary }) => {
+  SEGMENT_CORRUPT: async ({ temporary }) => {
     const at = header("geometry") + layouts.Geometry.fields.catalog_offset.offset;
     const catalog = Number(readFileSync(temporary.shmPath).readBigUInt64LE(at));
     poke(temporary.shmPath, catalog, 0xff, 0xff, 0xff, 0xff);
-    return temporary.open();
+    (await temporary.open()).table("notes").get(1);
   },
   LOG_POISONED: ({ temporary, db }) => {
     poke(temporary.shmPath, header("log_poisoned"), 5);
