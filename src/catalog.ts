@@ -37,6 +37,7 @@ export class Catalog {
   readonly #session: Session;
   readonly #bindings = new Map<AnyTable, TableBinding>();
   #version: number | undefined;
+  #isReading = false;
   #byName: ReadonlyMap<string, StoredTable> = new Map();
   #byId: ReadonlyMap<number, StoredTable> = new Map();
   #buffer = new Uint8Array(new ArrayBuffer(growBytes));
@@ -52,9 +53,9 @@ export class Catalog {
     return Array.from(this.#byId.values(), ({ definition }) => definition);
   }
 
-  /** The definition of the table with this id, which an error names. */
+  /** The definition of the table with this id, which an error names; also one of the catalog. */
   tableOf(id: number): AnyTable | undefined {
-    if (!this.#byId.has(id)) this.#refresh();
+    if (!this.#byId.has(id) && !this.#isReading) this.#refresh();
     return this.#byId.get(id)?.definition;
   }
 
@@ -126,9 +127,14 @@ export class Catalog {
     if (version === this.#version) return;
     const byName = new Map<string, StoredTable>();
     const byId = new Map<number, StoredTable>();
-    for (const stored of this.#read()) {
-      byName.set(stored.definition.name, stored);
-      byId.set(stored.id, stored);
+    this.#isReading = true;
+    try {
+      for (const stored of this.#read()) {
+        byName.set(stored.definition.name, stored);
+        byId.set(stored.id, stored);
+      }
+    } finally {
+      this.#isReading = false;
     }
     this.#byName = byName;
     this.#byId = byId;
