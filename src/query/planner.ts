@@ -82,13 +82,21 @@ export interface Plan extends Candidate {
  * not looked at: what is to be updated or deleted is found like what is to be read.
  */
 export function plan(query: Query, table: PlannerTable, cardinality: Cardinality): Plan {
-  const compare = query.compare.map((clause) => resolveClause(table, clause));
-  const or = query.or?.map((group) => group.map((clause) => resolveClause(table, clause)));
-  const condition = canonicalCondition(compare, or);
-  const sort = query.sort.map(({ column, descending }): SortColumn => {
-    return { column: findColumn(table, column), descending: descending !== query.reverse };
-  });
-  const base = {
+  return plansOf(query, table, cardinality, false)[0] ?? nothingPlan(query, table, cardinality);
+}
+
+/** `plan` by every route that there is, the one that it takes first. **Throws** likewise. */
+export function plansByRoute(
+  query: Query,
+  table: PlannerTable,
+  cardinality: Cardinality,
+): readonly Plan[] {
+  const plans = plansOf(query, table, cardinality, true);
+  return plans.length > 0 ? plans : [nothingPlan(query, table, cardinality)];
+}
+
+function baseOf(query: Query, table: PlannerTable) {
+  return {
     table,
     keyDescending: query.reverse,
     offset: query.offset,
@@ -97,27 +105,47 @@ export function plan(query: Query, table: PlannerTable, cardinality: Cardinality
     countOnly: query.countOnly,
     parameters: parameterNames(query),
   };
-  if (condition === "never") {
-    const nothing = nothingCandidate();
-    const rows = { order: [], tableRows: cardinality.rowCount(), resultRows: 0 };
-    return { ...base, ...rows, ...nothing, candidates: [nothing] };
-  }
+}
+
+function nothingPlan(query: Query, table: PlannerTable, cardinality: Cardinality): Plan {
+  const nothing = nothingCandidate();
+  const rows = { order: [], tableRows: cardinality.rowCount(), resultRows: 0 };
+  return { ...baseOf(query, table), ...rows, ...nothing, candidates: [nothing] };
+}
+
+/** By the best route, or by all, the best one first; none for what is never true. */
+function plansOf(
+  query: Query,
+  table: PlannerTable,
+  cardinality: Cardinality,
+  byAll: boolean,
+): readonly Plan[] {
+  const compare = query.compare.map((clause) => resolveClause(table, clause));
+  const or = query.or?.map((group) => group.map((clause) => resolveClause(table, clause)));
+  const condition = canonicalCondition(compare, or);
+  const sort = query.sort.map(({ column, descending }): SortColumn => {
+    return { column: findColumn(table, column), descending: descending !== query.reverse };
+  });
+  const base = baseOf(query, table);
+  if (condition === "never") return [];
   const order = query.countOnly ? [] : orderOf(sort, condition.terms, table, query.reverse);
   const weigher = new Weigher(condition, order, windowRows(query), cardinality);
-  const candidates = weigher.candidates();
-  const [best = nothingCandidate()] = candidates;
-  const isSingle = isSingleRow(best);
-  return {
-    ...base,
-    ...best,
-    walk: best.walk && !isSingle,
-    order: isSingle ? [] : order,
-    residual: weigher.sorted(best.residual),
-    groups: best.groups.map((group) => weigher.sorted(group)),
-    tableRows: weigher.rows,
-    resultRows: weigher.resultRows(),
-    candidates,
-  };
+  const candidates = weigher.candidates(byAll);
+  const chosen = byAll ? candidates : candidates.slice(0, 1);
+  return chosen.map((candidate) => {
+    const isSingle = isSingleRow(candidate);
+    return {
+      ...base,
+      ...candidate,
+      walk: candidate.walk && !isSingle,
+      order: isSingle ? [] : order,
+      residual: weigher.sorted(candidate.residual),
+      groups: candidate.groups.map((group) => weigher.sorted(group)),
+      tableRows: weigher.rows,
+      resultRows: weigher.resultRows(),
+      candidates,
+    };
+  });
 }
 
 function nothingCandidate(): Candidate {
@@ -230,8 +258,8 @@ class Weigher {
     this.#cardinality = cardinality;
   }
 
-  /** Rules 3 to 7: the best candidate first. */
-  candidates(): readonly Candidate[] {
+  /** Rules 3 to 7: the best candidate first; `all`, even where one needs no comparison. */
+  candidates(all: boolean): readonly Candidate[] {
     const { terms, groups } = this.#condition;
     const found: Candidate[] = [];
     for (const term of terms) {
@@ -240,7 +268,7 @@ class Weigher {
       this.#estimates.set(term, access.rows);
       const residual = terms.filter((each) => !access.implied.includes(each));
       const candidate = this.#weigh([access], residual, groups);
-      if (isSinglePoint(access)) return [candidate];
+      if (!all && isSinglePoint(access)) return [candidate];
       found.push(candidate);
     }
     const walk = this.#walkOfAll();

@@ -72,28 +72,32 @@ function specOf(kind: Kind): fc.Arbitrary<ColumnSpec> {
 }
 
 /** A table with a key `id` and columns `c0`, `c1`, … */
-export const arbitraryTable: fc.Arbitrary<AnyTable> = fc
-  .tuple(
-    fc.constantFrom(...keyKinds).chain(specOf),
-    fc.boolean(),
-    fc.array(
-      fc
-        .constantFrom(...kinds)
-        .chain(specOf)
-        .chain((spec) =>
-          fc
-            .record({ nullable: fc.boolean(), indexed: fc.boolean() })
-            .map((flags) => ({ ...spec, ...flags })),
-        ),
-      { minLength: 1, maxLength: 4 },
-    ),
-  )
-  .map(([key, indexed, specs]) =>
-    buildTable("model", [
-      ["id", { ...key, primaryKey: true, indexed }],
-      ...specs.map((spec, index) => [`c${index}`, spec] as const),
-    ]),
-  );
+export const arbitraryTable: fc.Arbitrary<AnyTable> = arbitraryTableNamed("model");
+
+export function arbitraryTableNamed(name: string): fc.Arbitrary<AnyTable> {
+  return fc
+    .tuple(
+      fc.constantFrom(...keyKinds).chain(specOf),
+      fc.boolean(),
+      fc.array(
+        fc
+          .constantFrom(...kinds)
+          .chain(specOf)
+          .chain((spec) =>
+            fc
+              .record({ nullable: fc.boolean(), indexed: fc.boolean() })
+              .map((flags) => ({ ...spec, ...flags })),
+          ),
+        { minLength: 1, maxLength: 4 },
+      ),
+    )
+    .map(([key, indexed, specs]) =>
+      buildTable(name, [
+        ["id", { ...key, primaryKey: true, indexed }],
+        ...specs.map((spec, index) => [`c${index}`, spec] as const),
+      ]),
+    );
+}
 
 /** Values that the column can hold, few enough to collide. */
 export function arbitraryStored(column: ColumnDefinition): fc.Arbitrary<ModelValue> {

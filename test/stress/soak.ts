@@ -12,6 +12,7 @@ import { runDamage, runKills } from "../crash/recovery.ts";
 import { runTakeover, takeoverPoints } from "../crash/takeover.ts";
 import { runTransfers } from "../crash/transfer.ts";
 import { runHistory } from "../isolation/history.ts";
+import { runQueries } from "../property/query-engine.ts";
 import { chooseSeed } from "../support/random.ts";
 import { runMemory } from "./memory.ts";
 import { runSnapshots } from "./snapshot.ts";
@@ -139,6 +140,15 @@ const suites: Readonly<Record<string, Suite>> = {
         problems: report.problems,
         counts: { committed: report.committed, ...report.conflicts },
       };
+    },
+  },
+  queries: {
+    about: "random queries by every route, against what they mean",
+    rounds: 20,
+    transactions: 0,
+    run: async (seed) => {
+      const { problems, ...counts } = await runQueries({ seed, tables: 200, queries: 60 });
+      return { problems, counts };
     },
   },
   snapshots: {
