@@ -13,6 +13,7 @@ import { runTakeover, takeoverPoints } from "../crash/takeover.ts";
 import { runTransfers } from "../crash/transfer.ts";
 import { runHistory } from "../isolation/history.ts";
 import { runQueries } from "../property/query-engine.ts";
+import { runFuzz } from "../property/stapi-fuzz.ts";
 import { chooseSeed } from "../support/random.ts";
 import { runMemory } from "./memory.ts";
 import { runSnapshots } from "./snapshot.ts";
@@ -148,6 +149,15 @@ const suites: Readonly<Record<string, Suite>> = {
     transactions: 0,
     run: async (seed) => {
       const { problems, ...counts } = await runQueries({ seed, tables: 200, queries: 60 });
+      return { problems, counts };
+    },
+  },
+  parser: {
+    about: "damaged queries, each a plan or an error",
+    rounds: 10,
+    transactions: 0,
+    run: async (seed) => {
+      const { problems, ...counts } = runFuzz({ seed, inputs: 1_000_000 });
       return { problems, counts };
     },
   },
