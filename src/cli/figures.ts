@@ -4,7 +4,10 @@ import { alignTable } from "./rows.ts";
 import { formatCount } from "./terminal.ts";
 
 /** Prints a report; groups within it become prefixes. */
-export function printFigures({ terminal, json }: Invocation, report: object): void {
+export function printFigures(
+  { terminal, json }: Pick<Invocation, "terminal" | "json">,
+  report: object,
+): void {
   if (json) {
     terminal.print(JSON.stringify(report, plainNumber));
     return;

@@ -27,6 +27,7 @@ import { get } from "./commands/get.ts";
 import { ingest } from "./commands/ingest.ts";
 import { recover } from "./commands/recover.ts";
 import { search } from "./commands/search.ts";
+import { shell } from "./commands/shell.ts";
 import { stats } from "./commands/stats.ts";
 import { tables } from "./commands/tables.ts";
 import { tclBridge } from "./commands/tcl-bridge.ts";
@@ -39,6 +40,7 @@ const commands: readonly Command[] = [
   search,
   get,
   explain,
+  shell,
   tables,
   stats,
   check,

@@ -35,27 +35,88 @@ function printTable(
   rows: Iterable<Row>,
   columns: readonly ColumnDefinition[],
 ): number {
-  const names = columns.map(({ name }) => name);
-  const alignments = columns.map(({ kind }) => (isText(kind) ? "left" : "right"));
-  let sample: string[][] | undefined = [];
-  let widths: readonly number[] = [];
+  let sample: Row[] | undefined = [];
+  let layout = new TableLayout(columns, [], terminal.columns);
   let count = 0;
   const begin = (): void => {
-    widths = columnWidths([names, ...(sample ?? [])]);
-    terminal.print(alignLine(names, widths, alignments));
-    terminal.print(widths.map((width) => "─".repeat(width)).join("  "));
-    for (const cells of sample ?? []) terminal.print(alignLine(cells, widths, alignments));
+    layout = new TableLayout(columns, sample ?? [], terminal.columns);
+    layout.printHead(terminal);
+    for (const row of sample ?? []) layout.printRow(terminal, row);
     sample = undefined;
   };
   for (const row of rows) {
     count += 1;
-    const cells = columns.map((column) => cellText(column, row[column.name]));
-    if (sample === undefined) terminal.print(alignLine(cells, widths, alignments));
-    else if (sample.push(cells) === sampleMax) begin();
+    if (sample === undefined) layout.printRow(terminal, row);
+    else if (sample.push(row) === sampleMax) begin();
   }
   if (sample !== undefined) begin();
   terminal.print(`${formatCount(count)} ${count === 1 ? "row" : "rows"}`);
   return count;
+}
+
+/** No column gets narrower than this; a table with too many columns is wider than the screen. */
+const widthMin = 8;
+const gap = "  ";
+
+/** The widths of a table that fits the screen: the widest columns give way, and are cut with …. */
+export class TableLayout {
+  readonly #columns: readonly ColumnDefinition[];
+  readonly #widths: readonly number[];
+  readonly #alignments: readonly Alignment[];
+
+  constructor(columns: readonly ColumnDefinition[], rows: readonly Row[], screen: number) {
+    this.#columns = columns;
+    this.#alignments = columns.map(({ kind }) => (isText(kind) ? "left" : "right"));
+    const names = columns.map(({ name }) => name);
+    const widths = columnWidths([names, ...rows.map((row) => cellsOf(columns, row))]);
+    this.#widths = fitWidths(widths, screen);
+  }
+
+  /** The names of the columns. */
+  printHead(terminal: Terminal): void {
+    terminal.print(this.#line(this.#columns.map(({ name }) => name)));
+    terminal.print(this.#widths.map((width) => "─".repeat(width)).join(gap));
+  }
+
+  printRow(terminal: Terminal, row: Row): void {
+    terminal.print(this.#line(cellsOf(this.#columns, row)));
+  }
+
+  #line(cells: readonly string[]): string {
+    const cut = cells.map((cell, at) => cutText(cell, this.#widths[at] ?? 0));
+    return alignLine(cut, this.#widths, this.#alignments);
+  }
+}
+
+function cellsOf(columns: readonly ColumnDefinition[], row: Row): string[] {
+  return columns.map((column) => cellText(column, row[column.name]));
+}
+
+/** Widths whose sum fits `screen`, the widest made narrower first. Pure. */
+export function fitWidths(widths: readonly number[], screen: number): readonly number[] {
+  const fitted = [...widths];
+  let total = fitted.reduce((sum, width) => sum + width + gap.length, -gap.length);
+  while (total > screen) {
+    const widest = fitted.indexOf(Math.max(...fitted));
+    const width = fitted[widest] ?? 0;
+    if (width <= widthMin) break;
+    fitted[widest] = width - 1;
+    total--;
+  }
+  return fitted;
+}
+
+/** Text of at most `width` columns of the screen. */
+export function cutText(text: string, width: number): string {
+  if (Bun.stringWidth(text) <= width) return text;
+  let cut = "";
+  let used = 0;
+  for (const point of text) {
+    used += Bun.stringWidth(point);
+    if (used > width - 1) break;
+    cut += point;
+  }
+  return `${cut}…`;
 }
 
 export type Alignment = "left" | "right";
@@ -88,7 +149,7 @@ function alignLine(
     const space = " ".repeat(Math.max(0, (widths[at] ?? 0) - Bun.stringWidth(cell)));
     return alignments[at] === "right" ? space + cell : cell + space;
   });
-  return padded.join("  ").trimEnd();
+  return padded.join(gap).trimEnd();
 }
 
 /** A value on the screen; a decimal with all its digits, so that points stand below each other. */

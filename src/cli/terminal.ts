@@ -24,6 +24,11 @@ export class Terminal {
     return process.stdout.columns > 0 ? process.stdout.columns : 80;
   }
 
+  /** Height of the screen in lines. */
+  get rows(): number {
+    return process.stdout.rows > 0 ? process.stdout.rows : 24;
+  }
+
   /** Adds text to standard output, as it is. **Throws** `OutputClosed`. */
   write(text: string): void {
     this.#pending += text;

@@ -32,6 +32,9 @@ const operators: ReadonlyMap<string, OperatorKind> = new Map<string, OperatorKin
   ["notmatch_case", { kind: "match", operator: "notmatch_case" }],
 ]);
 
+/** All operators, as they are written. */
+export const operatorNames: readonly string[] = [...operators.keys()];
+
 /** How a clause of each kind is written, which is what an error expects. */
 const usage = {
   compare: "{OPERATOR column value}",
@@ -124,9 +127,12 @@ function operandOf(item: Item): Operand {
 }
 
 function unknownOperator(written: string | undefined, position: number | undefined): Error {
-  const names = [...operators.keys()];
-  const near = written === undefined ? undefined : nearestName(written, names);
+  const near = written === undefined ? undefined : nearestName(written, operatorNames);
   const hint = near === undefined ? "" : `; did you mean ${near}?`;
   const what = written === undefined ? "a list" : describeValue(written);
-  return parseError(`${what} is not an operator${hint}`, position, `one of ${names.join(" ")}`);
+  return parseError(
+    `${what} is not an operator${hint}`,
+    position,
+    `one of ${operatorNames.join(" ")}`,
+  );
 }

@@ -97,6 +97,9 @@ const options: ReadonlyMap<string, Option> = new Map<string, Option>([
   ],
 ]);
 
+/** All options, with their dash. */
+export const optionNames: readonly string[] = [...options.keys()];
+
 function argument(apply: Option["apply"]): Option {
   return { argument: true, apply };
 }
