@@ -7,7 +7,7 @@ import type { Scope } from "./scope.ts";
 import type { KeptSearch } from "./search.ts";
 import { executeSearch } from "./statement.ts";
 
-/** Values for `$name`, by name. */
+/** Values for `$name`, by name; an array where the name is in the list of an `in`. */
 export type { Parameters };
 
 /**
@@ -34,8 +34,10 @@ export class Prepared<S extends TableShape = DynamicShape> {
   /** The rows found, read when somebody looks. */
   search(parameters: Parameters = {}): Result<S["row"]> {
     this.#scope.use();
-    const planned = this.#scope.handle.searches.fresh(this.#binding, this.#rows);
-    return executeSearch(this.#scope, this.#binding, this.#definition, planned, parameters);
+    const { searches } = this.#scope.handle;
+    const bound = searches.bind(this.#binding, this.#rows, parameters);
+    const { planned } = bound;
+    return executeSearch(this.#scope, this.#binding, this.#definition, planned, bound.parameters);
   }
 
   /** All rows found. */
@@ -54,7 +56,7 @@ export class Prepared<S extends TableShape = DynamicShape> {
     const tx = this.#scope.use();
     const { searches } = this.#scope.handle;
     this.#counting ??= searches.keep(this.#binding, this.#query, true);
-    const planned = searches.fresh(this.#binding, this.#counting);
-    return searches.count(this.#binding, planned, tx, parameters);
+    const bound = searches.bind(this.#binding, this.#counting, parameters);
+    return searches.count(this.#binding, bound.planned, tx, bound.parameters);
   }
 }

@@ -9,6 +9,7 @@ import type { Cardinality } from "./query/cardinality.ts";
 import { bindParameters, encodePlan } from "./query/encode.ts";
 import type { EncodedPlan, Parameters } from "./query/encode.ts";
 import type { Measured } from "./query/explain.ts";
+import { expandLists } from "./query/lists.ts";
 import { keyWordsCount } from "./query/key-words.ts";
 import type { KeyWords } from "./query/key-words.ts";
 import { plan as planQuery } from "./query/planner.ts";
@@ -96,6 +97,22 @@ export class SearchRunner {
       kept.planned = this.#plan(binding, query, plan.countOnly);
     }
     return kept.planned;
+  }
+
+  /**
+   * The plan to run with these parameters, and those that are to be bound. Where one is a list of
+   * `in`, the query is planned with its values as if they had been written.
+   */
+  bind(
+    binding: TableBinding,
+    kept: KeptSearch,
+    parameters: Parameters,
+  ): { readonly planned: PlannedSearch; readonly parameters: Parameters } {
+    const expanded = hasList(parameters) ? expandLists(kept.planned.query, parameters) : undefined;
+    if (expanded === undefined) return { planned: this.fresh(binding, kept), parameters };
+    const { countOnly } = kept.planned.plan;
+    const planned = this.#plan(binding, expanded.query, countOnly);
+    return { planned, parameters: expanded.parameters };
   }
 
   /** Rows of the table, for the planner and for `count()`. */
@@ -240,6 +257,11 @@ export class SearchRunner {
     if (status !== Status.ok) throw this.#session.error(status, { attempted: "planning" });
     return f64[numbers.count] ?? 0;
   }
+}
+
+function hasList(parameters: Parameters): boolean {
+  for (const name in parameters) if (Array.isArray(parameters[name])) return true;
+  return false;
 }
 
 /** The rest of a search that did not fit the io block. */

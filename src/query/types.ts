@@ -35,7 +35,7 @@ type ComparisonOperator = Comparison | "==" | "<>";
 type ClauseFor<K extends string, V> =
   | readonly [operator: ComparisonOperator, column: K, value: OperandFor<V>]
   | readonly [operator: "range", column: K, low: OperandFor<V>, high: OperandFor<V>]
-  | readonly [operator: "in", column: K, values: readonly OperandFor<V>[]]
+  | readonly [operator: "in", column: K, values: readonly OperandFor<V>[] | ParameterName]
   | readonly [operator: "null" | "notnull", column: K]
   | (IsText<V> extends true
       ? readonly [operator: MatchOperator, column: K, pattern: string]
@@ -73,7 +73,16 @@ export interface SearchQuery<Row> {
   readonly offset?: number | ParameterName | undefined;
   readonly fields?: readonly ColumnOf<Row>[] | undefined;
   readonly countOnly?: boolean | undefined;
+  /** Deletes the rows found, in one transaction. */
+  readonly delete?: boolean | undefined;
+  /** Sets columns of the rows found, in one transaction. */
+  readonly update?: SearchUpdate<Row> | undefined;
 }
+
+/** Columns to set; `null` where the column may be null. */
+export type SearchUpdate<Row> = {
+  readonly [K in ColumnOf<Row>]?: Row[K] | ValueFor<NonNullable<Row[K]>> | ParameterName;
+};
 
 /** A query in any form: text, words, or an object. */
 export type SearchInput<Row> = string | readonly unknown[] | SearchQuery<Row>;

@@ -87,3 +87,9 @@ query<Quote>({ fields: ["price"] });
 query<Quote>({ top: 5 });
 // @ts-expect-error a limit is a count
 query<Quote>({ limit: "five" });
+query<Quote>({ compare: [["in", "side", "$sides"]], delete: true });
+query<Quote>({ update: { bid: 1.5, side: "$side" }, limit: 5 });
+// @ts-expect-error no such column to set
+query<Quote>({ update: { price: 1 } });
+// @ts-expect-error a label that there is not
+query<Quote>({ update: { side: "hold" } });

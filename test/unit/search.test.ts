@@ -1,0 +1,151 @@
+/** Searches as programs make them: beside writers, long ones, inside transactions, by lists. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { defineTable, t } from "../../src/index.ts";
+import { Readings } from "../property/query-readings.ts";
+import { chooseSeed, Random } from "../support/random.ts";
+import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
+
+test("search: beside writers, every route shows the state of one snapshot", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Readings] });
+  const seed = chooseSeed();
+  const child = join(import.meta.dir, "..", "property", "query-writer.ts");
+  const writers = [1, 2].map((number) =>
+    Bun.spawn(
+      [process.execPath, child, temporary.directory, temporary.shmPath, String(seed + number)],
+      { stdout: "pipe" },
+    ),
+  );
+  try {
+    await Promise.all(writers.map(({ stdout }) => stdout.getReader().read()));
+    const random = new Random(seed);
+    for (let round = 0; round < 400; round++) {
+      using view = database.begin({ readOnly: true });
+      const table = view.table(Readings);
+      const all = table.search("-sort id").toArray();
+      const low = random.below(45);
+      const inside = all.filter(({ level }) => level >= low && level < low + 5);
+      const byLevel = inside.toSorted((a, b) => b.level - a.level || a.id - b.id);
+      const query = `-compare {range level ${low} ${low + 5}}`;
+      expect(table.search(`${query} -sort {-level id}`).toArray()).toEqual(byLevel);
+      expect(table.search(`${query} -sort {-level id} -limit 3`).toArray()).toEqual(
+        byLevel.slice(0, 3),
+      );
+      const places = all.filter(({ place }) => place === "a" || place === null);
+      expect(table.search("-or {{{= place a}} {{null place}}} -sort id").toArray()).toEqual(places);
+      expect(table.count("-compare {!= place B}")).toBe(
+        all.filter(({ place }) => place !== null && place !== "B").length,
+      );
+      expect(table.count()).toBeGreaterThanOrEqual(0);
+    }
+  } finally {
+    for (const writer of writers) writer.kill("SIGKILL");
+    await Promise.all(writers.map(({ exited }) => exited));
+  }
+}, 120_000);
+
+const Numbers = defineTable("numbers", { id: t.u32().primaryKey(), square: t.u64() });
+
+test("search: a million rows stream in batches of one snapshot, and may be left early", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Numbers], maxBytes: 512 << 20 });
+  const table = database.table(Numbers);
+  const million = 1_000_000;
+  const rows = (function* () {
+    for (let id = 0; id < million; id++) yield { id, square: id * id };
+  })();
+  table.upsertMany(rows, { batch: 10_000 });
+  let count = 0;
+  let sum = 0;
+  for (const row of table.search()) {
+    if (count % 100_000 === 0) {
+      // Not seen: neither what goes nor what comes.
+      table.delete(count === 0 ? million - 1 : million - count);
+      table.upsert({ id: million + count, square: 0 });
+    }
+    sum += row.id;
+    count++;
+  }
+  expect([count, sum]).toEqual([million, (million * (million - 1)) / 2]);
+  expect(table.count()).toBe(million);
+  for (const row of table.search("-sort -id")) {
+    expect(row.id).toBe(million + 900_000);
+    break;
+  }
+  using result = table.search("-compare {>= square 0}");
+  expect(result.first()?.square).toBeNumber();
+  expect(database.stats()).toBeObject();
+}, 120_000);
+
+test("search: an unordered limit protects the rows that it gave, and no others", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Readings] });
+  const table = database.table(Readings);
+  const fill = (): void => {
+    for (let id = 0; id < 20; id++) table.upsert({ id, level: 1, place: null });
+  };
+  let written = 100;
+  /** What becomes of a transaction that read by `query` while `change` committed. */
+  const outcome = async (query: string, change: (given: readonly number[]) => void) => {
+    fill();
+    using tx = database.begin();
+    const given = tx
+      .table(Readings)
+      .search(query)
+      .toArray()
+      .map(({ id }) => id);
+    change(given);
+    // A transaction that changes nothing is one instant, and never in conflict.
+    tx.table(Readings).upsert({ id: 1_000, level: ++written, place: null });
+    return codeOf(() => tx.commit());
+  };
+  const other = (given: readonly number[]): number =>
+    [...Array(20).keys()].find((id) => !given.includes(id)) ?? -1;
+  const limited = "-compare {= level 1} -limit 3";
+  expect(await outcome(limited, (given) => table.delete(other(given)))).toBe("none");
+  expect(await outcome(limited, () => table.upsert({ id: 500, level: 1, place: null }))).toBe(
+    "none",
+  );
+  expect(await outcome(limited, ([id = -1]) => table.update(id, { level: 2 }))).toBe(
+    "SERIALIZATION_FAILURE",
+  );
+  table.delete(500);
+  const short = "-compare {= level 1} -limit 100";
+  expect(await outcome(short, () => table.upsert({ id: 501, level: 1, place: null }))).toBe(
+    "SERIALIZATION_FAILURE",
+  );
+});
+
+test("search: a parameter may be a whole list of in", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Readings] });
+  const table = database.table(Readings);
+  for (let id = 0; id < 20; id++) table.upsert({ id, level: id, place: id % 2 === 0 ? "a" : "B" });
+  const prepared = table.prepare({ compare: [["in", "level", "$levels"]], sort: "id" });
+  const ids = (levels: unknown): number[] => prepared.all({ levels }).map(({ id }) => id);
+  expect(ids([3, 1, 3, 99])).toEqual([1, 3]);
+  expect(ids([])).toEqual([]);
+  expect(ids(7)).toEqual([7]);
+  expect(prepared.count({ levels: [3, 1] })).toBe(2);
+  expect(await codeOf(() => prepared.all({ levels: [{}] }))).toBe("INVALID_VALUE");
+  const two = table.prepare("-compare {{in level {5 $more}} {= place $place}} -sort id");
+  expect(two.all({ more: [6, 7], place: "B" }).map(({ id }) => id)).toEqual([5, 7]);
+  expect(await codeOf(() => two.all({ more: 6, place: ["B"] }))).toBe("INVALID_VALUE");
+});
+
+test("search: update and delete as properties of a query", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Readings] });
+  const table = database.table(Readings);
+  for (let id = 0; id < 10; id++) table.upsert({ id, level: id, place: "a" });
+  const found = table.search({ compare: [[">=", "level", 6]], update: { place: null, level: 60 } });
+  expect(found.length).toBe(4);
+  expect(table.count({ compare: [["null", "place"]] })).toBe(4);
+  const oldest = table.prepare({ sort: "level", limit: 3, update: { place: "$to" } });
+  expect(oldest.search({ to: "zz" }).length).toBe(3);
+  expect(table.search({ sort: "level", limit: 2, delete: true }).length).toBe(2);
+  expect(table.search({ compare: [["=", "place", "zz"]] }).toArray()).toEqual([
+    { id: 2, level: 2, place: "zz" },
+  ]);
+});
