@@ -1,4 +1,7 @@
-/** Changes rows without end, several in each transaction: query-writer.ts DIRECTORY SEGMENT SEED. */
+/**
+ * Changes rows without end, several in each transaction:
+ * query-writer.ts DIRECTORY SEGMENT SEED
+ */
 import { open } from "../../src/index.ts";
 import { Random } from "../support/random.ts";
 import { Readings, rowsCount } from "./query-readings.ts";
