@@ -47,7 +47,7 @@ test("search: beside writers, every route shows the state of one snapshot", asyn
 
 const Numbers = defineTable("numbers", { id: t.u32().primaryKey(), square: t.u64() });
 
-test("search: a million rows stream in batches of one snapshot, and may be left early", async () => {
+test("search: a million rows stream under one snapshot, and may be left early", async () => {
   using temporary = new TemporaryDatabase();
   const database = await temporary.open({ tables: [Numbers], maxBytes: 512 << 20 });
   const table = database.table(Numbers);
