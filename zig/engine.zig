@@ -47,6 +47,7 @@ comptime {
     _ = @import("segment/word.zig");
     _ = @import("table/catalog.zig");
     _ = @import("table/primary_map.zig");
+    _ = @import("table/row_index.zig");
     _ = @import("table/schema.zig");
     _ = @import("table/slot_scan.zig");
     _ = @import("table/view.zig");

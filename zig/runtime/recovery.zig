@@ -22,6 +22,7 @@ const catalog = @import("../table/catalog.zig");
 const view_ = @import("../table/view.zig");
 const Engine = @import("../txn/engine.zig").Engine;
 const Key = @import("../table/primary_map.zig").Key;
+const RowIndex = @import("../table/row_index.zig").RowIndex;
 const RowCodec = @import("../wal/row.zig").RowCodec;
 
 pub const Phase = enum(u32) { checkpoint = 0, log = 1, indexes = 2, done = 3 };
@@ -46,6 +47,19 @@ pub const Report = extern struct {
     fault_name: [64]u8,
 };
 
+/// How the rows of one table are found.
+const Finder = struct {
+    /// Rows looked up in the map so far.
+    count: u64 = 0,
+    index: ?RowIndex = null,
+};
+
+/// Transactions that are looked at before the first of them is replayed.
+const group_size = 16;
+const groups_between_looks = 64;
+/// Fewer lookups are not worth an index.
+const finder_count_min = 4096;
+
 pub const Recovery = struct {
     allocator: std.mem.Allocator,
     engine: *Engine,
@@ -61,6 +75,9 @@ pub const Recovery = struct {
     epoch: u64 = 0,
     index_table: u32 = 0,
     image: [limits.image_size_max]u8 align(8) = undefined,
+    key: [limits.key_size_max]u8 = undefined,
+    group: [group_size][]const u8 = undefined,
+    finders: [limits.table_count_max]Finder = @splat(.{}),
     report: Report = std.mem.zeroes(Report),
 
     pub fn create(
@@ -83,6 +100,7 @@ pub const Recovery = struct {
     pub fn destroy(recovery: *Recovery) void {
         if (recovery.loader) |*loader| loader.close();
         if (recovery.reader) |*reader| reader.close();
+        recovery.dropFinders();
         recovery.directory.close();
         recovery.allocator.destroy(recovery);
     }
@@ -153,9 +171,10 @@ pub const Recovery = struct {
             block.offset,
         )) |row| {
             table.codec.unpack(row, image) catch return loader.refuse(.malformed, block.offset);
-            const key: Key = .init(table.keyBytes(image.ptr));
-            if (try table.map().find(key) != null) return loader.refuse(.malformed, block.offset);
-            try bulk.insert(session, table, image);
+            _ = bulk.insert(session, table, image) catch |err| switch (err) {
+                error.DuplicateKey => return loader.refuse(.malformed, block.offset),
+                else => |other| return other,
+            };
             recovery.report.rows_loaded += 1;
         }
     }
@@ -209,9 +228,10 @@ pub const Recovery = struct {
             f.name.slice(),
         );
         var count: u32 = 0;
-        while (try reader.next()) |transaction| {
-            recovery.replay(transaction.record) catch |err| switch (err) {
-                error.Malformed, error.WrongBase, error.UnknownTable => {
+        while (try recovery.nextGroup()) |group| {
+            recovery.fetchRows(group);
+            for (group) |record| recovery.replay(record) catch |err| switch (err) {
+                error.Malformed, error.WrongBase, error.UnknownTable, error.DuplicateKey => {
                     const name = reader.files.items[reader.file_index].name;
                     recovery.noteFault(12, reader.batch_offset, name.slice());
                     return error.WalCorrupt;
@@ -219,10 +239,9 @@ pub const Recovery = struct {
                 else => return err,
             };
             count += 1;
-            if (count % 1024 == 0) {
-                recovery.noteLog();
-                if (os.monotonicNs() >= deadline) return;
-            }
+            if (count % groups_between_looks != 0) continue;
+            recovery.noteLog();
+            if (os.monotonicNs() >= deadline) return;
         }
         recovery.noteLog();
         recovery.end_csn = @max(recovery.start_csn, reader.report.end_csn);
@@ -232,7 +251,54 @@ pub const Recovery = struct {
         recovery.report.epoch = @floatFromInt(recovery.epoch);
         reader.close();
         recovery.reader = null;
+        recovery.dropFinders();
         recovery.phase = .indexes;
+    }
+
+    /// Records of the next transactions that lie in memory together; null at the end.
+    fn nextGroup(recovery: *Recovery) !?[]const []const u8 {
+        const reader = &recovery.reader.?;
+        const first = try reader.next() orelse return null;
+        recovery.group[0] = first.record;
+        var count: usize = 1;
+        while (count < recovery.group.len and reader.hasMore()) : (count += 1) {
+            recovery.group[count] = (try reader.next() orelse break).record;
+        }
+        return recovery.group[0..count];
+    }
+
+    /// Has the processor fetch the rows that a group begins with: without that, replay waits for
+    /// memory most of the time. What cannot be read here is dealt with when it is replayed.
+    fn fetchRows(recovery: *Recovery, group: []const []const u8) void {
+        const Ahead = struct { index: *const RowIndex, table: *const view_.TableView, hash: u32 };
+        var ahead: [group_size]Ahead = undefined;
+        var count: usize = 0;
+        for (group) |record| {
+            var operations = records.Operations.init(record);
+            const first = operations.next(Tables{ .engine = recovery.engine }) catch continue;
+            const operation = first orelse continue;
+            const packed_key = switch (operation.body) {
+                .update => |update| update.key,
+                .update_full => |row| row.key,
+                .delete => |key| key,
+                else => continue,
+            };
+            const finder = &recovery.finders[operation.table_id];
+            const index = if (finder.index) |*index| index else continue;
+            const table = recovery.engine.context.table(operation.table_id) catch continue;
+            const key: Key = .init(table.codec.keyBytes(packed_key, &recovery.key));
+            ahead[count] = .{ .index = index, .table = table, .hash = key.hash };
+            index.fetchEntry(key.hash);
+            count += 1;
+        }
+        for (ahead[0..count]) |row| row.index.fetchRow(row.table, row.hash);
+    }
+
+    fn dropFinders(recovery: *Recovery) void {
+        for (&recovery.finders) |*finder| {
+            if (finder.index) |*index| index.deinit(recovery.allocator);
+            finder.index = null;
+        }
     }
 
     fn noteLog(recovery: *Recovery) void {
@@ -266,35 +332,44 @@ pub const Recovery = struct {
                 .create_table => unreachable,
                 .insert => |row| {
                     try table.codec.unpack(row, image);
-                    if (try bulk.find(
-                        table,
-                        .init(table.keyBytes(image.ptr)),
-                    ) != null) return error.WrongBase;
-                    try bulk.insert(session, table, image);
+                    const version = try bulk.insert(session, table, image);
+                    const finder = &recovery.finders[table.id];
+                    const index = if (finder.index) |*index| index else continue;
+                    const key: Key = .init(table.keyBytes(image.ptr));
+                    try index.insert(recovery.allocator, key, version);
                 },
                 .update_full => |row| {
                     try table.codec.unpack(row, image);
-                    const old = (try bulk.find(
-                        table,
-                        .init(table.keyBytes(image.ptr)),
-                    )) orelse return error.WrongBase;
+                    const key: Key = .init(table.keyBytes(image.ptr));
+                    const old = try recovery.findRow(table, key) orelse return error.WrongBase;
                     bulk.replace(table, old, image);
                 },
                 .update => |update| {
-                    var buffer: [limits.key_size_max]u8 = undefined;
-                    const key = table.codec.keyBytes(update.key, &buffer);
-                    const old = (try bulk.find(table, .init(key))) orelse return error.WrongBase;
+                    const key: Key = .init(table.codec.keyBytes(update.key, &recovery.key));
+                    const old = try recovery.findRow(table, key) orelse return error.WrongBase;
                     try deltas.apply(&table.codec, &update.change, old, image);
                     bulk.replace(table, old, image);
                 },
                 .delete => |packed_key| {
-                    var buffer: [limits.key_size_max]u8 = undefined;
-                    const key = table.codec.keyBytes(packed_key, &buffer);
-                    if (!try bulk.remove(session, table, .init(key))) return error.WrongBase;
+                    const key: Key = .init(table.codec.keyBytes(packed_key, &recovery.key));
+                    if (recovery.finders[table.id].index) |*index| try index.remove(table, key);
+                    if (!try bulk.remove(session, table, key)) return error.WrongBase;
                 },
                 .create_index, .drop_index, .drop_table => return error.Malformed,
             }
         }
+    }
+
+    /// The image of a key's row. A table that much of the log is about gets an index of its own.
+    fn findRow(recovery: *Recovery, table: *const view_.TableView, key: Key) !?[]align(8) u8 {
+        const finder = &recovery.finders[table.id];
+        if (finder.index) |*index| return index.find(table, key);
+        finder.count += 1;
+        const rows: u64 = @intCast(@max(0, table.shared.row_count.load(.monotonic)));
+        if (finder.count > finder_count_min and finder.count > rows / 8) {
+            finder.index = try RowIndex.init(recovery.allocator, table);
+        }
+        return bulk.find(table, key);
     }
 
     /// The indexes of one table; then the end.

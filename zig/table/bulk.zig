@@ -22,7 +22,13 @@ const Key = primary_map.Key;
 const Link = rel_ptr.Link;
 const Ref = rel_ptr.Ref;
 
-pub const Error = error{ SegmentFull, SegmentCorrupt, OutOfMemory };
+pub const Error = error{
+    SegmentFull,
+    SegmentCorrupt,
+    OutOfMemory,
+    /// There is a row of this key. The segment is of no more use.
+    DuplicateKey,
+};
 
 /// The mark of every recovered version.
 pub const csn_recovered = 1;
@@ -39,13 +45,12 @@ fn versionOf(table: *const view_.TableView, slot: *layout.RowSlot) Error!*layout
     return table.segment.at(layout.Version, Link.of(slot.head.load(.monotonic)).ref);
 }
 
-/// Makes the row of a key that has none; its image is to be filled with the key before anything
-/// else happens.
+/// Makes the row of a key that has none. Returns its version.
 pub fn insert(
     session: *Session,
     table: *const view_.TableView,
     image: []align(8) const u8,
-) Error!void {
+) Error!Ref {
     const segment = session.segment;
     const version_ref = try arena.take(
         segment,
@@ -67,11 +72,12 @@ pub fn insert(
     const head = Link.of(slot.head.load(.monotonic));
     slot.head.store(head.next(version_ref).raw(), .monotonic);
     if (try table.map().insert(session, slot_ref, .init(table.keyBytes(version.image()))) != null) {
-        return error.SegmentCorrupt; // the caller looked the key up
+        return error.DuplicateKey;
     }
     _ = table.shared.row_count.add(1, .monotonic);
     session.slot.held_version.store(0, .monotonic);
     session.slot.held_slot.store(0, .monotonic);
+    return version_ref;
 }
 
 /// Changes a row that `find` gave.

@@ -202,6 +202,11 @@ pub const Reader = struct {
         return null;
     }
 
+    /// Whether the next transaction lies in memory with the last one, which then stays valid, too.
+    pub fn hasMore(reader: *const Reader) bool {
+        return reader.transactions_left > 0;
+    }
+
     fn readTransaction(reader: *Reader) vints.Error!Transaction {
         const head = try reader.payload.vint();
         const skipped = if (head & 1 != 0) try reader.payload.vint() else 0;
