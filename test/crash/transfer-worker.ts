@@ -1,6 +1,10 @@
-/** Moves money between accounts until told to stop; says the number of each transfer that is in. */
+/**
+ * Moves money between accounts until told to stop; says the number of each transfer that is in.
+ * Words: index, seed; or also a kill point and how many times it is passed.
+ */
 import type { Database, Transaction } from "../../src/index.ts";
 import { say } from "../support/crew.ts";
+import { armFault } from "../support/fault.ts";
 import { post } from "../support/post.ts";
 import { Random } from "../support/random.ts";
 import {
@@ -84,6 +88,7 @@ function lookAtSum(db: Database): void {
 const db = await post.open({ tables });
 let done = db.table(Progress).get(worker)?.done ?? 0;
 say(`ready ${done}`);
+if (post.words.length > 2) armFault(post.word(2), post.number(3));
 while (done % stopLookEvery !== 0 || !post.isOver) {
   const n = done + 1;
   const moves = drawMoves();

@@ -12,6 +12,10 @@ export interface TransferOptions {
   readonly workers: number;
   /** Kills and stops. */
   readonly events: number;
+  /** Between two events, on average. Default: as soon as the others have got on. */
+  readonly pauseMs?: number;
+  /** A stopped worker goes on after at most so long; else when the others have got on. */
+  readonly stopMs?: number;
 }
 
 export interface TransferReport {
@@ -39,6 +43,8 @@ class Place {
   saidAt = 0;
   longestStallMs = 0;
 
+  isStopped = false;
+
   isPast(count: number): boolean {
     return this.acknowledged >= count;
   }
@@ -50,6 +56,7 @@ export async function runTransfers(options: TransferOptions): Promise<TransferRe
   const problems: string[] = [];
   const places = Array.from({ length: options.workers }, () => new Place());
   const expected = new Set<Child>();
+  const stopped: Promise<void>[] = [];
   let [kills, stops] = [0, 0];
   let wake = (): void => undefined;
 
@@ -88,15 +95,20 @@ export async function runTransfers(options: TransferOptions): Promise<TransferRe
   places.forEach((place, index) => start(index, place));
   await progress(places, 1);
   for (let event = 0; event < options.events && problems.length === 0; event++) {
+    if (options.pauseMs !== undefined) await Bun.sleep(random.below(2 * options.pauseMs));
     const index = random.below(places.length);
     const place = places[index];
     const child = place?.child;
-    if (place === undefined || child === undefined) continue;
-    const others = places.filter((each) => each !== place);
+    if (place === undefined || child === undefined || place.isStopped) continue;
+    const others = places.filter((each) => each !== place && !each.isStopped);
     await progress([place], random.between(1, 40));
     if (random.oneIn(4)) {
       stops++;
       child.signal("SIGSTOP");
+      if (options.stopMs !== undefined) {
+        stopped.push(resume(place, child, random.below(options.stopMs)));
+        continue;
+      }
       await progress(others, progressMin + random.below(60));
       place.saidAt = 0;
       child.signal("SIGCONT");
@@ -109,6 +121,7 @@ export async function runTransfers(options: TransferOptions): Promise<TransferRe
       if (random.oneIn(2)) await progress([place], 1);
     }
   }
+  await Promise.all(stopped);
   for (const { child } of places) if (child !== undefined) expected.add(child);
   crew.stop();
   const ends = await Promise.all(places.map(async ({ child }) => child?.ended));
@@ -135,6 +148,15 @@ export async function runTransfers(options: TransferOptions): Promise<TransferRe
     counters: found.counters,
     memory: found.memory,
   };
+}
+
+/** Lets a stopped worker go on after a while; the time that it stood is no stall. */
+async function resume(place: Place, child: Child, afterMs: number): Promise<void> {
+  place.isStopped = true;
+  await Bun.sleep(afterMs);
+  place.saidAt = 0;
+  place.isStopped = false;
+  child.signal("SIGCONT");
 }
 
 function describeEnd(child: Child, { status, signal, stderr }: ChildEnd): string {

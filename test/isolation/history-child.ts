@@ -4,6 +4,7 @@
  * cells to begin with.
  */
 import { writeFileSync } from "node:fs";
+import { AerostoreError } from "../../src/index.ts";
 import type { Transaction, TransactionTable } from "../../src/index.ts";
 import { say } from "../support/crew.ts";
 import { post } from "../support/post.ts";
@@ -76,6 +77,15 @@ class Attempt {
       this.#cells.upsert({ id, place: id, spread: spreadOf(id), version: neverSeen });
     }
     tx.rollbackTo(savepoint);
+  }
+
+  /** Takes a latch, if it is free; what was read before stays as it was. */
+  lock(key: number): void {
+    try {
+      this.#cells.lockForUpdate(key, { timeoutMs: 0 });
+    } catch (error) {
+      if (!(error instanceof AerostoreError) || error.code !== "LOCK_TIMEOUT") throw error;
+    }
   }
 
   /** All cells of a range of places. */
@@ -164,7 +174,7 @@ function step(
   readOnly: boolean,
 ): void {
   const key = draw.oneIn(3) ? frontier - 4 + draw.below(8) : draw.below(hotCount);
-  switch (draw.below(readOnly ? 5 : 10)) {
+  switch (draw.below(readOnly ? 5 : 11)) {
     case 0:
       return attempt.range(key, key + draw.between(1, 6));
     case 1:
@@ -180,6 +190,8 @@ function step(
         tx,
         [key, draw.below(hotCount)].filter((each) => !attempt.written.has(each)),
       );
+    case 7:
+      return attempt.lock(key);
     default:
       return attempt.write(key, draw.oneIn(4));
   }

@@ -1,7 +1,7 @@
 /** Histories of random transactions of several processes, and what the checker says of them. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Crew } from "../support/crew.ts";
+import { Crew, faultLibrary } from "../support/crew.ts";
 import { findAnomaly } from "../support/history-checker.ts";
 import type { Bound, HistoryTransaction } from "../support/history-checker.ts";
 import { Random } from "../support/random.ts";
@@ -12,6 +12,7 @@ export interface HistoryOptions {
   readonly processes: number;
   /** Of each process. */
   readonly transactions: number;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface HistoryReport {
@@ -21,19 +22,23 @@ export interface HistoryReport {
 }
 
 const program = "test/isolation/history-child.ts";
+/** Ends what hangs, as an engine with a mutant may. */
+const limitMs = 300_000;
+const mutantRounds = 5;
 
 /** Runs one history on a database of its own and checks it. */
 export async function runHistory(options: HistoryOptions): Promise<HistoryReport> {
   await using crew = new Crew();
   const random = new Random(options.seed);
   const problems: string[] = [];
-  await crew.run(program, ["fill"]);
+  const { env = {} } = options;
+  await crew.run(program, ["fill"], { env, limitMs });
   const clock = join(crew.directory, "clock");
   writeFileSync(clock, new Uint8Array(4_096));
   const parts = Array.from({ length: options.processes }, (_, index) => {
     const file = join(crew.directory, `history-${index}`);
     const words = [index, random.below(2 ** 32), options.transactions, file, clock];
-    return { file, child: crew.start(program, words) };
+    return { file, child: crew.start(program, words, { env, limitMs }) };
   });
   const conflicts: Record<string, number> = {};
   const recorded: Recorded[] = [];
@@ -54,6 +59,45 @@ export async function runHistory(options: HistoryOptions): Promise<HistoryReport
     problems.push(`${anomaly.what}\n${parties.join("\n")}`);
   }
   return { problems, committed: recorded.length, conflicts };
+}
+
+/** Mutants of the engine that change what transactions see of each other. */
+export const historyMutants: readonly string[] = [
+  "rows_unvalidated",
+  "absent_unvalidated",
+  "searches_unvalidated",
+  "forwarded_blindly",
+  "rest_unvalidated",
+  "decided_early",
+  "earlier_undecided",
+  "wound_ignored",
+  "numbered_early",
+  "snapshot_stale",
+  "snapshot_ahead",
+  "pins_ignored",
+  "entry_lost",
+  "needed_closed",
+  "stamped_twice",
+  "unstamped",
+  "abort_left",
+  "rollback_short",
+  "rollback_unread",
+  "snapshot_moved",
+];
+
+/** What histories of an engine with this mutant showed; undefined when they showed nothing. */
+export async function runHistoryMutant(mutant: string, seed: number): Promise<string | undefined> {
+  const env = { AEROSTORE_LIBRARY: faultLibrary, AEROSTORE_MUTANT: mutant };
+  for (let round = 0; round < mutantRounds; round++) {
+    const options = { seed: seed + round, processes: 4, transactions: 3_000, env };
+    try {
+      const [problem] = (await runHistory(options)).problems;
+      if (problem !== undefined) return problem.split("\n")[0];
+    } catch (error) {
+      return error instanceof Error ? error.message.split("\n")[0] : String(error);
+    }
+  }
+  return undefined;
 }
 
 function historyOf(recorded: readonly Recorded[]): HistoryTransaction[] {

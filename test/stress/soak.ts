@@ -1,54 +1,28 @@
 /**
  * The multi-process suites for as long as one likes:
  *
- *   bun run soak [suite…] [--seed S] [--rounds N] [--transactions N]
+ *   bun run soak [suite…] [--seed S] [--rounds N] [--transactions N] [--record]
  *
  * A round has a seed of its own, which is printed with what it found; `--seed` with `--rounds 1`
- * repeats it. The exit status is 1 when anything was not as it must be.
+ * repeats it. The exit status is 1 when anything was not as it must be. `--record` writes what was run
+ * to `docs/evidence`.
  */
 import { parseArgs } from "node:util";
 import { runCrowd, runFlips } from "../crash/boot.ts";
 import { runDamage, runKills } from "../crash/recovery.ts";
 import { runTakeover, takeoverPoints } from "../crash/takeover.ts";
-import { runTransfers } from "../crash/transfer.ts";
-import { runHistory } from "../isolation/history.ts";
 import { runQueries } from "../property/query-engine.ts";
 import { runFuzz } from "../property/stapi-fuzz.ts";
 import { chooseSeed } from "../support/random.ts";
-import { runMemory } from "./memory.ts";
-import { runSnapshots } from "./snapshot.ts";
+import { isolationSuites } from "./isolation-suites.ts";
+import { writeEvidence } from "./evidence.ts";
+import type { Suite } from "./suite.ts";
 
-/** What a round found, with the numbers that are added up over all rounds. */
-interface Round {
-  readonly problems: readonly string[];
-  readonly counts: Readonly<Record<string, number>>;
-}
-
-interface Suite {
-  readonly about: string;
-  /** Rounds when none are asked for. */
-  readonly rounds: number;
-  /** `transactions`: how many the round should do, where it can choose. */
-  readonly run: (seed: number, transactions: number) => Promise<Round>;
-  /** Transactions of one round, when none are asked for. */
-  readonly transactions: number;
-}
-
-const processes = 5;
 /** The flush interval is 10 ms; a busy machine's disk and scheduler come on top of it. */
 const lostAgeMsMax = 1_000;
 
 const suites: Readonly<Record<string, Suite>> = {
-  transfers: {
-    about: "workers that are killed and stopped in the middle of transfers",
-    rounds: 20,
-    transactions: 0,
-    run: async (seed) => {
-      const report = await runTransfers({ seed, workers: 6, events: 100 });
-      const { problems, acknowledged, kills, stops } = report;
-      return { problems, counts: { acknowledged, kills, stops } };
-    },
-  },
+  ...isolationSuites,
   kills: {
     about: "writers killed, segments lost, synchronous_commit switched under way",
     rounds: 10,
@@ -130,19 +104,6 @@ const suites: Readonly<Record<string, Suite>> = {
       return { problems, counts: outcomes };
     },
   },
-  histories: {
-    about: "random transactions, recorded and checked for cycles",
-    rounds: 0,
-    transactions: 50_000,
-    run: async (seed, transactions) => {
-      const each = Math.ceil(transactions / processes);
-      const report = await runHistory({ seed, processes, transactions: each });
-      return {
-        problems: report.problems,
-        counts: { committed: report.committed, ...report.conflicts },
-      };
-    },
-  },
   queries: {
     about: "random queries by every route, against what they mean",
     rounds: 20,
@@ -161,31 +122,6 @@ const suites: Readonly<Record<string, Suite>> = {
       return { problems, counts };
     },
   },
-  snapshots: {
-    about: "readers that look for torn pairs",
-    rounds: 1,
-    transactions: 10_000_000,
-    run: async (seed, transactions) => {
-      const readers = 3;
-      const each = Math.ceil(transactions / readers);
-      const report = await runSnapshots({ seed: seed % 1_000_000, readers, transactions: each });
-      return { problems: report.problems, counts: { transactions: report.transactions } };
-    },
-  },
-  memory: {
-    about: "memory under changes of the same rows",
-    rounds: 1,
-    transactions: 1_000_000,
-    run: async (seed, transactions) => {
-      const workers = 4;
-      const each = Math.ceil(transactions / workers);
-      const options = { seed: seed % 1_000_000, workers, warmUp: 2_000, transfers: each };
-      const { problems, usedBytesBefore, usedBytesAfter, ...counts } = await runMemory(options);
-      const grown = usedBytesAfter - usedBytesBefore;
-      const found = grown > 8 << 20 ? [`memory grew by ${grown} bytes`] : [];
-      return { problems: [...problems, ...found], counts: { ...counts, grownBytes: grown } };
-    },
-  },
 };
 
 /** A history is checked as a whole, so a long one is several. */
@@ -194,7 +130,7 @@ const historyMax = 50_000;
 function usage(): never {
   const list = Object.entries(suites).map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`);
   console.error(
-    `bun run soak [suite…] [--seed S] [--rounds N] [--transactions N]\n${list.join("\n")}`,
+    `bun run soak [suite…] [--seed S] [--rounds N] [--transactions N] [--record]\n${list.join("\n")}`,
   );
   process.exit(2);
 }
@@ -209,7 +145,12 @@ function wholeNumber(text: string | undefined): number | undefined {
 async function runSuite(
   name: string,
   suite: Suite,
-  options: { seed: number; rounds: number | undefined; transactions: number | undefined },
+  options: {
+    seed: number;
+    rounds: number | undefined;
+    transactions: number | undefined;
+    records: boolean;
+  },
 ): Promise<number> {
   let transactions = options.transactions ?? suite.transactions;
   let rounds = options.rounds ?? suite.rounds;
@@ -218,11 +159,13 @@ async function runSuite(
     transactions = Math.ceil(transactions / rounds);
   }
   const totals: Record<string, number> = {};
+  const notes: string[] = [];
   let failures = 0;
   const startedAt = performance.now();
   for (let round = 0; round < rounds; round++) {
     const seed = (options.seed + round) >>> 0;
-    const { problems, counts } = await suite.run(seed, transactions);
+    const { problems, counts, note } = await suite.run(seed, transactions);
+    if (note !== undefined) notes.push(note);
     for (const [key, value] of Object.entries(counts)) {
       const before = totals[key] ?? 0;
       // Durations are of the worst round.
@@ -234,11 +177,18 @@ async function runSuite(
     }
     console.error(`${name}: round ${round + 1} of ${rounds}, ${failures} failed`);
   }
-  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(0);
+  const seconds = (performance.now() - startedAt) / 1_000;
   const words = Object.entries(totals).map(([key, value]) => `${value} ${key}`);
   const result = failures === 0 ? "ok  " : "FAIL";
-  console.log(`${result} ${name}: seed ${options.seed}, ${rounds} rounds in ${seconds} s`);
+  console.log(
+    `${result} ${name}: seed ${options.seed}, ${rounds} rounds in ${seconds.toFixed(0)} s`,
+  );
   console.log(`     ${words.join(", ")}`);
+  if (options.records) {
+    const { about } = suite;
+    const { seed } = options;
+    writeEvidence({ suite: name, about, seed, rounds, seconds, failures, totals, notes });
+  }
   return failures;
 }
 
@@ -247,6 +197,7 @@ const { values, positionals } = parseArgs({
     seed: { type: "string" },
     rounds: { type: "string" },
     transactions: { type: "string" },
+    record: { type: "boolean" },
   },
   allowPositionals: true,
 });
@@ -255,6 +206,7 @@ const options = {
   seed: wholeNumber(values.seed) ?? chooseSeed(),
   rounds: wholeNumber(values.rounds),
   transactions: wholeNumber(values.transactions),
+  records: values.record ?? false,
 };
 let failures = 0;
 for (const name of names) {

@@ -126,10 +126,12 @@ fn attempt(
     const position = try writeLog(context, writes, extra_payload);
     errdefer log_buffer.withdraw(session, slot, position) catch {};
 
+    fault.point("commit.logged");
     const csn = ring.takeCsn(segment) orelse return error.LogFull;
     fault.point("commit.taken");
     // P14: csn first, then the state
     if (!mutant.is(.numbered_early)) slot.csn.store(csn, .seq_cst);
+    fault.point("commit.stored");
     try log_buffer.publish(session, position, csn);
     fault.point("commit.csn");
     const open = session.state();
@@ -361,6 +363,7 @@ fn fill(context: *Context, write: *Write, decision: write_.Decision, base: Ref) 
     write.leaves_row = decision == .put;
     const pending = layout.Mark.pendingWord(session.index, session.state().sequence);
     version.mark.store(pending, .release);
+    fault.point("install.filled");
     return ref;
 }
 
@@ -519,6 +522,7 @@ pub fn finishCommitted(session: *Session, slot: *SessionSlot, csn: u64) segment_
         fault.point("finish.retired");
     }
     settleOutcome(segment, slot, .committed);
+    fault.point("finish.settled");
     close(slot, state);
 }
 
@@ -586,6 +590,7 @@ fn unlinkSlot(session: *Session, intent: layout.Intent) segment_.Corrupt!void {
 /// (P19).
 fn close(slot: *SessionSlot, state: layout.State) void {
     slot.intent_count.store(0, .release);
+    fault.point("finish.emptied");
     slot.finish_start.store(0, .release);
     slot.token.store(0, .release);
     fault.point("finish.closing");
