@@ -4,8 +4,8 @@
  *   bun run soak [suite…] [--seed S] [--rounds N] [--transactions N] [--record]
  *
  * A round has a seed of its own, which is printed with what it found; `--seed` with `--rounds 1`
- * repeats it. The exit status is 1 when anything was not as it must be. `--record` writes what was run
- * to `docs/evidence`.
+ * repeats it. The exit status is 1 when anything was not as it must be. `--record` writes
+ * what was run to `docs/evidence`.
  */
 import { parseArgs } from "node:util";
 import { runCrowd, runFlips } from "../crash/boot.ts";
@@ -130,7 +130,8 @@ const historyMax = 50_000;
 function usage(): never {
   const list = Object.entries(suites).map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`);
   console.error(
-    `bun run soak [suite…] [--seed S] [--rounds N] [--transactions N] [--record]\n${list.join("\n")}`,
+    "bun run soak [suite…] [--seed S] [--rounds N] [--transactions N] [--record]\n" +
+      list.join("\n"),
   );
   process.exit(2);
 }
