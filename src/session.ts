@@ -179,7 +179,8 @@ export class Session {
         const found = "the row is new, and the column has no value, no default and no null";
         const advice = "name it when inserting";
         const name = subject.column ?? column?.name;
-        return errorFromStatus(Status.invalid_value, { ...where, column: name, found, advice });
+        const details = { ...where, ...this.#keyOf(table), column: name, found, advice };
+        return errorFromStatus(Status.invalid_value, details);
       }
       case Status.transaction_too_large: {
         const found = "the transaction does not fit the log";

@@ -54,7 +54,16 @@ function report(name: string, tally: Tally, ok: boolean, output: string): Tally 
   const failed = ok ? tally.failed : Math.max(tally.failed, 1);
   console.log(`${ok ? "ok  " : "FAIL"} ${name}${tally.passed > 0 ? ` (${tally.passed})` : ""}`);
   if (!ok) console.log(output.replaceAll(/^/gm, "     "));
+  // What was left out is told even where nothing failed, and again before the closing line.
+  else for (const [line] of output.matchAll(/^SKIPPED: .*/gm)) tellSkipped(line);
   return { passed: tally.passed, failed };
+}
+
+const skipped = new Set<string>();
+
+function tellSkipped(line: string): void {
+  console.log(`     ${line}`);
+  skipped.add(line);
 }
 
 async function setUpStage(): Promise<Tally> {
@@ -170,5 +179,6 @@ tallies.push(...(await scheduleStages()), ...(await testFileStages()));
 
 const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
 const failed = tallies.reduce((sum, tally) => sum + tally.failed, 0);
+for (const line of skipped) console.log(line);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

@@ -127,6 +127,15 @@ describe("rows", () => {
     expect(await codeOf(() => things.upsertMany(rows, { batch: 0 }))).toContain("RangeError");
   });
 
+  test("table: a new row of a batch without a column that it needs names column and key", () => {
+    const rows = [{ id: "a", rank: 1 }, { id: "b" }];
+    // The types refuse it; what comes from elsewhere does not pass them.
+    const batch: () => unknown = () => Reflect.apply(things.upsertMany, things, [rows]);
+    const expected = { code: "INVALID_VALUE", table: "things", column: "rank", key: "b" };
+    expect(batch).toThrow(expect.objectContaining(expected));
+    expect(things.count()).toBe(0);
+  });
+
   test("table: rows of a generator may read the table meanwhile", () => {
     fill(3);
     function* doubled(): Generator<{ id: string; rank: number }> {
