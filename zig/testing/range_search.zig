@@ -8,6 +8,7 @@ const performer = @import("performer.zig");
 const key_ = @import("../index/key.zig");
 const read_set = @import("../txn/read_set.zig");
 const source_ = @import("../txn/source.zig");
+const Row = @import("../query/executor.zig").Row;
 const view_ = @import("../table/view.zig");
 const Transaction = @import("../txn/transaction.zig").Transaction;
 
@@ -49,11 +50,16 @@ fn walk(range: *Range, snapshot: u64, seen: *history_.State) !void {
     var cursor = try source.seek(index.column.position, low[0..words], high[0..words], .forward);
     defer cursor.deinit();
 
-    while (try cursor.next()) |row| {
-        const id = std.mem.readInt(u64, row.image[8..16], .little);
-        if (id >= history_.ids) return error.SegmentCorrupt;
-        if (seen.rows[id] != null) return error.SegmentCorrupt; // found twice
-        seen.rows[id] = performer.rowOf(row.image);
+    var rows: [4]Row = undefined;
+    while (true) {
+        const count = try cursor.fill(&rows);
+        if (count == 0) return;
+        for (rows[0..count]) |row| {
+            const id = std.mem.readInt(u64, row.image[8..16], .little);
+            if (id >= history_.ids) return error.SegmentCorrupt;
+            if (seen.rows[id] != null) return error.SegmentCorrupt; // found twice
+            seen.rows[id] = performer.rowOf(row.image);
+        }
     }
 }
 
