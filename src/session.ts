@@ -107,6 +107,9 @@ export interface TableNames {
   tableOf(id: number): AnyTable | undefined;
 }
 
+/** Closes sessions that nothing refers to any more, as reloading a program leaves them. */
+const forgotten = new FinalizationRegistry<() => void>((close) => close());
+
 /** An attached session. Belongs to one thread. */
 export class Session {
   readonly calls: Symbols;
@@ -125,6 +128,7 @@ export class Session {
     this.memory = memory;
     this.u32 = memory.u32;
     this.f64 = memory.f64;
+    forgotten.register(this, () => calls.aerostore_session_close(handle), this);
   }
 
   get isOpen(): boolean {
@@ -135,6 +139,7 @@ export class Session {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    forgotten.unregister(this);
     this.calls.aerostore_session_close(this.handle);
   }
 

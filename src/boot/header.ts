@@ -40,6 +40,8 @@ export interface HeaderFacts {
   readonly durable: boolean;
   /** A sync of the log failed: what the log has is to be read anew from the disk. */
   readonly poisoned: boolean;
+  /** Its structures may not be those of this build. */
+  readonly isOtherBuild: boolean;
 }
 
 export type HeaderVerdict =
@@ -47,9 +49,11 @@ export type HeaderVerdict =
   /** A header of this version, not to be attached. */
   | { readonly kind: "unfit"; readonly reason: string; readonly facts: HeaderFacts }
   /** Not a header whose fields could be believed. */
-  | { readonly kind: "unreadable"; readonly reason: string };
+  | { readonly kind: "unreadable"; readonly reason: string; readonly isNewer?: true };
 
 export const segmentMagic = 0xaeb0_b007;
+/** A version number from here on is damage. */
+const versionsMax = 1_000;
 const pageSize = 16 * 1024;
 /** Regions in the order in which they lie: offset field, count field, bytes of an element. */
 const regions: readonly (readonly [offset: string, count: string, elementSize: number])[] = [
@@ -81,10 +85,8 @@ export function validateHeader(
   const version = read("format_version");
   if (version !== expected.formatVersion) {
     const reason = `its format version is ${version}, this engine's is ${expected.formatVersion}`;
-    return { kind: "unreadable", reason };
-  }
-  if (readHex(bytes, header, "fingerprint") !== expected.fingerprint) {
-    return { kind: "unreadable", reason: "another build of the engine made it" };
+    const isNewer = version > expected.formatVersion && version < versionsMax;
+    return { kind: "unreadable", reason, ...(isNewer ? { isNewer } : {}) };
   }
   const damage = checkGeometry(readGeometry, layouts, expected.fileSize);
   if (damage !== undefined) return { kind: "unreadable", reason: damage };
@@ -100,8 +102,10 @@ export function validateHeader(
     sessionCount: readGeometry("session_count"),
     durable: durable >= tail,
     poisoned: read("log_poisoned") !== 0,
+    isOtherBuild: readHex(bytes, header, "fingerprint") !== expected.fingerprint,
   };
   const unfit = (reason: string): HeaderVerdict => ({ kind: "unfit", reason, facts });
+  if (facts.isOtherBuild) return unfit("another build of the engine made it");
   if (facts.databaseId !== expected.databaseId) return unfit("it belongs to another database");
   if (facts.bootId !== expected.bootId) return unfit("it is from before the machine's last start");
   if (facts.poisoned) return unfit("a sync of its log had failed");

@@ -63,6 +63,18 @@ export class SegmentProbe {
       );
     }
     const found = this.#found;
+    if (found?.kind === "unreadable" && found.isNewer === true) {
+      return this.#refuse("LAYOUT_MISMATCH", `${reason}; open it with a newer engine`);
+    }
+    if (found?.kind === "unfit" && found.facts.isOtherBuild) {
+      const isCurrent = found.facts.bootId === this.#expected.bootId;
+      if (isCurrent && !found.facts.durable) {
+        const lost = "and has commits that are not in the log yet";
+        const advice = "open it with that build once, or remove it";
+        return this.#refuse("LAYOUT_MISMATCH", `${reason}, ${lost}; ${advice}`);
+      }
+      return this.#checkLeftBehind();
+    }
     if (found?.kind === "unfit" && found.facts.databaseId !== this.#expected.identity.databaseId) {
       return this.#countForeign(found);
     }
@@ -72,6 +84,7 @@ export class SegmentProbe {
   #codeWhileUsed(): ErrorCode {
     const found = this.#found;
     if (found?.kind === "unreadable") return "LAYOUT_MISMATCH";
+    if (found?.kind === "unfit" && found.facts.isOtherBuild) return "LAYOUT_MISMATCH";
     return found?.kind === "unfit" && found.facts.poisoned ? "LOG_POISONED" : "SEGMENT_CORRUPT";
   }
 

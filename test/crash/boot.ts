@@ -86,7 +86,9 @@ export interface SegmentCase {
   readonly expected: string;
 }
 
-const versionOffset = 8;
+/** In the segment's header (zig/segment/layout.zig). */
+const versionOffset = 4;
+const fingerprintOffset = 8;
 
 export const segmentCases: readonly SegmentCase[] = [
   { name: "untouched", damage: () => undefined, expected: "WarmAttach" },
@@ -113,8 +115,28 @@ export const segmentCases: readonly SegmentCase[] = [
     expected: "ColdReplay",
   },
   {
-    name: "of another version",
+    name: "of an older version",
     damage: ({ shmPath }) => flip(shmPath, versionOffset, 1),
+    expected: "ColdReplay",
+  },
+  {
+    name: "of a newer version",
+    damage: ({ shmPath }) => flip(shmPath, versionOffset, 2),
+    expected: "LAYOUT_MISMATCH",
+  },
+  {
+    name: "of another build",
+    damage: ({ shmPath }) => flip(shmPath, fingerprintOffset, 1),
+    expected: "ColdReplay",
+  },
+  {
+    name: "of a machine of the other byte order",
+    damage: ({ shmPath }) => {
+      const bytes = readFileSync(shmPath);
+      bytes.subarray(0, 4).reverse();
+      bytes.subarray(4, 8).reverse();
+      writeFileSync(shmPath, bytes);
+    },
     expected: "ColdReplay",
   },
   {

@@ -9,6 +9,8 @@
  */
 import { parseArgs } from "node:util";
 import { runCrowd, runFlips } from "../crash/boot.ts";
+import { endings, runRestarts, runSteps, stepsFrom } from "../crash/restart.ts";
+import type { StepOptions } from "../crash/restart.ts";
 import { runDamage, runKills } from "../crash/recovery.ts";
 import { runTakeover, takeoverPoints } from "../crash/takeover.ts";
 import { runQueries } from "../property/query-engine.ts";
@@ -86,7 +88,7 @@ const suites: Readonly<Record<string, Suite>> = {
       };
     },
   },
-  boot: {
+  crowds: {
     about: "crowds of processes that open at once, some killed",
     rounds: 50,
     transactions: 0,
@@ -94,6 +96,41 @@ const suites: Readonly<Record<string, Suite>> = {
       problems: await runCrowd({ seed, count: 20 }),
       counts: { processes: 20 },
     }),
+  },
+  restarts: {
+    about: "writers that end, or are killed, in the middle of their work",
+    rounds: 20,
+    transactions: 0,
+    run: async (seed) => {
+      const clean = endings.filter((ending) => ending !== "SIGKILL");
+      const options = { seed, rounds: 25, coldEvery: 5 };
+      const problems = [
+        ...(await runRestarts({ ...options, endings: clean })),
+        ...(await runRestarts({ ...options, endings: ["SIGKILL"] })),
+      ];
+      return { problems, counts: { clean: 25, unclean: 25 } };
+    },
+  },
+  steps: {
+    about: "kills at every step of attaching, recovering and closing, and in every state of boot",
+    rounds: 1,
+    transactions: 0,
+    run: async () => {
+      const problems: string[] = [];
+      const counts: Record<string, number> = {};
+      const add = async (name: string, options: StepOptions): Promise<void> => {
+        const report = await runSteps(options);
+        problems.push(...report.problems);
+        counts[name] = report.kills;
+      };
+      const all = (): Iterable<number> => stepsFrom(1, 1e7, 1.005);
+      await add("attaching", { part: "open", isCold: false, steps: all() });
+      await add("closing", { part: "close", isCold: false, steps: all() });
+      await add("recovering", { part: "open", isCold: true, steps: all() });
+      await add("states warm", { part: "states", isCold: false, steps: stepsFrom(1, 100, 1) });
+      await add("states cold", { part: "states", isCold: true, steps: stepsFrom(1, 100, 1) });
+      return { problems, counts };
+    },
   },
   flips: {
     about: "single bits flipped in segments",

@@ -83,7 +83,7 @@ export class Child {
     return new Promise((resolve) => this.#waiters.push({ prefix, resolve }));
   }
 
-  signal(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT" | "SIGTERM"): void {
+  signal(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT" | "SIGTERM" | "SIGINT"): void {
     if (!this.isRunning) return;
     try {
       process.kill(this.pid, signal);

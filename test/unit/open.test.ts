@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import {
   chmodSync,
+  chownSync,
   closeSync,
   copyFileSync,
   existsSync,
@@ -200,6 +201,20 @@ describe("ways up", () => {
     expect(db.check().ok).toBe(true);
   });
 
+  test("open: handles that nothing refers to any more are closed", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    const forget = async (): Promise<void> => {
+      (await open(temporary.directory)).table("notes").upsert({ id: 1, rank: 1 });
+    };
+    for (let count = 0; count < 20; count++) await forget();
+    while (db.stats().sessions.length > 12) {
+      Bun.gc(true);
+      await Bun.sleep(1);
+    }
+    expect(db.table(Notes).get(1)?.rank).toBe(1);
+  });
+
   test("open: sessions of killed processes are repaired", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });
@@ -221,20 +236,63 @@ describe("ways up", () => {
 });
 
 describe("segments that cannot be attached", () => {
-  test("open: another version is LAYOUT_MISMATCH while it is used, else replaced", async () => {
+  test("open: an older version is LAYOUT_MISMATCH while it is used, else replaced", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });
     fill(db, 5);
     await db.durable();
-    poke(temporary.shmPath, versionAt, 99);
+    poke(temporary.shmPath, versionAt, 0);
     expect(await codeOf(() => temporary.open())).toBe("LAYOUT_MISMATCH");
-    await expect(temporary.open()).rejects.toThrow("format version is 99");
+    await expect(temporary.open()).rejects.toThrow("format version is 0");
     expect(db.table(Notes).count()).toBe(5);
     db.close();
     const again = await temporary.open({ tables });
     expect(again.boot.mode).toBe("ColdReplay");
-    expect(again.boot.reason).toContain("format version is 99");
+    expect(again.boot.reason).toContain("format version is 0");
     expect(again.table(Notes).count()).toBe(5);
+  });
+
+  test("open: a newer version is LAYOUT_MISMATCH, and stays as it is", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    fill(db, 5);
+    db.close();
+    poke(temporary.shmPath, versionAt, 99);
+    await expect(temporary.open()).rejects.toThrow("format version is 99");
+    expect(await codeOf(() => temporary.open())).toBe("LAYOUT_MISMATCH");
+    poke(temporary.shmPath, versionAt, 1);
+    const again = await temporary.open({ tables });
+    expect([again.boot.mode, again.table(Notes).count()]).toEqual(["WarmAttach", 5]);
+  });
+
+  test("open: another build's segment is replaced only when the log has it all", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    fill(db, 5);
+    await db.durable();
+    const { fields } = layouts.SegmentHeader;
+    const before = readFileSync(temporary.shmPath);
+    poke(temporary.shmPath, fields.fingerprint.offset, 1, 2, 3);
+    expect(await codeOf(() => temporary.open())).toBe("LAYOUT_MISMATCH");
+    db.close();
+    poke(temporary.shmPath, fields.durable.offset, 2, 0);
+    await expect(temporary.open()).rejects.toThrow("open it with that build once");
+    expect(await codeOf(() => temporary.open())).toBe("LAYOUT_MISMATCH");
+    const durable = before.subarray(fields.tail.offset, fields.tail.offset + 8);
+    poke(temporary.shmPath, fields.durable.offset, ...durable);
+    const again = await temporary.open({ tables });
+    expect(again.boot.reason).toContain("another build");
+    expect([again.boot.mode, again.table(Notes).count()]).toEqual(["ColdReplay", 5]);
+  });
+
+  test("open: another user's segment is PERMISSION, and stays as it is", async () => {
+    if (process.getuid?.() !== 0) return; // only root can give a file away
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    db.close();
+    chownSync(temporary.shmPath, 12_345, 12_345);
+    expect(await codeOf(() => temporary.open())).toBe("PERMISSION");
+    expect(statSync(temporary.shmPath).uid).toBe(12_345);
   });
 
   test("open: a poisoned log is LOG_POISONED while it is used, then read anew", async () => {
