@@ -207,8 +207,8 @@ describe("ways up", () => {
     const forget = async (): Promise<void> => {
       (await open(temporary.directory)).table("notes").upsert({ id: 1, rank: 1 });
     };
-    for (let count = 0; count < 20; count++) await forget();
-    while (db.stats().sessions.length > 12) {
+    for (let count = 0; count < 10; count++) await forget();
+    while (db.stats().sessions.length > 8) {
       Bun.gc(true);
       await Bun.sleep(1);
     }

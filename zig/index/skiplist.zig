@@ -144,7 +144,8 @@ pub const Skiplist = struct {
         @setRuntimeSafety(false); // levels are below `height_max`; refs are checked by `at`
         const segment = list.segment;
         var steps: u64 = 0;
-        restart: while (true) { // each restart means that another changed a link
+        restart: while (true) : (steps += 1) { // each restart means that another changed a link
+            if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
             var before = try segment.at(Entry, list.index.head);
             var level: u32 = height_max;
             // Where the level above stopped, which the level below need not compare again.

@@ -275,16 +275,17 @@ pub const Check = struct {
         if (try check.isStranded(newest) and Link.of(slot.head.load(.seq_cst)).ref == head) {
             return check.note(.row_unreadable, 0, 0, offset);
         }
-        const version = (try fate.visible(check.segment(), head, check.snapshot)) orelse return;
-        const table = check.engine.context.table(version.table()) catch
+        const table = check.engine.context.table(newest.table()) catch
             return check.note(.row_invalid, 0, 0, offset);
+        if (!newest.isWhole(table.schema.image_size)) return check.note(.row_invalid, 0, 0, offset);
+        const version = (try fate.visible(check.segment(), head, check.snapshot)) orelse return;
         const row = (try table.map().find(.init(table.keyBytes(version.image())))) orelse
             return check.note(.row_not_found, 0, 0, offset);
         if (row.ref != ref) check.note(.row_not_found, 0, 0, offset);
     }
 
-    /// Whether a newest version has a mark that no commit could have left there: of the future, of
-    /// a transaction that its session has behind it (P18, P19), or free.
+    /// Whether a newest version has a mark that no commit could have left there: free, of the
+    /// future, of a transaction that its session has behind it (P18, P19) or never named (P13).
     fn isStranded(check: *Check, version: *layout.Version) !bool {
         const header = check.segment().header;
         const raw = version.mark.load(.seq_cst);
@@ -295,7 +296,9 @@ pub const Check = struct {
                 if (pending.session >= check.segment().session_count) return error.SegmentCorrupt;
                 const owner = &check.segment().sessions[pending.session];
                 const state = layout.State.of(owner.state.load(.seq_cst));
-                return state.sequence != pending.sequence and version.mark.load(.seq_cst) == raw;
+                const is_named = owner.intent_count.load(.seq_cst) != 0;
+                if (state.sequence == pending.sequence and is_named) return false;
+                return version.mark.load(.seq_cst) == raw;
             },
         }
     }

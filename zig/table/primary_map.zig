@@ -130,7 +130,8 @@ pub const Map = struct {
     /// closed slots on the way.
     fn seek(map: Map, start: Ref, order: u32, target: Target) segment_.Corrupt!Place {
         var steps: u64 = 0;
-        restart: while (true) {
+        restart: while (true) : (steps += 1) { // each restart means that another changed a link
+            if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
             var slot = try map.segment.at(layout.RowSlot, start);
             var place: Place = .{ .word = &slot.next, .link = Link.of(slot.next.load(.acquire)) };
             while (true) : (steps += 1) {
