@@ -174,6 +174,9 @@ proc ::aerostore::ReadRows {table words fields settings id} {
     set code [expr {$hasCode ? [dict get $settings -code] : ""}]
     if {$mode eq "-write_tabsep"} {
         set channel [dict get $settings $mode]
+        if {![isOpenFor output $channel]} {
+            fail INVALID_VALUE "\"$channel\" is no channel that is open for writing"
+        }
     } elseif {$mode ne ""} {
         upvar 1 [dict get $settings $mode] row
     }

@@ -164,6 +164,9 @@ proc ::aerostore::method.read_tabsep {table args} {
             dict set settings $option $value
         }
     }
+    if {![isOpenFor input $channel]} {
+        fail INVALID_VALUE "\"$channel\" is no channel that is open for reading"
+    }
     set lines [ReadLines $channel $settings]
     set isAdded [expr {![dict exists $settings -with_field_names]}]
     if {$isAdded} {
@@ -177,6 +180,11 @@ proc ::aerostore::method.read_tabsep {table args} {
     }
     set text [join $lines \n]
     return [lindex [bridge::call read_tabsep $table $batchWhole $isAdded $text] 0]
+}
+
+# Whether a channel of that name is open for `input` or `output`.
+proc ::aerostore::isOpenFor {mode channel} {
+    return [expr {![catch { chan pending $mode $channel } pending] && $pending >= 0}]
 }
 
 # Lines of a channel in the form that the bridge takes: tabs between cells, \N for null.
