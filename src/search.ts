@@ -1,6 +1,6 @@
 /**
- * Searches: from a query to a plan, which is kept by the query's text, and from a plan to rows. The
- * cardinalities that a plan was chosen by are asked for again when the table has grown or shrunk to
+ * Searches: from a query to a plan, which is kept by the query's text or shape, and from a plan to
+ * rows. The cardinalities that a plan was chosen by are asked for again when the table has grown or shrunk to
  * half, so a kept plan is never far from what would be planned now.
  */
 import { Status } from "./ffi/abi.gen.ts";
@@ -15,6 +15,7 @@ import type { KeyWords } from "./query/key-words.ts";
 import { plan as planQuery } from "./query/planner.ts";
 import type { Plan } from "./query/planner.ts";
 import type { Query } from "./query/query.ts";
+import { shapeOf } from "./query/shape.ts";
 import { parseStapi } from "./query/stapi.ts";
 import { Result } from "./result.ts";
 import type { RowChunk, RowSource } from "./result.ts";
@@ -54,31 +55,103 @@ export interface KeptSearch {
   uses: number;
 }
 
+/** A plan with the values of one query. */
+interface KeptQuery {
+  readonly kept: KeptSearch;
+  readonly parameters: Parameters;
+}
+
+/** A plan to run, once its parameters are bound. */
+export interface ReadySearch {
+  readonly planned: PlannedSearch;
+  readonly parameters: Parameters;
+}
+
+/** What is kept for one table. */
+interface KeptPlans {
+  readonly rowsByText: Map<string, KeptQuery>;
+  readonly countsByText: Map<string, KeptQuery>;
+  readonly byShape: Map<string, KeptSearch>;
+}
+
+const noParameters: Parameters = {};
+
+/** Adds an entry; the oldest one makes room. */
+function remember<T>(map: Map<string, T>, key: string, value: T): void {
+  if (map.size >= keptMax) {
+    const [oldest] = map.keys();
+    if (oldest !== undefined) map.delete(oldest);
+  }
+  map.set(key, value);
+}
+
 /** Plans and runs the searches of one session. */
 export class SearchRunner {
   readonly #session: Session;
   readonly #arena = new RowArena();
-  readonly #kept = new Map<TableBinding, Map<string, KeptSearch>>();
+  readonly #kept = new Map<TableBinding, KeptPlans>();
 
   constructor(session: Session) {
     this.#session = session;
   }
 
-  /**
-   * The plan of `query`, new or kept. **Throws** `PARSE_ERROR`, `UNKNOWN_FIELD`, `INVALID_VALUE`,
-   * `TypeError` for what is no query.
-   */
+  /** The plan of `query` with its values. **Throws** what `ready` throws. */
   plan(binding: TableBinding, query: unknown, countOnly: boolean): PlannedSearch {
-    if (typeof query !== "string") return this.#plan(binding, parseStapi(query), countOnly);
-    const byText = this.#keptOf(binding);
-    const text = `${countOnly ? "count" : "rows"} ${query}`;
-    const known = byText.get(text);
-    if (known !== undefined) return this.fresh(binding, known);
-    const kept = this.keep(binding, query, countOnly);
-    const [oldest] = byText.keys();
-    if (byText.size >= keptMax && oldest !== undefined) byText.delete(oldest);
-    byText.set(text, kept);
-    return kept.planned;
+    return this.#plan(binding, parseStapi(query), countOnly);
+  }
+
+  /**
+   * A plan for `query`, new or kept, and what to bind to it. Kept are plans by the text of the
+   * query, and by its shape where there is only one way to go, whatever the values.
+   *
+   * **Throws** `PARSE_ERROR`, `UNKNOWN_FIELD`, `INVALID_VALUE`, `TypeError` for what is no query.
+   */
+  ready(binding: TableBinding, query: unknown, countOnly: boolean): ReadySearch {
+    const kept = this.#keptOf(binding);
+    if (typeof query !== "string") return this.#readyByShape(binding, kept, query, countOnly);
+    const byText = countOnly ? kept.countsByText : kept.rowsByText;
+    const known = byText.get(query);
+    if (known !== undefined) {
+      return { planned: this.fresh(binding, known.kept), parameters: known.parameters };
+    }
+    const made = this.#keepByShape(binding, kept, query, countOnly);
+    remember(byText, query, made);
+    return { planned: made.kept.planned, parameters: made.parameters };
+  }
+
+  #readyByShape(
+    binding: TableBinding,
+    kept: KeptPlans,
+    query: unknown,
+    countOnly: boolean,
+  ): ReadySearch {
+    const { kept: search, parameters } = this.#keepByShape(binding, kept, query, countOnly);
+    return { planned: this.fresh(binding, search), parameters };
+  }
+
+  #keepByShape(
+    binding: TableBinding,
+    { byShape }: KeptPlans,
+    query: unknown,
+    countOnly: boolean,
+  ): KeptQuery {
+    const parsed = parseStapi(query);
+    const asked = countOnly === parsed.countOnly ? parsed : { ...parsed, countOnly: true };
+    const shape = shapeOf(asked);
+    if (shape !== undefined) {
+      let search = byShape.get(shape.key);
+      if (search === undefined) {
+        search = { planned: this.#plan(binding, shape.query, asked.countOnly), uses: 0 };
+        remember(byShape, shape.key, search);
+      }
+      if (search.planned.plan.candidates.length === 1) {
+        return { kept: search, parameters: shape.parameters };
+      }
+    }
+    return {
+      kept: { planned: this.#plan(binding, asked, asked.countOnly), uses: 0 },
+      parameters: noParameters,
+    };
   }
 
   /** Plans `query` for repeated use. **Throws** what `plan` throws. */
@@ -222,10 +295,10 @@ export class SearchRunner {
     return { query: asked, plan, encoded: encodePlan(plan), fields };
   }
 
-  #keptOf(binding: TableBinding): Map<string, KeptSearch> {
+  #keptOf(binding: TableBinding): KeptPlans {
     const known = this.#kept.get(binding);
     if (known !== undefined) return known;
-    const kept = new Map<string, KeptSearch>();
+    const kept = { rowsByText: new Map(), countsByText: new Map(), byShape: new Map() };
     this.#kept.set(binding, kept);
     return kept;
   }

@@ -145,15 +145,17 @@ export class Table<S extends TableShape = DynamicShape> {
    */
   search(query?: SearchInput<S["row"]>): Result<S["row"]> {
     this.scope.use();
-    const planned = this.scope.handle.searches.plan(this.binding, query, false);
-    return executeSearch(this.scope, this.binding, this.definition, planned, {});
+    const ready = this.scope.handle.searches.ready(this.binding, query, false);
+    const { planned, parameters } = ready;
+    return executeSearch(this.scope, this.binding, this.definition, planned, parameters);
   }
 
   /** How many rows a query finds, after its offset and limit. **Throws** like `search`. */
   count(query?: SearchInput<S["row"]>): number {
     const tx = this.scope.use();
     const { searches } = this.scope.handle;
-    return searches.count(this.binding, searches.plan(this.binding, query, true), tx);
+    const { planned, parameters } = searches.ready(this.binding, query, true);
+    return searches.count(this.binding, planned, tx, parameters);
   }
 
   /** How a query would be run; with `analyze`, also what running it gives. **Throws** likewise. */

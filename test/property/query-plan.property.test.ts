@@ -5,6 +5,7 @@ import type { Cardinality } from "../../src/query/cardinality.ts";
 import { bindParameters, encodePlan } from "../../src/query/encode.ts";
 import { explain } from "../../src/query/explain.ts";
 import { plan } from "../../src/query/planner.ts";
+import { shapeOf } from "../../src/query/shape.ts";
 import { parseStapi } from "../../src/query/stapi.ts";
 import type { AnyTable } from "../../src/schema/table.ts";
 import {
@@ -133,4 +134,42 @@ test("plan: bound parameters find the rows that the values would", () => {
     }),
     options,
   );
+});
+
+test("plan: a query's shape with its values finds the rows that the query does", () => {
+  fc.assert(
+    fc.property(arbitraryCase, arbitraryCardinality, (each, cardinality) => {
+      const shape = shapeOf(parseStapi(each.query));
+      if (shape === undefined) return;
+      const encoded = encodePlan(plan(shape.query, each.table, cardinality));
+      bindParameters(encoded, shape.parameters);
+      expectSameRows(each, encoded.bytes);
+    }),
+    options,
+  );
+});
+
+test("plan: queries of one shape differ in values of comparisons and ranges only", () => {
+  const keyOf = (query: string): string | undefined => shapeOf(parseStapi(query))?.key;
+  const same = keyOf("-compare {{= a 1} {range b 2 3}} -sort a -limit 5");
+  expect(keyOf("-compare {{= a x} {range b y 7}} -sort a -limit 5")).toBe(same);
+  const others = [
+    "-compare {{= a 1} {range b 2 3}} -sort a -limit 6",
+    "-compare {{= a 1} {range b 2 3}} -sort -a -limit 5",
+    "-compare {{= a 1} {range b 2 3}} -sort a -limit 5 -desc",
+    "-compare {{= a 1} {range b 2 3}} -sort a -limit 5 -fields a",
+    "-compare {{= a 1} {range b 2 3}} -sort a -limit 5 -offset 1",
+    "-compare {{= a 1} {range b 2 3}} -sort a -limit 5 -countOnly 1",
+    "-compare {{= a 1}} -or {{{range b 2 3}}} -sort a -limit 5",
+    "-compare {{!= a 1} {range b 2 3}} -sort a -limit 5",
+    "-compare {{= a $p} {range b 2 3}} -sort a -limit 5",
+    "-compare {{in a 1} {range b 2 3}} -sort a -limit 5",
+    "-compare {{in a 2} {range b 2 3}} -sort a -limit 5",
+    "-compare {{match a 1} {range b 2 3}} -sort a -limit 5",
+    "-compare {{match a 2} {range b 2 3}} -sort a -limit 5",
+    "-compare {{null a} {range b 2 3}} -sort a -limit 5",
+    "-compare {{notnull a} {range b 2 3}} -sort a -limit 5",
+  ];
+  expect(new Set([same, ...others.map(keyOf)]).size).toBe(others.length + 1);
+  expect(keyOf("-compare {= a 1} -delete 1")).toBeUndefined();
 });

@@ -149,3 +149,26 @@ test("search: update and delete as properties of a query", async () => {
     { id: 2, level: 2, place: "zz" },
   ]);
 });
+
+test("search: queries of one shape share a plan and no values", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Readings] });
+  const table = database.table(Readings);
+  for (let id = 0; id < 50; id++) table.upsert({ id, level: id % 7, place: null });
+  for (const id of [7, 3, 49, 50]) {
+    const expected = id < 50 ? [id] : [];
+    const ids = [
+      table.search({ compare: ["=", "id", id] }),
+      table.search(["-compare", [["=", "id", id]]]),
+      table.search(`-compare {= id ${id}}`),
+      table.search(`-compare {= id ${id}}`),
+    ].map((result) => result.toArray().map((row) => row.id));
+    expect(ids).toEqual([expected, expected, expected, expected]);
+    expect(table.count({ compare: ["=", "id", id] })).toBe(expected.length);
+  }
+  expect(await codeOf(() => table.search({ compare: ["=", "id", "x"] as never }))).toBe(
+    "INVALID_VALUE",
+  );
+  expect(table.count("-compare {= id 1.5}")).toBe(0);
+  expect(table.count("-compare {= id 7}")).toBe(1);
+});
