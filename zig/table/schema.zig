@@ -115,9 +115,13 @@ pub const Column = struct {
         b: [*]align(8) const u8,
     ) bool {
         if ((nullMask(a) ^ nullMask(b)) & column.mask() != 0) return false;
-        if (column.size == 8) {
-            return std.mem.readInt(u64, a[column.offset..][0..8], .little) ==
-                std.mem.readInt(u64, b[column.offset..][0..8], .little);
+        switch (column.size) {
+            inline 4, 8 => |size| {
+                const Bits = std.meta.Int(.unsigned, size * 8);
+                return std.mem.readInt(Bits, a[column.offset..][0..size], .little) ==
+                    std.mem.readInt(Bits, b[column.offset..][0..size], .little);
+            },
+            else => {},
         }
         return std.mem.eql(u8, column.bytesIn(a), column.bytesIn(b));
     }

@@ -27,6 +27,8 @@ const Key = primary_map.Key;
 const Row = executor.Row;
 const Image = [*]align(8) const u8;
 
+/// The bits of `Version.flags` that are the table's number in a version that is no tombstone.
+const flags_mask = layout.Version.tombstone_flag | 0xFFFF;
 /// Fewer rows are scanned in less time than threads need to begin.
 const split_rows_min = 200_000;
 
@@ -51,8 +53,17 @@ pub const Source = struct {
         return source.rowOf(found.ref, found.slot);
     }
 
-    fn rowOf(source: *const Source, ref: rel_ptr.Ref, slot: *layout.RowSlot) Error!?Row {
+    inline fn rowOf(source: *const Source, ref: rel_ptr.Ref, slot: *layout.RowSlot) Error!?Row {
         const head = Link.of(slot.head.load(.seq_cst)).ref;
+        const newest = source.segment.at(layout.Version, head) catch return source.olderRow(ref, head);
+        // A CSN below the snapshot: nothing else is so small.
+        if (newest.mark.load(.seq_cst) -% 1 >= source.snapshot -% 1) return source.olderRow(ref, head);
+        if (newest.flags & flags_mask != source.table.id) return null;
+        return .{ .slot = ref, .image = newest.image() };
+    }
+
+    /// The row of a slot whose newest version is none, or not obviously visible.
+    fn olderRow(source: *const Source, ref: rel_ptr.Ref, head: rel_ptr.Ref) Error!?Row {
         const version = (try fate.visible(
             source.segment,
             head,
@@ -162,8 +173,6 @@ pub const Source = struct {
         const arena_ref = segment.arena_ref;
         const arena_size = segment.limit_ref - arena_ref;
         const committed_max = source.snapshot -% 1;
-        // What a version of this table that is no tombstone has in `flags`.
-        const flags_mask = layout.Version.tombstone_flag | 0xFFFF;
         const table_id = source.table.id;
         // Every ref is compared with the arena's bounds before it is followed, and `count` never
         // passes the slot at hand; a prefetch of any address is harmless.
@@ -354,7 +363,9 @@ pub const Source = struct {
                     const slot = try source.segment.at(layout.RowSlot, entry.slot.load(.monotonic));
                     const head = Link.of(slot.head.load(.monotonic)).ref; // only fetched
                     const version = source.segment.at(layout.Version, head) catch continue;
-                    @prefetch(version, .{ .rw = .read, .locality = 3 });
+                    const line: [*]const u8 = @ptrCast(version);
+                    @prefetch(line, .{ .rw = .read, .locality = 3 });
+                    @prefetch(line + 64, .{ .rw = .read, .locality = 3 });
                 }
                 var count: usize = 0;
                 for (entries) |entry| {
@@ -383,6 +394,7 @@ pub const Source = struct {
                     if (key_.order(list.keyOf(entry), cursor.until) == .gt) break;
                     out[count] = entry;
                     fetchSlot(segment, entry);
+                    fetchAhead(segment, entry);
                     const after = try list.after(entry);
                     cursor.at = if (after) |found| found.entry else null;
                 },
@@ -403,6 +415,15 @@ pub const Source = struct {
             }
             if (count < out.len) cursor.ended = true;
             return count;
+        }
+
+        /// A tower leads past some entries: the one it leads to is fetched while those are read.
+        inline fn fetchAhead(segment: *const Segment, entry: *layout.Entry) void {
+            // never changes while linked
+            if (layout.EntryState.of(entry.state.load(.monotonic)).height < 2) return;
+            const ref = Link.of(entry.links()[1].load(.monotonic)).ref; // only fetched
+            const ahead = segment.at(layout.Entry, ref) catch return;
+            @prefetch(ahead, .{ .rw = .read, .locality = 3 });
         }
 
         inline fn fetchSlot(segment: *const Segment, entry: *layout.Entry) void {
