@@ -1,7 +1,7 @@
 /**
  * Searches: from a query to a plan, which is kept by the query's text or shape, and from a plan to
- * rows. The cardinalities that a plan was chosen by are asked for again when the table has grown or shrunk to
- * half, so a kept plan is never far from what would be planned now.
+ * rows. The cardinalities that a plan was chosen by are asked for again when the table has grown or
+ * shrunk to half, so a kept plan is never far from what would be planned now.
  */
 import { Status } from "./ffi/abi.gen.ts";
 import type { TableBinding } from "./catalog.ts";

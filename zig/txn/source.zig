@@ -55,9 +55,12 @@ pub const Source = struct {
 
     inline fn rowOf(source: *const Source, ref: rel_ptr.Ref, slot: *layout.RowSlot) Error!?Row {
         const head = Link.of(slot.head.load(.seq_cst)).ref;
-        const newest = source.segment.at(layout.Version, head) catch return source.olderRow(ref, head);
+        const newest = source.segment.at(layout.Version, head) catch
+            return source.olderRow(ref, head);
         // A CSN below the snapshot: nothing else is so small.
-        if (newest.mark.load(.seq_cst) -% 1 >= source.snapshot -% 1) return source.olderRow(ref, head);
+        if (newest.mark.load(.seq_cst) -% 1 >= source.snapshot -% 1) {
+            return source.olderRow(ref, head);
+        }
         if (newest.flags & flags_mask != source.table.id) return null;
         return .{ .slot = ref, .image = newest.image() };
     }
