@@ -282,3 +282,13 @@ pub const cases = [_]Case{
         .stalls = true,
     },
 };
+
+test "explore: a case is explored to its end" {
+    if (!scheduler.supported) return error.SkipZigTest;
+    const case = for (&cases) |*each| {
+        if (std.mem.eql(u8, each.name, "two writers of one row")) break each;
+    } else unreachable; // it is in the list above
+    var report: campaign.Report = .{ .name = case.name };
+    try run(case, 0, null, &report);
+    try std.testing.expect(report.schedules > 100);
+}

@@ -167,3 +167,12 @@ pub const cases = [_]Case{
         } },
     },
 };
+
+test "random play: every case is played" {
+    if (!scheduler.supported) return error.SkipZigTest;
+    for (&cases) |*case| {
+        var report: campaign.Report = .{ .name = case.name };
+        try run(case, 1, 5, &report);
+        try std.testing.expectEqual(@as(u64, 5), report.schedules);
+    }
+}
