@@ -6,6 +6,7 @@
 //!   zig build test -Dtest-filter=wal
 //!   zig build driver               zig-out/bin/driver, whose instructions are counted
 //!   zig build schedules            zig-out/bin/schedules, the campaigns of the scheduler
+//!   zig build encode-bench         zig-out/bin/encode-bench: what a log record costs by itself
 //!   zig build check                compiles everything, installs nothing (for editors)
 //!   zig build fmt                  `zig fmt --check` over zig/ and build.zig
 //!
@@ -53,6 +54,14 @@ pub fn build(b: *std.Build) void {
     });
     const driver_step = b.step("driver", "Build the program whose instructions are counted");
     driver_step.dependOn(&b.addInstallArtifact(driver, .{}).step);
+
+    const encode_bench = b.addExecutable(.{
+        .name = "encode-bench",
+        .root_module = createModule(b, "zig/encode_bench.zig", target, optimize, .{}),
+        .use_llvm = true,
+    });
+    const encode_bench_step = b.step("encode-bench", "Build what measures the log's records");
+    encode_bench_step.dependOn(&b.addInstallArtifact(encode_bench, .{}).step);
 
     const tests = b.addTest(.{
         .name = "engine-test",

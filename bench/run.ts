@@ -1,6 +1,7 @@
 /** `bun run bench`: measures Aerostore and what a Bun user would pick instead, on the same work. */
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { measureDurability } from "./durability.ts";
 import { readEnvironment } from "./harness/environment.ts";
 import { parseOptions, usage, UsageError } from "./harness/options.ts";
 import { renderReport } from "./harness/report.ts";
@@ -22,6 +23,10 @@ async function main(words: readonly string[]): Promise<number> {
   }
   if (command === "instructions") {
     await showInstructions(words.includes("--record"));
+    return 0;
+  }
+  if (command === "durability") {
+    await measureDurability(tmpdir());
     return 0;
   }
   if (command === "report") return writeReport(words.slice(1));
