@@ -295,6 +295,14 @@ fn runningTasks() ?usize {
     return std.fmt.parseInt(usize, counts.first(), 10) catch null;
 }
 
+/// Lets other threads go first where processors are short. Never fails: it is only a wish.
+pub fn yieldPriority() void {
+    const this_thread = 0;
+    const niceness = 10;
+    const which_process = 0;
+    _ = linux.syscall3(.setpriority, which_process, this_thread, niceness);
+}
+
 /// Sleeps while `*word == expected`, at most `timeout_ns`; works across processes.
 pub fn futexWait(word: *const u32, expected: u32, timeout_ns: u64) void {
     const timeout: linux.timespec = .{

@@ -84,6 +84,7 @@ pub const Checkpointer = struct {
     }
 
     fn run(checkpointer: *Checkpointer) void {
+        os.yieldPriority(); // commits matter more
         const state: State = if (checkpointer.write()) .done else |err| switch (err) {
             error.Busy => .busy,
             error.Poisoned, error.LogPoisoned => .poisoned,
