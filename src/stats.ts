@@ -74,6 +74,7 @@ export interface SessionInfo {
   readonly index: number;
   readonly pid: number;
   readonly openedAt: Date;
+  readonly ageMs: number;
   /** CSN of its oldest snapshot; 0 for none. */
   readonly snapshotCsn: number;
   readonly snapshotAgeMs: number;
@@ -182,12 +183,14 @@ function readSessions(session: Session, count: number): SessionInfo[] {
   if (status !== Status.ok) throw session.error(status, { attempted: "listing sessions" });
   const used = Math.min(session.u32[words.size] ?? 0, bytes.length);
   const sessions: SessionInfo[] = [];
+  const now = Date.now();
   for (let base = 0; base < used; base += sessionSize) {
     const view = new DataView(bytes.buffer, base, sessionSize);
     sessions.push({
       index: view.getUint32(sessionFields.index.offset, true),
       pid: view.getUint32(sessionFields.pid.offset, true),
       openedAt: new Date(view.getFloat64(sessionFields.opened_ms.offset, true)),
+      ageMs: Math.max(0, now - view.getFloat64(sessionFields.opened_ms.offset, true)),
       snapshotCsn: view.getFloat64(sessionFields.snapshot.offset, true),
       snapshotAgeMs: view.getFloat64(sessionFields.snapshot_age_ms.offset, true),
       commits: view.getFloat64(sessionFields.commits.offset, true),

@@ -10,7 +10,8 @@ export const stats: Command = {
   words: [0, 0],
   async run(invocation) {
     await using db = await openDatabase(invocation);
-    printFigures(invocation, db.stats());
+    const { shmPath, directory, boot } = db;
+    printFigures(invocation, { segment: shmPath, directory, mode: boot.mode, ...db.stats() });
     return done;
   },
 };
