@@ -94,7 +94,8 @@ export async function runHistoryMutant(mutant: string, seed: number): Promise<st
       const [problem] = (await runHistory(options)).problems;
       if (problem !== undefined) return problem.split("\n")[0];
     } catch (error) {
-      return error instanceof Error ? error.message.split("\n")[0] : String(error);
+      const message = error instanceof Error ? error.message : String(error);
+      return /^\w*Error: .*/m.exec(message)?.[0] ?? message.split("\n")[0];
     }
   }
   return undefined;

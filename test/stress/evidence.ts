@@ -32,7 +32,7 @@ export function writeEvidence(evidence: Evidence): void {
   const lines = [
     `# ${suite}`,
     "",
-    `\`bun run soak ${suite} --seed ${seed} --record\`: ${about}.`,
+    `\`bun run soak ${suite} --seed ${seed} --rounds ${rounds} --record\`: ${about}.`,
     "",
     "| | |",
     "|---|---|",

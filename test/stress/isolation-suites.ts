@@ -44,7 +44,7 @@ async function findMutants(seed: number): Promise<Round> {
       ? await runHistoryMutant(mutant, seed)
       : undefined;
     if (campaign.caughtBy !== undefined) add(counts, "found by the scheduler");
-    if (history !== undefined) add(counts, "found by the history checker");
+    if (history !== undefined) add(counts, "found by the histories");
     if (campaign.caughtBy === undefined && history === undefined) problems.push(`${mutant} lives`);
     lines.push(`| ${mutant} | ${campaign.said || "—"} | ${history ?? "—"} |`);
   }
