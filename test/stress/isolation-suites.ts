@@ -161,6 +161,7 @@ export const isolationSuites: Readonly<Record<string, Suite>> = {
       const { problems, usedBytes } = report;
       return {
         problems,
+        note: `Bytes in use after each tenth: ${usedBytes.join(" ")}.`,
         counts: {
           updates: report.updates,
           "bytes after a tenth": usedBytes[0] ?? 0,
