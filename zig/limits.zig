@@ -31,6 +31,8 @@ pub const key_size_max = 257;
 pub const index_key_words_max = 33;
 
 pub const skiplist_height_max = 14;
+/// More turns of one write than other sessions can cause: the row is damaged.
+pub const install_turns_max: u32 = 1 << 20;
 /// A walk over a chain that should be short is corrupt when it is longer than this.
 pub const chain_steps_max: u64 = 1 << 26;
 /// The newest-to-oldest versions of one row that a snapshot may have to walk.

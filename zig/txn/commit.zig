@@ -198,7 +198,9 @@ fn install(context: *Context, write: *Write) Error!void {
     const segment = session.segment;
     const slot = session.slot;
     const map = write.table.map();
-    while (true) { // each turn means that another session took a step, or was made to
+    var turns: u32 = 0;
+    while (true) : (turns += 1) { // each turn means that another session took a step, or had to
+        if (turns > limits.install_turns_max) return error.SegmentCorrupt;
         if (session.state().phase != .open) return context.lose(.wounded, write);
         const found = (try findSlot(map, write)) orelse {
             if (!try installNew(context, write)) continue;
