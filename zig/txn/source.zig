@@ -55,13 +55,15 @@ pub const Source = struct {
 
     inline fn rowOf(source: *const Source, ref: rel_ptr.Ref, slot: *layout.RowSlot) Error!?Row {
         const head = Link.of(slot.head.load(.seq_cst)).ref;
-        const newest = source.segment.at(layout.Version, head) catch
-            return source.olderRow(ref, head);
+        return source.newestRow(ref, head) orelse source.olderRow(ref, head);
+    }
+
+    /// What a row is if its newest version is old enough; null when older ones have to be looked at.
+    inline fn newestRow(source: *const Source, ref: rel_ptr.Ref, head: rel_ptr.Ref) ??Row {
+        const newest = source.segment.at(layout.Version, head) catch return null;
         // A CSN below the snapshot: nothing else is so small.
-        if (newest.mark.load(.seq_cst) -% 1 >= source.snapshot -% 1) {
-            return source.olderRow(ref, head);
-        }
-        if (newest.flags & flags_mask != source.table.id) return null;
+        if (newest.mark.load(.seq_cst) -% 1 >= source.snapshot -% 1) return null;
+        if (newest.flags & flags_mask != source.table.id) return @as(?Row, null);
         return .{ .slot = ref, .image = newest.image() };
     }
 
@@ -310,12 +312,41 @@ pub const Source = struct {
         own_index: usize = 0,
         /// The row of the index that waits behind own ones.
         waiting: ?Row = null,
+        older: ?*Older = null,
 
         /// Entries whose rows are fetched together.
         const run_max = 16;
 
+        /// Rows that were changed since the snapshot, as they were then. Such a row has an entry for
+        /// each change and as many versions before the one that is visible: looked for once, since
+        /// a walk that did so at each entry would never overtake a writer that moves few rows fast.
+        const Older = struct {
+            slots: [older_max]rel_ptr.Ref = @splat(rel_ptr.none),
+            rows: [older_max]?Row = @splat(null),
+        };
+        const older_max = 256;
+
         pub fn deinit(cursor: *Cursor) void {
             cursor.own.deinit(cursor.source.allocator);
+            if (cursor.older) |older| cursor.source.allocator.destroy(older);
+        }
+
+        fn rowOf(cursor: *Cursor, ref: rel_ptr.Ref, slot: *layout.RowSlot) Error!?Row {
+            const source = cursor.source;
+            const head = Link.of(slot.head.load(.seq_cst)).ref;
+            if (source.newestRow(ref, head)) |row| return row;
+            const older = cursor.older orelse made: {
+                const made = try source.allocator.create(Older);
+                made.* = .{};
+                cursor.older = made;
+                break :made made;
+            };
+            const place = ref % older_max;
+            if (older.slots[place] != ref) {
+                older.rows[place] = try source.olderRow(ref, head);
+                older.slots[place] = ref;
+            }
+            return older.rows[place];
         }
 
         pub fn fill(cursor: *Cursor, rows: []Row) Error!usize {
@@ -374,7 +405,7 @@ pub const Source = struct {
                 for (entries) |entry| {
                     const ref = entry.slot.load(.monotonic); // never changes while linked
                     const slot = try source.segment.at(layout.RowSlot, ref);
-                    const row = (try source.rowOf(ref, slot)) orelse continue;
+                    const row = (try cursor.rowOf(ref, slot)) orelse continue;
                     // P24: the version visible to the snapshot has to have the entry's key.
                     if (!key_.isKeyOf(column, row.image, list.keyOf(entry))) continue;
                     if (source.isHidden(row.image)) continue;
