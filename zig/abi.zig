@@ -261,8 +261,7 @@ const exports = struct {
     }
 
     /// Takes the boot lock of a lock file, waiting at most `timeout_ms`. `descriptor`: out, owned,
-    /// closed by
-    /// `boot_unlock`.
+    /// closed by `boot_unlock`.
     pub fn boot_lock(
         lock_path: [*]const u8,
         lock_path_length: usize,
@@ -324,8 +323,7 @@ const exports = struct {
     }
 
     /// Writes the record in the input. `op`: 0 upsert, 1 insert, 2 update. Result: `inserted`,
-    /// `updated`,
-    /// `unchanged`, `found`.
+    /// `updated`, `unchanged`, `found`.
     pub fn row_write(handle: u32, transaction: u32, table: u32, op: u32) callconv(.c) Status {
         if (op > 2) return .invalid_argument;
         const which: write_.Op = @enumFromInt(@as(u8, @intCast(op)));
@@ -402,8 +400,7 @@ const exports = struct {
     }
 
     /// Opens a parser of one stream into a table; `plan` (borrowed) as in
-    /// `docs/internals/ingest.md`. Result: its
-    /// number in `cursor`.
+    /// `docs/internals/ingest.md`. Result: its number in `cursor`.
     pub fn ingest_open(
         handle: u32,
         table: u32,
@@ -414,8 +411,7 @@ const exports = struct {
     }
 
     /// Parses `input` (borrowed) into write records, their line numbers (u64) and rejects. All
-    /// others: out; the
-    /// memory of records and lines is aligned to 8.
+    /// others: out; the memory of records and lines is aligned to 8.
     pub fn ingest_parse(
         handle: u32,
         parser: u32,
@@ -506,8 +502,7 @@ const exports = struct {
     }
 
     /// Starts the maintenance thread of this process on the segment, if there is none. `directory`
-    /// (borrowed)
-    /// keeps the log; empty: the log is kept nowhere.
+    /// (borrowed) keeps the log; empty: the log is kept nowhere.
     pub fn log_attach(
         handle: u32,
         directory: [*]const u8,
@@ -606,8 +601,7 @@ const exports = struct {
     }
 
     /// Arms the process to kill itself when it passes the named point (borrowed) for the `hits`-th
-    /// time; only the
-    /// fault build has points, others answer `invalid_argument`.
+    /// time; only the fault build has points, others answer `invalid_argument`.
     pub fn fault_arm(name: [*]const u8, name_length: usize, hits: u32) callconv(.c) Status {
         if (!build_options.fault) return .invalid_argument;
         fault.armPoint(name[0..name_length], hits);

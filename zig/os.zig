@@ -1,8 +1,7 @@
 //! The only system calls of the engine: mapping, locks, futexes, clocks, files by descriptor.
 //!
 //! **Concurrency**: open-file-description locks belong to the descriptor, vanish with its owner
-//! however that
-//! dies, and are not fooled by reused process numbers or process namespaces.
+//! however that dies, and are not fooled by reused process numbers or process namespaces.
 const std = @import("std");
 const linux = std.os.linux;
 
@@ -184,8 +183,7 @@ pub fn unlockByte(fd: Fd, byte: u64) void {
 }
 
 /// True when another open file description holds the byte: its owner is alive. A failing probe
-/// counts as
-/// alive, since repairing a living session would be worse than waiting.
+/// counts as alive, since repairing a living session would be worse than waiting.
 pub fn byteHeld(fd: Fd, byte: u64) bool {
     var lock: Flock = .{
         .type = lock_write,

@@ -230,15 +230,23 @@ async function runSuite(
   return failures;
 }
 
-const { values, positionals } = parseArgs({
-  options: {
-    seed: { type: "string" },
-    rounds: { type: "string" },
-    transactions: { type: "string" },
-    record: { type: "boolean" },
-  },
-  allowPositionals: true,
-});
+function readArguments() {
+  try {
+    return parseArgs({
+      options: {
+        seed: { type: "string" },
+        rounds: { type: "string" },
+        transactions: { type: "string" },
+        record: { type: "boolean" },
+      },
+      allowPositionals: true,
+    });
+  } catch {
+    return usage();
+  }
+}
+
+const { values, positionals } = readArguments();
 const names = positionals.length > 0 ? positionals : Object.keys(suites);
 const options = {
   seed: wholeNumber(values.seed) ?? chooseSeed(),

@@ -1,6 +1,6 @@
-//! Index keys: the order-preserving encoding of one column's value in `u64` words
-//! (law 8 of `docs/internals/row-image.md`). Keys of one column have the same number of words and
-//! are compared word by word, the first word first.
+//! Index keys: the order-preserving encoding of one column's value in `u64` words (law 8 of
+//! `docs/internals/row-image.md`). Keys of one column have the same number of words and are
+//! compared word by word, the first word first.
 //!
 //! **Invariants.**
 //!   * Equal keys are equal values; a smaller key is a smaller value; null is after every value.

@@ -2,21 +2,18 @@
 //! Fraser 2004).
 //!
 //! **Invariants**: at every level entries stand in strictly rising order of (key, slot); an entry
-//! that is not closed is
-//! linked at level 0; an entry is closed first (`EntryState.closed`), then its links are marked
-//! from the top, then
-//! it is unlinked everywhere, then retired. Only vacuum closes entries (P23).
+//! that is not closed is linked at level 0; an entry is closed first (`EntryState.closed`), then
+//! its links are marked from the top, then it is unlinked everywhere, then retired. Only vacuum
+//! closes entries (P23).
 //!
 //! **Concurrency**: all callers are pinned, and those that change links with a pin that cannot be
-//! revoked. A walk that
-//! changes the list unlinks the marked entries that it meets; a walk that only reads steps over
-//! them.
+//! revoked. A walk that changes the list unlinks the marked entries that it meets; a walk that only
+//! reads steps over them.
 //!
 //! **Who may die where**: before linking level 0: the entry is named in `held_entry`. While linking
 //! upper levels:
 //! the entry is in the list, only with a lower tower. While closing: the entry is named in
-//! `vacuum_entry`, and the
-//! repair goes on from its state.
+//! `vacuum_entry`, and the repair goes on from its state.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
@@ -299,8 +296,7 @@ pub const Skiplist = struct {
 
     /// Unlinks the marked entries of a position from every level. Behind a live entry of the same
     /// position as well: one that was linked at an upper level in front of an entry just being
-    /// closed
-    /// stands before it there.
+    /// closed stands before it there.
     fn passBy(list: Skiplist, position: Position, path: *Path) Corrupt!void {
         try list.find(.{ .words = position.words, .slot = position.slot +% 1 }, path);
     }

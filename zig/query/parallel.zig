@@ -1,9 +1,9 @@
 //! A scan by several threads: each takes parts of the table until none is left.
 //!
 //! A source's `Split` has `threadsCount(*Split) usize`, the threads worth starting besides the
-//! caller's; `take(*Split) ?Part`, from any thread, each part once; and a `Part` has
-//! `fill(*Part, []Row)` like a `Scan`. Threads live as long as the scan: starting one takes some
-//! 30 microseconds, and a source splits only what takes a thousand.
+//! caller's; `take(*Split) ?Part`, from any thread, each part once; and a `Part` has `fill(*Part,
+//! []Row)` like a `Scan`. Threads live as long as the scan: starting one takes some 30
+//! microseconds, and a source splits only what takes a thousand.
 //!
 //! **Concurrency.** Workers read shared memory under the pin of the caller, who waits for all.
 //! Where no thread can be had the caller does everything.

@@ -1,10 +1,8 @@
 //! Verification of a living database: rows against the map and the indexes, then checkpoint and
-//! log, in slices of
-//! time.
+//! log, in slices of time.
 //!
 //! **Invariants**: what is compared is one snapshot, so writers beside it cause no false alarm: no
-//! entry that a pinned
-//! snapshot needs is ever vacuumed (P23).
+//! entry that a pinned snapshot needs is ever vacuumed (P23).
 //!
 //! **Concurrency**: the handle's thread. Damage met on the way is noted, and the walk goes on where
 //! it can.

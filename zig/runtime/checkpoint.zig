@@ -2,12 +2,10 @@
 //! on (P28).
 //!
 //! **Concurrency**: one at a time for a database, by a byte of the lock file. The snapshot is
-//! pinned and cannot be
-//! revoked, so memory grows by what is written meanwhile.
+//! pinned and cannot be revoked, so memory grows by what is written meanwhile.
 //!
 //! **Who may die where**: before the rename the old checkpoint stands; after it both it and the log
-//! that is not yet
-//! dropped give the same rows.
+//! that is not yet dropped give the same rows.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
@@ -165,8 +163,7 @@ pub const Checkpointer = struct {
     }
 
     /// A new log file begins before the snapshot, so that the older ones can go. Without a writer
-    /// to ask, the
-    /// older ones stay until the next time.
+    /// to ask, the older ones stay until the next time.
     fn rotate(checkpointer: *Checkpointer) !void {
         const header = checkpointer.attached.segment.header;
         const wanted = header.rotate_wanted.add(1, .acq_rel) + 1;

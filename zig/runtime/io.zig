@@ -2,8 +2,7 @@
 //! output.
 //!
 //! **Memory**: allocated natively once per handle and reused by later handles, so that a view which
-//! JavaScript
-//! keeps never dangles.
+//! JavaScript keeps never dangles.
 const std = @import("std");
 const limits = @import("../limits.zig");
 

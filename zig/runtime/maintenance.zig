@@ -3,12 +3,10 @@
 //! too old, telling who waits for the disk without blocking.
 //!
 //! **Concurrency**: a session of its own. The lease is the word `writer_session`; the epoch in
-//! `drained` is what
-//! keeps a stopped writer from doing harm when it wakes (P25).
+//! `drained` is what keeps a stopped writer from doing harm when it wakes (P25).
 //!
 //! **Who may die where**: a writer that dies or stands still is replaced by the thread of any other
-//! process, which
-//! raises the epoch, makes a file of its own and goes on from `drained`.
+//! process, which raises the epoch, makes a file of its own and goes on from `drained`.
 const std = @import("std");
 const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
@@ -337,9 +335,8 @@ pub const Maintenance = struct {
         // Corruption shows at the statements that meet it; the housekeeper only does what it can.
         _ = repair.sweep(&engine.context) catch 0;
         // Vacuum is not among this: a record that it took back would be in this session's free
-        // lists, and this
-        // session never takes one. A slot's next owner inherits its queue, and a full segment
-        // empties them all.
+        // lists, and this session never takes one. A slot's next owner inherits its queue, and a
+        // full segment empties them all.
         maintenance.revokeOldPins(now);
         if (!maintenance.has_lease) return;
         if (maintenance.schedule) |*schedule| if (maintenance.log) |*log| schedule.look(log, now);

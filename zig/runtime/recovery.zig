@@ -1,6 +1,5 @@
 //! The loops of recovery: checkpoint, log and indexes into a segment that is not published yet, in
-//! slices of time,
-//! so that the state machine in TypeScript stays in charge (P28).
+//! slices of time, so that the state machine in TypeScript stays in charge (P28).
 //!
 //! **Invariants**: `finish` comes last and makes the segment one whose first CSN is above
 //! everything recovered.

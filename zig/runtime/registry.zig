@@ -7,9 +7,8 @@
 //! them closed on its way out, when it is inside no call any more.
 //!
 //! **Memory**: a segment stays mapped for as long as the process lives: a call of a terminated
-//! Worker may still be
-//! inside it. An attachment whose last handle closed stops its thread and keeps its mapping for the
-//! next handle.
+//! Worker may still be inside it. An attachment whose last handle closed stops its thread and keeps
+//! its mapping for the next handle.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const mutant = @import("../testing/mutant.zig");

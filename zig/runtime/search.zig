@@ -1,6 +1,5 @@
 //! Searches of a handle: programs kept by their plan's bytes, executions that may go on over
-//! several calls, and
-//! what a transaction must remember of a search to validate it (P16, P24).
+//! several calls, and what a transaction must remember of a search to validate it (P16, P24).
 //!
 //! **Memory**: a `Search` owns its execution; a program belongs to the cache or, inside a
 //! transaction, to that.

@@ -2,21 +2,16 @@
 //! free lists.
 //!
 //! **Invariants**: a page belongs to nobody (`free`), to a session that is setting it up
-//! (`claimed`) or to the kind
-//! that its word names (`used`). A record is in exactly one free list, or held by one session
-//! (`held_*`,
-//! `reclaim_held`), or reachable, or in one retire queue.
+//! (`claimed`) or to the kind that its word names (`used`). A record is in exactly one free list,
+//! or held by one session (`held_*`, `reclaim_held`), or reachable, or in one retire queue.
 //!
 //! **Concurrency**: the page table is changed by compare-and-swap. Free lists are private to the
-//! session that
-//! owns the slot, so they need no tags; the slot keeps them when its owner leaves, and the next
-//! owner inherits.
+//! session that owns the slot, so they need no tags; the slot keeps them when its owner leaves, and
+//! the next owner inherits.
 //!
 //! **Who may die where**: a page claimed by a dead session is freed by its repair. A record that
-//! left a free
-//! list is named in a `held` word before; the repair compares that word with the list's head to
-//! know whether
-//! it left (`repair.zig`).
+//! left a free list is named in a `held` word before; the repair compares that word with the list's
+//! head to know whether it left (`repair.zig`).
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");

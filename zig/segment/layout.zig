@@ -1,14 +1,11 @@
 //! What lies where in a segment: the extern structs of the shared format.
 //!
 //! **Invariants**: `Header.magic == magic`; regions lie in the order of `Geometry`, aligned to the
-//! page, without
-//! overlap; the first block of `Header` (up to `tail`) never changes after the segment is
-//! published, except
-//! `clean_shutdown`.
+//! page, without overlap; the first block of `Header` (up to `tail`) never changes after the
+//! segment is published, except `clean_shutdown`.
 //!
 //! **Concurrency**: each mutable word of the header has a pair of cache lines of its own. Who
-//! writes what stands
-//! at the field.
+//! writes what stands at the field.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const classes = @import("classes.zig");
@@ -303,10 +300,8 @@ pub const Intent = extern struct {
 /// A slot of the process array and everything its session owns (P3).
 ///
 /// **Concurrency**: `pin` is written by the owner (and revoked by others); `state` by the owner and
-/// by whoever
-/// aborts or finishes it; the block from `free` on only by the owner, or by the repairer of a dead
-/// owner, who
-/// holds the owner's liveness byte.
+/// by whoever aborts or finishes it; the block from `free` on only by the owner, or by the repairer
+/// of a dead owner, who holds the owner's liveness byte.
 pub const SessionSlot = extern struct {
     /// Release when it changes; pairs with the acquire of whoever looks.
     pin: Word(u64) align(limits.cache_line_size),
@@ -339,8 +334,7 @@ pub const SessionSlot = extern struct {
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     intents: Word(u32),
     /// `retire_added` when stamping or unlinking began, plus one; 0 not begun. With it a repairer
-    /// knows how
-    /// many of the retirements of this commit are done.
+    /// knows how many of the retirements of this commit are done.
     /// Release: in program order for the repairer, whose acquire pairs with it.
     finish_start: Word(u64),
     /// Records taken from a free list and not yet reachable: `Held`.
@@ -466,8 +460,7 @@ pub const RowSlot = extern struct {
 };
 
 /// `RowSlot.head` of a slot that is being taken out of the map (P1): `CLOSED`, with the session
-/// that closed it and
-/// will retire it. Such refs lie below the arena.
+/// that closed it and will retire it. Such refs lie below the arena.
 pub fn closedRef(session: u32) Ref {
     return 1 + session;
 }

@@ -1,14 +1,12 @@
 //! Arrays of 16-byte entries that grow a page at a time: a directory page names the pages, by
-//! number modulo its
-//! size. Intents and retire queues are such arrays.
+//! number modulo its size. Intents and retire queues are such arrays.
 //!
 //! **Invariants**: a directory word is 0 or a page that holds the entries of that page number.
 //!
 //! **Concurrency**: one session writes an array; who else reads it, and when, is said by its owner.
 //!
 //! **Who may die where**: a page is `claimed` until the directory names it, and again before the
-//! directory forgets
-//! it; the repair frees claimed pages that no directory names.
+//! directory forgets it; the repair frees claimed pages that no directory names.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const arena = @import("arena.zig");

@@ -1,8 +1,7 @@
 //! Typed links inside the segment: positions relative to its base, in units of eight bytes.
 //!
 //! **Invariants**: a `RelPtr` read from shared memory is input: it is turned into a pointer only
-//! through
-//! `Segment.at`, which checks bounds. `none` is a value of its own.
+//! through `Segment.at`, which checks bounds. `none` is a value of its own.
 const limits = @import("../limits.zig");
 
 /// A position in the segment in units of `limits.offset_unit`; 0 (the header) is no record.
@@ -37,8 +36,7 @@ pub fn fromBytes(offset: u64) Ref {
 }
 
 /// A link that compare-and-swap may replace: target, a tag that every change raises (no ABA), and a
-/// mark
-/// bit that closes the link for insertion behind it (Harris 2001).
+/// mark bit that closes the link for insertion behind it (Harris 2001).
 pub const Link = packed struct(u64) {
     ref: Ref,
     marked: bool,

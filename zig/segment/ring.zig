@@ -2,13 +2,11 @@
 //! P17).
 //!
 //! **Invariants**: the cell of CSN *c* is the word at *c* modulo the cell count; a word of an
-//! earlier lap is empty for
-//! *c*, one of a later lap says that *c* was decided and drained. A decided cell never changes
-//! before its lap ends.
+//! earlier lap is empty for *c*, one of a later lap says that *c* was decided and drained. A
+//! decided cell never changes before its lap ends.
 //!
 //! **Concurrency**: every change is a compare-and-swap on the whole word. A participant that dies
-//! after taking a
-//! CSN leaves an empty cell, which whoever needs it decides aborted.
+//! after taking a CSN leaves an empty cell, which whoever needs it decides aborted.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
@@ -122,8 +120,7 @@ pub fn firstUndecided(segment: *const Segment, floor: u64) u64 {
 }
 
 /// P15: decides everything below `csn`; an empty cell gets `limits.numbered_wait_ns`. Returns how
-/// many were
-/// aborted.
+/// many were aborted.
 pub fn decideEarlier(segment: *const Segment, csn: u64, floor: u64) u64 {
     var aborted: u64 = 0;
     var earlier = csn;

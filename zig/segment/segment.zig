@@ -1,9 +1,8 @@
 //! One mapped segment: creation, attachment, and the only way from an offset to a pointer.
 //!
 //! **Invariants**: the mapping never grows or shrinks; `refs` in `[arena_ref, limit_ref)` may be
-//! looked at: the last
-//! two pages of the file are never handed out, so the largest record at the last such ref lies
-//! inside the mapping.
+//! looked at: the last two pages of the file are never handed out, so the largest record at the
+//! last such ref lies inside the mapping.
 //!
 //! **Concurrency**: `create` works on a file that nobody else knows yet; publishing it is a rename.
 //!
@@ -34,8 +33,7 @@ pub const CreateOptions = struct {
 /// their holder.
 pub const Liveness = union(enum) {
     /// Descriptor of the lock file; byte `lock_byte_sessions + index` is held by the owner. One per
-    /// session,
-    /// since the bytes belong to the open file description.
+    /// session, since the bytes belong to the open file description.
     locks: os.Fd,
     /// Tests: the same in private memory.
     simulated: Simulated,
@@ -65,8 +63,7 @@ pub const Liveness = union(enum) {
 };
 
 /// The lock file of tests: who holds each slot's byte. Like open file descriptions, holders are
-/// told apart by
-/// number, and all bytes of one are dropped at its death.
+/// told apart by number, and all bytes of one are dropped at its death.
 pub const Simulated = struct {
     holders: *[limits.session_count_max]u16,
     /// Never 0.

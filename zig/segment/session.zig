@@ -1,14 +1,12 @@
 //! The process's own side of a slot in the process array: attaching, liveness, pins.
 //!
 //! **Invariants**: while a session is attached, its owner holds the slot's byte of the lock file;
-//! `floor` is a CSN
-//! below which everything is decided.
+//! `floor` is a CSN below which everything is decided.
 //!
 //! **Concurrency**: a `Session` belongs to one thread at a time.
 //!
 //! **Who may die where**: the kernel drops the byte with the owner. Whoever takes the byte of a
-//! slot with
-//! `attached` set repairs it first (P26); a slot is never handed out unrepaired.
+//! slot with `attached` set repairs it first (P26); a slot is never handed out unrepaired.
 const std = @import("std");
 const os = @import("../os.zig");
 const limits = @import("../limits.zig");
@@ -118,8 +116,8 @@ pub const Session = struct {
         }
         session.horizon = @max(session.horizon, horizon);
         // Nothing is reclaimed by a horizon that is not published yet: `vacuum.isNeeded` relies on
-        // it. Sequentially
-        // consistent: a reclaimed record is read before a horizon that allows it, or not at all.
+        // it. Sequentially consistent: a reclaimed record is read before a horizon that allows it,
+        // or not at all.
         var published = segment.header.horizon.load(.seq_cst);
         while (published < session.horizon) : (published = segment.header.horizon.load(.seq_cst)) {
             if (segment.header.horizon.cas(published, session.horizon, .seq_cst)) break;

@@ -1,6 +1,6 @@
 //! Shared words: every atomic step on shared memory is taken through `Word`, so that the
-//! deterministic
-//! scheduler can switch or stop a participant there and the fault build can kill it there.
+//! deterministic scheduler can switch or stop a participant there and the fault build can kill it
+//! there.
 //!
 //! **Concurrency**: a `Word` is `std.atomic.Value` with a hook in front. Orders are written at
 //! every call.

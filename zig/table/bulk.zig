@@ -1,6 +1,5 @@
 //! Filling a segment that nobody else knows yet: rows without versions behind them, indexes built
-//! at the end from
-//! sorted keys. Recovery uses it.
+//! at the end from sorted keys. Recovery uses it.
 //!
 //! **Invariants**: every version carries `csn_recovered`, which is below the first CSN of the
 //! segment.

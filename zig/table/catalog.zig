@@ -4,9 +4,8 @@
 //! need nothing.
 //!
 //! **Who may die where**: a table is published by one store, after which it is complete; pages of
-//! an unpublished
-//! one are `claimed` and freed by the repair. Half-linked records of it are lost with it only until
-//! then.
+//! an unpublished one are `claimed` and freed by the repair. Half-linked records of it are lost
+//! with it only until then.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");

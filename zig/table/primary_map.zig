@@ -1,22 +1,17 @@
 //! The primary-key map: a split-ordered list of row slots (Shalev and Shavit 2006) that grows
-//! without stopping
-//! readers, with deletion by mark, then unlink with helping (Harris 2001).
+//! without stopping readers, with deletion by mark, then unlink with helping (Harris 2001).
 //!
 //! **Invariants**: slots lie in one list in the order of `RowSlot.order`; rows with the same order
-//! (same 32-bit hash)
-//! lie in the order of their insertion; every row in the map has a head with a version or a closed
-//! one; all
-//! versions of a slot have one key; two slots that are not closed never have the same key.
+//! (same 32-bit hash) lie in the order of their insertion; every row in the map has a head with a
+//! version or a closed one; all versions of a slot have one key; two slots that are not closed
+//! never have the same key.
 //!
 //! **Concurrency**: all callers are pinned. A row is linked behind the last of its run by
-//! compare-and-swap on
-//! that one link, with its pending version already in place, so that two inserts of one key meet
-//! there (P21, see
-//! `docs/decisions/insert-links-installed-slots.md`).
+//! compare-and-swap on that one link, with its pending version already in place, so that two
+//! inserts of one key meet there (P21, see `docs/decisions/insert-links-installed-slots.md`).
 //!
 //! **Who may die where**: between closing and unlinking: whoever walks by unlinks. A bucket that
-//! was linked but
-//! not entered in the bucket array is found again by its order.
+//! was linked but not entered in the bucket array is found again by its order.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
@@ -126,8 +121,7 @@ pub const Map = struct {
     const Target = union(enum) { row: Key, bucket, past };
 
     /// The place behind the last slot whose order is at most `order`, or in front of the target,
-    /// unlinking
-    /// closed slots on the way.
+    /// unlinking closed slots on the way.
     fn seek(map: Map, start: Ref, order: u32, target: Target) segment_.Corrupt!Place {
         var steps: u64 = 0;
         restart: while (true) : (steps += 1) { // each restart means that another changed a link

@@ -1,12 +1,9 @@
 //! Row slots in the order in which they lie in memory: the scan of a large table, which the map's
-//! order, that of
-//! the hash, would send to a new cache line for every row.
+//! order, that of the hash, would send to a new cache line for every row.
 //!
 //! **Invariants**: every row that a pinned snapshot sees has a slot in a page that was marked used
-//! before the row's
-//! commit, so a scan that begins after the snapshot meets it. A slot that is in no map has no
-//! version that anybody
-//! sees: its head is none, closed, or pending.
+//! before the row's commit, so a scan that begins after the snapshot meets it. A slot that is in no
+//! map has no version that anybody sees: its head is none, closed, or pending.
 //!
 //! **Concurrency**: reads only, pinned. Slots of all tables share the pages; the caller looks at
 //! the version.

@@ -1,6 +1,6 @@
 //! All schedules of a few participants with a bounded number of preemptions (Musuvathi and Qadeer
-//! 2007): a participant
-//! runs until it ends, except at so many chosen steps; who runs next is tried in every way.
+//! 2007): a participant runs until it ends, except at so many chosen steps; who runs next is tried
+//! in every way.
 const std = @import("std");
 const scheduler = @import("scheduler.zig");
 const Choice = scheduler.Choice;

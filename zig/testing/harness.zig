@@ -1,6 +1,5 @@
 //! A small world for tests of the engine: a segment in private memory, one table with indexes, and
-//! the check that
-//! every structure agrees with every other.
+//! the check that every structure agrees with every other.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");

@@ -1,8 +1,7 @@
 //! What the participants of a play did and saw, and whether one serial order explains it.
 //!
 //! **Invariants**: the order of the CSNs is the order that must explain everything; it agrees with
-//! the order in which
-//! calls returned and began.
+//! the order in which calls returned and began.
 const std = @import("std");
 const write_ = @import("../txn/write.zig");
 
@@ -273,8 +272,7 @@ pub const History = struct {
     }
 
     /// A call that wrote nothing is explained by some state between what was acknowledged when it
-    /// began and what
-    /// was numbered when it ended; one with a snapshot by that state.
+    /// began and what was numbered when it ended; one with a snapshot by that state.
     fn checkRead(
         history: *History,
         event: *const Event,

@@ -1,7 +1,6 @@
 //! A play: participants with a script each, run by the scheduler on a saved world, every one of
-//! them killed
-//! where the schedule says; afterwards the dead are repaired, and history and structures are
-//! checked.
+//! them killed where the schedule says; afterwards the dead are repaired, and history and
+//! structures are checked.
 //!
 //! **Memory**: engines of a play live in its arena, so that one stopped in the middle of a call
 //! leaks nothing.

@@ -1,6 +1,6 @@
 //! The deterministic scheduler: participants run as fibers of one thread, every shared step is a
-//! place where the
-//! next one is chosen from a seed, and any participant can be stopped for ever at any of its steps.
+//! place where the next one is chosen from a seed, and any participant can be stopped for ever at
+//! any of its steps.
 //!
 //! **Concurrency**: one schedule at a time per thread. Outside a schedule `step` does nothing.
 //!

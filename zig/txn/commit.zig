@@ -1,13 +1,11 @@
 //! A commit, step by step (P12 to P19).
 //!
 //! **Invariants**: an intent stands in the descriptor before the compare-and-swap that makes it
-//! reachable; nothing
-//! fails between the decision and the last retirement, because memory for retiring is reserved
-//! before.
+//! reachable; nothing fails between the decision and the last retirement, because memory for
+//! retiring is reserved before.
 //!
 //! **Concurrency**: the session is pinned with a pin that cannot be revoked, from before the first
-//! install to after
-//! the last retirement.
+//! install to after the last retirement.
 //!
 //! **Who may die where**: named at the fault points; `repair.zig` goes on from each.
 const std = @import("std");
@@ -59,8 +57,7 @@ pub const Error = error{
 };
 
 /// Installs, numbers and decides the writes, which are sorted by table and hash. Returns the CSN,
-/// or 0 when
-/// nothing had to be written. **Precondition**: pinned for committing.
+/// or 0 when nothing had to be written. **Precondition**: pinned for committing.
 pub fn run(
     context: *Context,
     writes: []Write,
@@ -337,8 +334,7 @@ fn installNew(context: *Context, write: *Write) Error!bool {
 }
 
 /// Takes back an intent whose slot was not linked: slot and version stay in hand. A free slot names
-/// no version,
-/// because vacuum may still look at it for a row that it was before.
+/// no version, because vacuum may still look at it for a row that it was before.
 fn forget(slot: *SessionSlot, row: *layout.RowSlot, number: u32) void {
     // first: the repair would take the slot for one that others wrote to
     slot.intent_count.store(number, .release);
@@ -387,8 +383,7 @@ fn linkEntries(session: *Session, write: *Write) Error!void {
 }
 
 /// Unique indexes: after linking, every other row with the key must be gone; two that insert one
-/// key at a time
-/// both see the other, because both link before they look.
+/// key at a time both see the other, because both link before they look.
 fn checkUnique(context: *Context, write: *Write) Error!void {
     const session = &context.session;
     const segment = session.segment;

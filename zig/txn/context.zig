@@ -1,6 +1,5 @@
 //! Everything that one attached session keeps in private memory: its views of tables, its scratch
-//! space, what its
-//! last conflict was.
+//! space, what its last conflict was.
 //!
 //! **Concurrency**: one thread at a time.
 //!

@@ -1,8 +1,7 @@
 //! Taking cells from the ring in order (P25): the WAL writer's half of a commit.
 //!
 //! **Invariants**: everything below `drained` is decided, final, and with its sink; `drained` moves
-//! only by
-//! compare-and-swap from the word with the drainer's own epoch.
+//! only by compare-and-swap from the word with the drainer's own epoch.
 //!
 //! **Concurrency**: one session holds the writer's epoch; a late one stops at its next
 //! compare-and-swap.

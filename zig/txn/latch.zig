@@ -3,8 +3,7 @@
 //! **Invariants**: a word is 0 or `{ session + 1: 16, transaction: 32, count: 16 }`.
 //!
 //! **Concurrency**: taken by compare-and-swap and only ever tried. Two keys may share a latch; that
-//! costs waiting,
-//! never correctness, since the commit validates whatever the latches say.
+//! costs waiting, never correctness, since the commit validates whatever the latches say.
 //!
 //! **Who may die where**: the repair of a session clears the words that name it.
 const engine_ = @import("engine.zig");

@@ -2,15 +2,13 @@
 //! them (P4, P25).
 //!
 //! **Invariants**: positions count bytes for ever; bytes `[log_taken, log_head)` belong to records
-//! that may still be
-//! read; a record never wraps around the end of the buffer. A record that is too large for the
-//! buffer lies in a
-//! run of pages of its own, named by its header. The owner frees what the WAL writer has drained.
+//! that may still be read; a record never wraps around the end of the buffer. A record that is too
+//! large for the buffer lies in a run of pages of its own, named by its header. The owner frees
+//! what the WAL writer has drained.
 //!
 //! **Concurrency**: only the owner writes; the WAL writer reads records that are not drained;
-//! validating commits
-//! read any and look at `csn` again afterwards, since a drained record may be overwritten at any
-//! time.
+//! validating commits read any and look at `csn` again afterwards, since a drained record may be
+//! overwritten at any time.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");

@@ -7,8 +7,7 @@
 //! sequence moves on.
 //!
 //! **Who may die where**: an owner that dies between its decision and settling leaves the token in
-//! its descriptor,
-//! and its repair settles it.
+//! its descriptor, and its repair settles it.
 const layout = @import("../segment/layout.zig");
 const ring = @import("../segment/ring.zig");
 const Segment = @import("../segment/segment.zig").Segment;

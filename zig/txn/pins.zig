@@ -1,8 +1,7 @@
 //! Which pin a session shows while it has open snapshots, reads, or commits (P6, P8, P29).
 //!
 //! **Invariants**: the pin is at or below every open snapshot that was not revoked; it carries
-//! `committing` exactly
-//! inside `enterCommit`/`leave`.
+//! `committing` exactly inside `enterCommit`/`leave`.
 //!
 //! **Concurrency**: the owner moves the pin; others may only revoke one without `committing`.
 const std = @import("std");

@@ -1,11 +1,9 @@
 //! Repair of a session whose owner is gone (P26): everything it held goes back, and its commit in
-//! progress ends the
-//! way it was decided.
+//! progress ends the way it was decided.
 //!
 //! **Concurrency**: the repairer holds the dead session's liveness byte, so it is the only one; it
-//! is pinned with a
-//! pin that cannot be revoked. It may die itself anywhere: the next one finds the same words and
-//! goes on.
+//! is pinned with a pin that cannot be revoked. It may die itself anywhere: the next one finds the
+//! same words and goes on.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
@@ -112,8 +110,8 @@ fn repairCommit(session: *Session, slot: *SessionSlot) Error!void {
 }
 
 /// Records that had left a free list and were not reachable yet. Before the commit is finished,
-/// because only its
-/// intents say which they took over: a row that another wrote to meanwhile is in no retire queue.
+/// because only its intents say which they took over: a row that another wrote to meanwhile is in
+/// no retire queue.
 fn repairHeld(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     const segment = context.session.segment;
     const intent = try lastIntent(segment, slot);
@@ -293,8 +291,8 @@ fn sweepEntry(context: *Context, ref: Ref) Error!void {
 }
 
 /// A retired record on its way to a free list; the queue may have been another session's, whose
-/// latch
-/// is released last: without it the next repairer could not tell whether the record left the queue.
+/// latch is released last: without it the next repairer could not tell whether the record left the
+/// queue.
 fn repairReclaim(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     const segment = context.session.segment;
     const held = Held.of(slot.reclaim_held.load(.acquire));

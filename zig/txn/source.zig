@@ -1,8 +1,7 @@
 //! One table at one snapshot, with a transaction's own writes, as the query executor reads it.
 //!
 //! **Invariants**: a row is given once, at the key of the image that is visible (P24); own writes
-//! hide what they
-//! replace.
+//! hide what they replace.
 //!
 //! **Concurrency**: reads shared memory under the pin of its snapshot.
 //!
@@ -58,7 +57,7 @@ pub const Source = struct {
         return source.newestRow(ref, head) orelse source.olderRow(ref, head);
     }
 
-    /// What a row is if its newest version is old enough; null when older ones have to be looked at.
+    /// The row if its newest version is old enough; null when older ones have to be looked at.
     inline fn newestRow(source: *const Source, ref: rel_ptr.Ref, head: rel_ptr.Ref) ??Row {
         const newest = source.segment.at(layout.Version, head) catch return null;
         // A CSN below the snapshot: nothing else is so small.
@@ -317,9 +316,10 @@ pub const Source = struct {
         /// Entries whose rows are fetched together.
         const run_max = 16;
 
-        /// Rows that were changed since the snapshot, as they were then. Such a row has an entry for
-        /// each change and as many versions before the one that is visible: looked for once, since
-        /// a walk that did so at each entry would never overtake a writer that moves few rows fast.
+        /// Rows that were changed since the snapshot, as they were then. Such a row has an entry
+        /// for each change and as many versions before the one that is visible: looked for once,
+        /// since a walk that did so at each entry would never overtake a writer that moves few rows
+        /// fast.
         const Older = struct {
             slots: [older_max]rel_ptr.Ref = @splat(rel_ptr.none),
             rows: [older_max]?Row = @splat(null),

@@ -495,8 +495,7 @@ pub const Transaction = struct {
     }
 
     /// Takes the advisory latch of a key. False: somebody has it. A transaction that has read
-    /// nothing yet sees
-    /// the world from after the latch.
+    /// nothing yet sees the world from after the latch.
     pub fn lock(transaction: *Transaction, table_id: u32, key_bytes: []const u8) Error!bool {
         const engine = transaction.engine;
         _ = try engine.context.table(table_id);

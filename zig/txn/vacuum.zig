@@ -1,12 +1,10 @@
 //! Vacuum: takes retired records whose CSN the horizon has passed back into free lists, and with
-//! each old
-//! version the index entries that only it needed (P21, P23, P27).
+//! each old version the index entries that only it needed (P21, P23, P27).
 //!
 //! **Concurrency**: the caller holds a pin that cannot be revoked and the queue's `retire_latch`.
 //!
 //! **Who may die where**: the record on its way is named in `reclaim_held`, the entry being closed
-//! in
-//! `vacuum_entry`, both of the session that vacuums; `repair.zig` goes on from there.
+//! in `vacuum_entry`, both of the session that vacuums; `repair.zig` goes on from there.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
@@ -187,8 +185,7 @@ fn isNeeded(
             column.isEqual(version.image(), image);
         const older = version.older.load(.acquire); // pairs with the release that installed
         // Another's horizon may have passed the newer version and let go what is below it: then
-        // that one was the
-        // newest below the horizon, and what was read here means nothing
+        // that one was the newest below the horizon, and what was read here means nothing
         // (docs/decisions/vacuum-walks.md).
         if (newer < published.load(.seq_cst)) return false;
         switch (what) {

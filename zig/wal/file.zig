@@ -80,9 +80,8 @@ pub const Batch = struct {
     };
 
     /// Adds the record of a committed transaction, which may lie in several parts (a log buffer
-    /// that wraps around). CSNs rise; those left out are the aborted ones. A CSN
-    /// below `first_csn` is in the file already, from an attempt whose end did not become known,
-    /// and is passed over.
+    /// that wraps around). CSNs rise; those left out are the aborted ones. A CSN below `first_csn`
+    /// is in the file already, from an attempt whose end did not become known, and is passed over.
     pub fn add(batch: *Batch, csn: u64, parts: []const []const u8) AddError!void {
         if (csn < batch.first_csn) return;
         const size = sizeOf(parts);
