@@ -583,8 +583,7 @@ export interface Symbols {
   /** Ends a handle and everything open in it; a second close does nothing. */
   readonly aerostore_session_close: (handle: number) => void;
   /** Takes the boot lock of a lock file, waiting at most `timeout_ms`. `descriptor`: out, owned,
-   * closed by
-   * `boot_unlock`. */
+   * closed by `boot_unlock`. */
   readonly aerostore_boot_lock: (
     lockPath: ArrayBufferView,
     lockPathLength: ArrayBufferView,
@@ -617,8 +616,7 @@ export interface Symbols {
   /** A number that changes with the catalog; 0 for a closed handle. */
   readonly aerostore_catalog_version: (handle: number) => number;
   /** Writes the record in the input. `op`: 0 upsert, 1 insert, 2 update. Result: `inserted`,
-   * `updated`,
-   * `unchanged`, `found`. */
+   * `updated`, `unchanged`, `found`. */
   readonly aerostore_row_write: (
     handle: number,
     transaction: number,
@@ -665,8 +663,7 @@ export interface Symbols {
   /**  */
   readonly aerostore_search_close: (handle: number, cursor: number) => void;
   /** Opens a parser of one stream into a table; `plan` (borrowed) as in
-   * `docs/internals/ingest.md`. Result: its
-   * number in `cursor`. */
+   * `docs/internals/ingest.md`. Result: its number in `cursor`. */
   readonly aerostore_ingest_open: (
     handle: number,
     table: number,
@@ -674,8 +671,7 @@ export interface Symbols {
     planLength: ArrayBufferView,
   ) => Status;
   /** Parses `input` (borrowed) into write records, their line numbers (u64) and rejects. All
-   * others: out; the
-   * memory of records and lines is aligned to 8. */
+   * others: out; the memory of records and lines is aligned to 8. */
   readonly aerostore_ingest_parse: (
     handle: number,
     parser: number,
@@ -731,8 +727,7 @@ export interface Symbols {
   /** Result: `outcome` (0 unknown, 1 pending, 2 committed, 3 aborted). */
   readonly aerostore_outcome_of: (handle: number, tokenLow: number, tokenHigh: number) => Status;
   /** Starts the maintenance thread of this process on the segment, if there is none. `directory`
-   * (borrowed)
-   * keeps the log; empty: the log is kept nowhere. */
+   * (borrowed) keeps the log; empty: the log is kept nowhere. */
   readonly aerostore_log_attach: (
     handle: number,
     directory: ArrayBufferView,
@@ -799,8 +794,7 @@ export interface Symbols {
    * another one runs. */
   readonly aerostore_checkpoint_poll: (handle: number) => Status;
   /** Arms the process to kill itself when it passes the named point (borrowed) for the `hits`-th
-   * time; only the
-   * fault build has points, others answer `invalid_argument`. */
+   * time; only the fault build has points, others answer `invalid_argument`. */
   readonly aerostore_fault_arm: (
     name: ArrayBufferView,
     nameLength: ArrayBufferView,
