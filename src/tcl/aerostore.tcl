@@ -128,9 +128,10 @@ proc ::aerostore::transaction {args} {
         incr depth
         set code [catch { uplevel 1 $script } result options]
         incr depth -1
-        if {[catch { bridge::finish $token [expr {$code != 1}] } problem details]} {
+        set isUndone [IsError $code $options]
+        if {[catch { bridge::finish $token [expr {!$isUndone}] } problem details]} {
             # After an error of the script its own error is what matters.
-            if {$code != 1} { lassign [list 1 $problem $details] code result options }
+            if {!$isUndone} { lassign [list 1 $problem $details] code result options }
         }
         if {$code != 1 || $attempt >= $retries || ![IsLost $options]} break
     }
@@ -147,11 +148,17 @@ proc ::aerostore::savepoint {args} {
     incr depth
     set code [catch { uplevel 1 [lindex $args 0] } result options]
     incr depth -1
-    if {[catch { bridge::call [expr {$code == 1 ? "rollback" : "release"}] } problem details]} {
-        if {$code != 1} { lassign [list 1 $problem $details] code result options }
+    set isUndone [IsError $code $options]
+    if {[catch { bridge::call [expr {$isUndone ? "rollback" : "release"}] } problem details]} {
+        if {!$isUndone} { lassign [list 1 $problem $details] code result options }
     }
     dict incr options -level
     return -options $options $result
+}
+
+# Whether what `catch` gave is an error, or a return from the caller with one.
+proc ::aerostore::IsError {code options} {
+    return [expr {$code == 1 || ($code == 2 && [dict get $options -code] == 1)}]
 }
 
 # Whether an error says that running the same transaction again may succeed.

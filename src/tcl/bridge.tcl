@@ -34,7 +34,14 @@ proc ::aerostore::bridge::choose {path} {
     if {$isOpened} return
     # A process that could not open another directory is of no use.
     if {$channel ne ""} { catch { Lost "another directory was chosen" } }
-    set directory [file normalize $path]
+    # A path ends at its first NUL for the system.
+    if {$path eq "" || [string first \0 $path] >= 0} {
+        ::aerostore::fail INVALID_VALUE "\"$path\" is no path of a directory"
+    }
+    if {[catch { file normalize $path } normal]} {
+        ::aerostore::fail INVALID_VALUE "\"$path\": $normal"
+    }
+    set directory $normal
     set directoryShown $path
 }
 

@@ -257,6 +257,7 @@ function setRow(bridge: Bridge, request: Request): Reply {
   const { definition } = table;
   const row = rowOf(definition, request.texts(isSet ? 4 : 3), request.text(2) === "1");
   if (isSet) checkKey(definition, row, keyOf(definition, request.text(3)));
+  else if (row[definition.key.name] === undefined) throw noKey(definition);
   bridge.upsert(table, row);
   const reply = new Reply();
   addValue(reply, definition.key, row[definition.key.name] ?? null);
@@ -275,6 +276,11 @@ function checkKey(table: AnyTable, row: DynamicShape["row"], key: ColumnValue): 
     );
   }
   row[name] = key;
+}
+
+function noKey({ name: table, key: { name: column } }: AnyTable): AerostoreError {
+  const message = `storing a row of ${table}: "${column}", its key, is not among the fields`;
+  return new AerostoreError("INVALID_VALUE", message, { table, column });
 }
 
 function rowOf(

@@ -132,19 +132,21 @@ proc ::aerostore::ChangeRows {table words fields settings} {
         uplevel 1 [list ::aerostore::ReadRows $table $words $fields $settings $id]
     } result options]
     incr depth -1
-    set problem ""
-    if {$code != 1 && [catch { ChangeKeys $table $settings $visited($id) } problem details]} {
-        lassign [list 1 $problem $details] code result options
+    if {![IsError $code $options]} {
+        if {[catch { ChangeKeys $table $settings $visited($id) } problem details]} {
+            lassign [list 1 $problem $details] code result options
+        }
     }
     unset visited($id)
+    set isUndone [IsError $code $options]
     if {[catch {
         if {$isOuter} {
-            bridge::finish $token [expr {$code != 1}]
+            bridge::finish $token [expr {!$isUndone}]
         } else {
-            bridge::call [expr {$code == 1 ? "rollback" : "release"}]
+            bridge::call [expr {$isUndone ? "rollback" : "release"}]
         }
     } problem details]} {
-        if {$code != 1} { lassign [list 1 $problem $details] code result options }
+        if {!$isUndone} { lassign [list 1 $problem $details] code result options }
     }
     dict incr options -level
     return -options $options $result
@@ -178,9 +180,13 @@ proc ::aerostore::ReadRows {table words fields settings id} {
             fail INVALID_VALUE "\"$channel\" is no channel that is open for writing"
         }
     } elseif {$mode ne ""} {
+        CheckVariable $mode [dict get $settings $mode] [expr {$mode in {-array -array_with_nulls}}]
         upvar 1 [dict get $settings $mode] row
     }
-    if {[dict exists $settings -key]} { upvar 1 [dict get $settings -key] key }
+    if {[dict exists $settings -key]} {
+        CheckVariable -key [dict get $settings -key] 0
+        upvar 1 [dict get $settings -key] key
+    }
 
     # The written key stands in front, unless it is one of the fields anyway.
     set writesKey [expr {
@@ -217,6 +223,7 @@ proc ::aerostore::ReadRows {table words fields settings id} {
             set last [expr {$at + $stride - 1}]
             set cells [lrange $values $at+$withKey $last]
             incr count
+            set status 0
             if {$withKey} {
                 set key [lindex $values $at]
                 if {$id ne ""} { lappend visited($id) $key }
@@ -241,12 +248,14 @@ proc ::aerostore::ReadRows {table words fields settings id} {
                     }
                 }
                 -write_tabsep {
-                    puts $channel [WriteLine $writer [lrange $values $at+$first $last] \
+                    set line [WriteLine $writer [lrange $values $at+$first $last] \
                         [lrange $rowTags $at+$first $last]]
+                    set status [catch { puts $channel $line } result options]
                 }
             }
-            if {!$hasCode} continue
-            set status [catch { uplevel 1 $code } result options]
+            if {$hasCode && $status == 0} {
+                set status [catch { uplevel 1 $code } result options]
+            }
             if {$status in {0 4}} continue
             if {$number && $process == $bridge::generation} {
                 catch { bridge::callSame $process close $number }
@@ -258,6 +267,22 @@ proc ::aerostore::ReadRows {table words fields settings id} {
         set values {}
     }
     return $count
+}
+
+# Fails for the caller when its own caller has no such variable, an array or not, to put rows into.
+proc ::aerostore::CheckVariable {option name isArray} {
+    set problem ""
+    if {[catch { upvar 2 $name target } result]} {
+        set problem $result
+    } elseif {!$isArray && [array exists target]} {
+        set problem "\"$name\" is an array"
+    } elseif {$isArray && ![array exists target]} {
+        if {[info exists target] || [string match {*(*)} $name]} {
+            set problem "\"$name\" is no array"
+        }
+    }
+    if {$problem eq ""} return
+    return -level 2 -code error -errorcode {AEROSTORE INVALID_VALUE} "TCL_ERROR: $option: $problem"
 }
 
 # How lines are written: a dictionary of tab, null and map.

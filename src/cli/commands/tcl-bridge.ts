@@ -1,5 +1,4 @@
 /** `tcl-bridge`: the process that the Tcl package starts, one for each interpreter. */
-import { writeSync } from "node:fs";
 import { type Command, done } from "../command.ts";
 import { serveTcl } from "../../tcl/bridge.ts";
 
@@ -17,12 +16,31 @@ export const tclBridge: Command = {
     // An interrupt at the terminal is for the interpreter, which ends this process by leaving.
     process.on("SIGINT", () => undefined);
     const options = { directory: args.text("dir") ?? directoryDefault, shmPath: args.text("shm") };
-    await serveTcl(options, Bun.stdin.stream(), writeAll);
+    await serveTcl(options, Bun.stdin.stream(), createOutput());
     return done;
   },
 };
 
-/** The interpreter reads what it asked for before it asks again, so this ends. */
-function writeAll(frame: Uint8Array): void {
-  for (let at = 0; at < frame.length;) at += writeSync(1, frame, at);
+/**
+ * Writes frames to standard output without ever waiting: an interpreter with many calls in the
+ * background does not read before this process has read what it sent. What it has not read yet is
+ * kept. When it is gone nobody hears the rest, but what it asked for is still done.
+ */
+function createOutput(): (frame: Uint8Array) => void {
+  const sink = Bun.stdout.writer();
+  let isClosed = false;
+  const close = (error: unknown): void => {
+    isClosed = true;
+    if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
+  };
+  return (frame) => {
+    if (isClosed) return;
+    try {
+      sink.write(frame);
+      const flushed = sink.flush();
+      if (flushed instanceof Promise) flushed.catch(close);
+    } catch (error) {
+      close(error);
+    }
+  };
 }
