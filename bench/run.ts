@@ -34,9 +34,11 @@ async function main(words: readonly string[]): Promise<number> {
   const environment = await readEnvironment(options.directory);
   const say = (line: string): void => console.error(line);
   const { measurements, failures } = await runWorkloads(options, environment, say);
-  console.log(renderTables(measurements));
+  if (options.json) for (const each of measurements) console.log(JSON.stringify(each));
+  else console.log(renderTables(measurements));
   if (measurements.length > 0 && !options.settings.smoke) {
-    console.log(`results: ${await saveResults(measurements, environment)}`);
+    const path = await saveResults(measurements, environment);
+    (options.json ? say : console.log)(`results: ${path}`);
   }
   for (const failure of failures) console.error(`failed: ${failure}`);
   return failures.length === 0 ? 0 : 1;

@@ -3,11 +3,11 @@
  * are on disk. Start as many processes of it as there are cores, with `PORT` and `reusePort`.
  *
  *   bun examples/http-search.ts ./aerostore_data
- *   curl 'localhost:3000/search?q=-compare+{>+altitude+30000}+-limit+5'
+ *   curl -g 'localhost:3000/search?q=-compare+{>+altitude+30000}+-limit+5'
  *   curl localhost:3000/flights \
  *     -d '[{"flight_id":"UAL1","lat":1,"lon":2,"altitude":3,"gs":4,"updated_at":5}]'
  */
-import { AerostoreError, type Database, FlightState, open } from "aerostore";
+import { AerostoreError, type Database, FlightState, open, type Transaction } from "aerostore";
 
 /** Larger answers are sent in pieces of about this many characters. */
 const pieceLength = 64 * 1024;
@@ -28,10 +28,12 @@ export function routes(db: Database): {
     },
 
     // Any search, of any length: the rows are decoded and sent as the client takes them, all from
-    // the instant of the search. A client that goes away ends it.
+    // the instant of the search. A client that goes away ends it. In a reader's transaction a query
+    // with `-update` or `-delete` is an error.
     "/search": (request) => {
-      const result = flights.search(new URL(request.url).searchParams.get("q") ?? "");
-      const rows = result.cursor();
+      const view = db.begin({ readOnly: true });
+      const query = new URL(request.url).searchParams.get("q") ?? "";
+      const rows = cursorOf(view, query);
       let separator = "[";
       const body = new ReadableStream<string>({
         pull(controller) {
@@ -39,6 +41,7 @@ export function routes(db: Database): {
           while (piece.length < pieceLength) {
             const { done, value } = rows.next();
             if (done === true) {
+              view.abort();
               controller.enqueue(separator === "[" ? "[]" : `${piece}]`);
               return controller.close();
             }
@@ -47,7 +50,7 @@ export function routes(db: Database): {
           }
           controller.enqueue(piece);
         },
-        cancel: () => result.close(),
+        cancel: () => view.abort(),
       });
       return new Response(body, { headers: { "content-type": "application/json" } });
     },
@@ -67,8 +70,19 @@ export function routes(db: Database): {
   };
 }
 
+/** The rows of a query, for as long as `view` is open; an error ends it. */
+function cursorOf(view: Transaction, query: string): Iterator<object> {
+  try {
+    return view.table(FlightState).search(query).cursor();
+  } catch (error) {
+    view.abort();
+    throw error;
+  }
+}
+
 /** An error as JSON: the caller's mistakes are 400, what may be tried again is 503. */
 export function errorResponse(error: unknown): Response {
+  if (error instanceof TypeError) return refusal(400, "INVALID_VALUE", error.message);
   if (!(error instanceof AerostoreError)) return refusal(500, "INTERNAL", "see the server's log");
   const { code, message, retryable } = error;
   const status = retryable || code === "SEGMENT_FULL" || code === "CLOSED" ? 503 : 400;

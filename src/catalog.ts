@@ -116,7 +116,7 @@ export class Catalog {
     const hint = nearest === undefined ? "" : `; did you mean "${nearest}"?`;
     throw new AerostoreError(
       "UNKNOWN_TABLE",
-      `there is no table "${name}"${hint}; name it in open({ tables }) to create it`,
+      `there is no table "${name}"${hint}; open({ tables }) or "aerostore create" makes one`,
       { table: name },
     );
   }

@@ -5,7 +5,8 @@ import { workloads } from "../workloads/index.ts";
 import type { Settings } from "./workload.ts";
 
 export const usage = `bun run bench [suite…] [--peers a,b] [--rounds N] [--seconds S]
-              [--processes 1,2,4] [--seed N] [--feed FILE] [--dir FOLDER] [--smoke] [--full]
+              [--processes 1,2,4] [--seed N] [--feed FILE] [--dir FOLDER]
+              [--smoke] [--full] [--json]
 bun run bench report [FILE]      writes an HTML report of a run (default: the latest)
 bun run bench list               suites and peers
 bun run bench micro [suite…]     single calls, with mitata
@@ -19,6 +20,7 @@ bun run bench instructions [--record]   instructions per operation, with callgri
   --dir        where peers keep files (default: the system's temporary folder)
   --smoke      everything tiny: shows that it runs, measures nothing
   --full       also sizes that take minutes
+  --json       one line of JSON for each measurement, instead of tables
 
 suites: ${workloads.map(({ name }) => name).join(" ")}
 peers:  ${peerNames.join(" ")}`;
@@ -35,6 +37,7 @@ export interface Options {
   readonly named: boolean;
   readonly rounds: number;
   readonly directory: string;
+  readonly json: boolean;
   readonly settings: Settings;
 }
 
@@ -57,6 +60,7 @@ export function parseOptions(words: readonly string[], directory: string): Optio
     named: values.peers !== undefined,
     rounds: count("--rounds", values.rounds ?? (smoke ? "1" : "3")),
     directory: values.dir ?? directory,
+    json: values.json === true,
     settings: {
       seed: count("--seed", values.seed ?? "1"),
       seconds: seconds(values.seconds ?? (smoke ? "0.02" : "2")),
@@ -83,6 +87,7 @@ function parse(words: readonly string[]) {
         dir: { type: "string" },
         smoke: { type: "boolean" },
         full: { type: "boolean" },
+        json: { type: "boolean" },
       },
     });
   } catch (error) {

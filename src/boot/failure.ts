@@ -11,12 +11,13 @@ export function bootError(status: Status, path: string, found?: string): Error {
       return errorFromStatus(Status.io_error, { ...attempt, found: "there is no such file" });
     case Status.not_regular: {
       const what = "it is a directory, a symbolic link or another special file";
-      const advice = "remove it, or choose another path with shmPath";
+      const advice = "remove it, or choose another path with shmPath (--shm)";
       return errorFromStatus(Status.permission, { ...attempt, found: what, advice });
     }
     case Status.permission: {
       const what = found ?? "it belongs to another user, or others may write to it";
-      const advice = "change owner and mode to yours and 0600, or choose another path with shmPath";
+      const advice =
+        "change owner and mode to yours and 0600, or choose another path with shmPath (--shm)";
       return errorFromStatus(status, { ...attempt, found: what, advice });
     }
     case Status.no_space:

@@ -90,7 +90,7 @@ export class SegmentProbe {
 
   /** A segment of another database is replaced only when that loses nothing. */
   #countForeign({ facts, reason }: Extract<HeaderVerdict, { readonly kind: "unfit" }>): BootEvent {
-    const advice = "choose another path with shmPath";
+    const advice = "choose another path with shmPath (--shm)";
     const isCurrent = facts.bootId === this.#expected.bootId;
     const pids = isCurrent ? this.#livePids(facts.sessionsOffset, facts.sessionCount) : [];
     if (pids.length > 0) {

@@ -87,7 +87,8 @@ async function runCommand(
   const [min, max] = command.words;
   if (args.words.length < min) throw new UsageError(`too few words: ${command.synopsis}`);
   if (args.words.length > max) {
-    throw new UsageError(`"${args.words[max]}" is one word too many: ${command.synopsis}`);
+    const expected = command.synopsis === "" ? "it takes none" : command.synopsis;
+    throw new UsageError(`"${args.words[max]}" is one word too many: ${expected}`);
   }
   return command.run({ args, terminal, json: args.has("json") });
 }

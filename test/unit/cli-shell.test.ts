@@ -78,6 +78,7 @@ test("statements of a script: rows as lines, errors by code, exit status 1 after
     "} -sort alt -fields id",
     "count -compare {>= alt 3000}",
     "get F7",
+    "get none",
     "-compare {= nothing 1}",
     "format json",
     "-limit 1 -fields id -compare {= id F3}",
@@ -93,6 +94,7 @@ test("statements of a script: rows as lines, errors by code, exit status 1 after
   expect(lines.slice(6)).toEqual(['{"id":"F3"}', ""]);
   expect(stderr).toContain("UNKNOWN_FIELD: flights has no column");
   expect(stderr).toContain('INVALID_VALUE: "nonsense" is no statement');
+  expect(stderr).toContain("flights has no row none\n");
   expect(status).toBe(1);
 });
 

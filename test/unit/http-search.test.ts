@@ -53,6 +53,15 @@ describe("http", () => {
       expect.objectContaining({ code: "UNKNOWN_FIELD" }),
     ]);
     expect((await post({ not: "an array" })).status).toBe(400);
+    const before = (await search("")).length;
+    for (const query of ["-delete 1", "-update {gs 1}"]) {
+      const change = await get(`/search?q=${encodeURIComponent(query)}`);
+      expect([change.status, await change.json()]).toEqual([
+        400,
+        expect.objectContaining({ code: "INVALID_VALUE" }),
+      ]);
+    }
+    expect((await search("")).length).toBe(before);
     expect(await (await post([{ flight_id: "B1" }])).json()).toMatchObject({
       code: "INVALID_VALUE",
     });

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { AerostoreError } from "../../errors.ts";
-import { type Command, failed } from "../command.ts";
+import { type Command, done, failed, misused } from "../command.ts";
 
 export const bench: Command = {
   name: "bench",
@@ -19,6 +19,7 @@ export const bench: Command = {
     }
     const command = [process.execPath, program, ...args.words, ...(json ? ["--json"] : [])];
     const child = Bun.spawn(command, { stdin: "inherit", stdout: "inherit", stderr: "inherit" });
-    return (await child.exited) === 0 ? 0 : failed;
+    const status = await child.exited;
+    return status === misused || status === done ? status : failed;
   },
 };

@@ -1,6 +1,8 @@
 /** `export`: rows in a form that `ingest` reads back. */
+import { parseStapi } from "../../query/stapi.ts";
 import { type Command, done, openDatabase, tableNameOf, tableOption } from "../command.ts";
 import { fieldsOf } from "../fields.ts";
+import { UsageError } from "../arguments.ts";
 import { printRows } from "../rows.ts";
 import { queryOf } from "./search.ts";
 
@@ -22,9 +24,13 @@ export const exportRows: Command = {
   async run(invocation) {
     const { args, terminal, json } = invocation;
     const format = json ? "ndjson" : (args.oneOf("format", ["tsv", "csv", "ndjson"]) ?? "tsv");
+    const query = queryOf(args);
+    const { countOnly, action } = parseStapi(query);
+    if (countOnly || action.kind !== "read") {
+      throw new UsageError("export prints rows: -countOnly, -update and -delete are for search");
+    }
     await using db = await openDatabase(invocation);
     const table = db.table(tableNameOf(args));
-    const query = queryOf(args);
     const columns = fieldsOf(table.definition, table.explain(query).fields);
     using result = table.search(query);
     printRows(terminal, result, columns, format, args.has("header"));

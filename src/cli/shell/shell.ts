@@ -146,7 +146,10 @@ export class Shell {
     const table = this.#inUse();
     const { key, columns } = table.definition;
     const row = table.get(valueOfText(key, text));
-    if (row === undefined) return this.#print(`no row ${printable(text)}`);
+    if (row === undefined) {
+      this.#options.terminal.note(`${table.name} has no row ${printable(text)}`);
+      return;
+    }
     if (this.#format !== "table") {
       this.#print(createLineWriter(columns, lineFormat(this.#format)).line(row));
       return;
