@@ -1,5 +1,5 @@
 /** What a command is, and the usage text that follows from it. */
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { dataDirectoryDefault } from "../boot/paths.ts";
 import type { Database } from "../database.ts";
@@ -86,6 +86,17 @@ function optionLines(specs: OptionSpecs): string[] {
   });
 }
 
+/** Whether there is no such file. One that may not be seen is there: opening it says so. */
+function isMissing(path: string): boolean {
+  try {
+    statSync(path);
+    return false;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    return code !== "EACCES";
+  }
+}
+
 /**
  * Opens the database that `--dir` and `--shm` name; creates it when there are `tables` to create.
  *
@@ -96,7 +107,7 @@ export async function openDatabase(
   tables?: readonly AnyTable[],
 ): Promise<Database> {
   const directory = args.text("dir") ?? dataDirectoryDefault;
-  if (tables === undefined && !existsSync(join(directory, "aerostore.id"))) {
+  if (tables === undefined && isMissing(join(directory, "aerostore.id"))) {
     throw new AerostoreError(
       "IO_ERROR",
       `opening "${directory}": there is no database; name another directory with --dir, or make ` +
