@@ -24,6 +24,7 @@ import type { ColumnDefinition } from "./schema/column.ts";
 import { Memory } from "./schema/memory.ts";
 import type { TableDefinition, TableShape } from "./schema/table.ts";
 import { inputAt, inputSize, numbers, outputAt, words } from "./session.ts";
+import type { Scope } from "./scope.ts";
 import type { Session } from "./session.ts";
 
 /** A query as planned for a table. */
@@ -201,9 +202,9 @@ export class SearchRunner {
     definition: TableDefinition<S>,
     binding: TableBinding,
     planned: PlannedSearch,
-    tx: number,
+    scope: Scope,
   ): Result<S["row"]> {
-    const { rowCount, done, cursor } = this.open(binding, planned, tx);
+    const { rowCount, done, cursor } = this.open(binding, planned, scope.use());
     const session = this.#session;
     const stride = definition.imageSize;
     return new Result<S["row"]>({
@@ -211,7 +212,7 @@ export class SearchRunner {
       fields: planned.fields,
       decoder: definition.decoderOf(planned.fields),
       first: this.#arena.copy(session.memory, outputAt, rowCount, stride),
-      source: done ? undefined : new Cursor(session, cursor, stride),
+      source: done ? undefined : new Cursor(session, cursor, stride, scope),
       count: planned.plan.countOnly ? (session.f64[numbers.count] ?? 0) : undefined,
     });
   }
@@ -341,15 +342,19 @@ function hasList(parameters: Parameters): boolean {
 class Cursor implements RowSource {
   readonly #session: Session;
   readonly #stride: number;
+  /** What the search runs in, if that may end first: the search ends with it. */
+  readonly #scope: Scope | undefined;
   #cursor: number;
 
-  constructor(session: Session, cursor: number, stride: number) {
+  constructor(session: Session, cursor: number, stride: number, scope?: Scope) {
     this.#session = session;
     this.#cursor = cursor;
     this.#stride = stride;
+    this.#scope = scope;
   }
 
   next(target: Memory): { rowCount: number; done: boolean } {
+    this.#scope?.use();
     const { calls, handle, u32 } = this.#session;
     // Whole rows only, whatever the engine would do with the rest.
     const room = Math.floor(target.u8.length / this.#stride) * this.#stride;
@@ -364,7 +369,7 @@ class Cursor implements RowSource {
   close(): void {
     const cursor = this.#cursor;
     this.#cursor = 0;
-    if (cursor === 0 || !this.#session.isOpen) return;
+    if (cursor === 0 || !this.#session.isOpen || this.#scope?.isOver === true) return;
     this.#session.calls.aerostore_search_close(this.#session.handle, cursor);
   }
 }

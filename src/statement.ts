@@ -36,7 +36,7 @@ export function executeSearch<S extends TableShape>(
   switch (action.kind) {
     case "read":
       bindParameters(planned.encoded, parameters);
-      return scope.handle.searches.rows(definition, binding, planned, scope.use());
+      return scope.handle.searches.rows(definition, binding, planned, scope);
     case "delete":
       return countedResult(definition, deleteFound(scope, binding, planned, parameters));
     case "update": {

@@ -257,6 +257,16 @@ describe("explicit transactions", () => {
 });
 
 describe("savepoints", () => {
+  test("transaction: the rest of a long result ends with it, whatever is searched then", async () => {
+    accounts.upsertMany(Array.from({ length: 5_000 }, (_, id) => ({ id, balance: id })));
+    const tx = db.begin();
+    const late = tx.table(Accounts).search("-sort id");
+    tx.abort();
+    const other = accounts.search("-sort -id");
+    expect(await codeOf(() => late.toArray())).toBe("CLOSED");
+    expect(other.toArray().map(({ id }) => id)[4_999]).toBe(0);
+  });
+
   test("savepoint: rolling back undoes what came later, again and again", () => {
     using tx = db.begin();
     const table = tx.table(Accounts);
