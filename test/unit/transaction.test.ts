@@ -257,7 +257,7 @@ describe("explicit transactions", () => {
 });
 
 describe("savepoints", () => {
-  test("transaction: the rest of a long result ends with it, whatever is searched then", async () => {
+  test("transaction: the rest of a long result ends with it, whatever comes then", async () => {
     accounts.upsertMany(Array.from({ length: 5_000 }, (_, id) => ({ id, balance: id })));
     const tx = db.begin();
     const late = tx.table(Accounts).search("-sort id");
