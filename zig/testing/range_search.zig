@@ -22,7 +22,7 @@ pub fn readRange(transaction: *Transaction, table_id: u32, seen: *history_.State
     const allocator = transaction.arena.allocator();
     const range = try allocator.create(Range);
     range.* = .{ .transaction = transaction, .table = table };
-    try transaction.reads.scans.append(allocator, .{
+    try transaction.reads.addScan(.{
         .table = table,
         .context = range,
         .covers = covers,
