@@ -106,6 +106,7 @@ comptime {
     _ = @import("table/bulk.zig");
     _ = @import("txn/latch.zig");
     _ = @import("txn/outcome.zig");
+    _ = @import("txn/pins.zig");
     _ = @import("txn/small_map.zig");
     _ = @import("txn/source.zig");
     _ = @import("txn/stack.zig");

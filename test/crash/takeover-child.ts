@@ -1,7 +1,8 @@
 /**
  * Children of the takeover suite. `work INDEX CHECKPOINT-EVERY [POINT HITS]`: numbered transactions
  * that wait for the disk, each number said when it is there; dies when it passes the kill point so
- * often. `look`: what all workers left.
+ * often. `look`: what all workers left. `stand`: stops being of use as a writer once a commit is
+ * written and not synced. `checkpoint`: writes one, which waits for the disk.
  */
 import { defineTable, t } from "../../src/index.ts";
 import type { Database } from "../../src/index.ts";
@@ -26,14 +27,19 @@ function arm(point: string, hits: number): void {
 
 const textOf = (index: number, n: number): string => "x".repeat((index * 7 + n) % 40);
 
-function commit(db: Database, index: number, n: number): void {
+function commit(
+  db: Database,
+  index: number,
+  n: number,
+  durability: "sync" | "async" = "sync",
+): void {
   db.transact(
     (tx) => {
       tx.table(Counters).upsert({ id: index, n });
       const id = `${index}-${n % kept}`;
       tx.table(Entries).upsert({ id, n, text: textOf(index, n) });
     },
-    { durability: "sync" },
+    { durability },
   );
 }
 
@@ -66,7 +72,30 @@ function look(db: Database): object {
   return { mode: db.boot.mode, numbers: numbers.map(({ id, n }) => [id, n]), problems };
 }
 
+/** Says when the log has a commit that is written and not synced; stays until it is told. */
+async function stand(db: Database): Promise<void> {
+  commit(db, 0, 1);
+  db.setConfig("aerostore.wal_flush_interval_ms", 60_000);
+  let n = 1;
+  for (let isWritten = false; !isWritten; ) {
+    commit(db, 0, ++n, "async");
+    let { log } = db.stats();
+    while (log.drainedCsn < log.tailCsn) ({ log } = db.stats());
+    isWritten = log.durableCsn < log.tailCsn;
+  }
+  say("written");
+  while (!post.isOver) await Bun.sleep(10);
+}
+
+async function checkpoint(db: Database): Promise<void> {
+  await db.checkpoint();
+  say(JSON.stringify(db.stats().log));
+}
+
 const db = await post.open({ tables: [Counters, Entries] });
-if (post.word(0) === "work") await work(db);
+const word = post.word(0);
+if (word === "work") await work(db);
+else if (word === "stand") await stand(db);
+else if (word === "checkpoint") await checkpoint(db);
 else say(JSON.stringify(look(db)));
 db.close();

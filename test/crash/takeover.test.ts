@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { chooseSeed } from "../support/random.ts";
-import { runTakeover, takeoverPoints } from "./takeover.ts";
+import { runStop, runTakeover, takeoverPoints } from "./takeover.ts";
 
 for (const point of takeoverPoints) {
   test(`takeover: a process killed at ${point} is followed by another`, async () => {
@@ -9,3 +9,7 @@ for (const point of takeoverPoints) {
     expect({ seed, problems }).toEqual({ seed, problems: [] });
   });
 }
+
+test("takeover: a process stopped between writing and syncing is followed by another", async () => {
+  expect(await runStop()).toEqual([]);
+});

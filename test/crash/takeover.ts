@@ -136,6 +136,25 @@ export async function runTakeover(seed: number, point: string): Promise<Takeover
   return { problems: problems.map((each) => `${point}, hit ${hits}: ${each}`), isHit, stallMs };
 }
 
+/** A writer that is stopped with nothing left to write, while another waits for the disk. */
+export async function runStop(): Promise<readonly string[]> {
+  await using crew = new Crew();
+  const writer = crew.start(program, ["stand"], { env, limitMs });
+  if ((await writer.said("written")) === "") return [(await writer.ended).stderr];
+  writer.signal("SIGSTOP");
+  const stopMs = 20_000;
+  const waiter = crew.start(program, ["checkpoint"], { env, limitMs: stopMs });
+  const { status, stderr } = await waiter.ended;
+  writer.signal("SIGCONT");
+  crew.stop();
+  const end = await writer.ended;
+  const problems: string[] = [];
+  if (status !== 0) problems.push(`nobody followed the stopped writer: ${stderr}`);
+  if (end.status !== 0) problems.push(`the stopped writer ended with ${end.stderr}`);
+  problems.push(...(await look(crew)).problems);
+  return problems;
+}
+
 async function look(crew: Crew): Promise<Looked> {
   return (await crew.run(program, ["look"], { env, limitMs })) as Looked;
 }

@@ -24,6 +24,7 @@ const Checkpointer = @import("checkpoint.zig").Checkpointer;
 const Handle = @import("handle.zig").Handle;
 const Recovery = recovery_.Recovery;
 const Maintenance = @import("maintenance.zig").Maintenance;
+const Pins = @import("../txn/pins.zig").Pins;
 const Transaction = @import("../txn/transaction.zig").Transaction;
 
 const lock_byte_catalog = 1;
@@ -139,13 +140,17 @@ pub fn estimateRange(handle: *Handle, table_id: u32, column: u32) !void {
     const index = table.indexOf(column) orelse return error.InvalidArgument;
     const words: [*]align(8) const u64 = @ptrCast(@alignCast(&handle.io.input));
     const session = &handle.engine.context.session;
-    handle.engine.pins.enterRead(session);
-    defer handle.engine.pins.leave(session);
+    const pins = &handle.engine.pins;
+    const count = while (true) { // each turn means that the pin was revoked
+        pins.enterRead(session);
+        defer pins.leave(session);
 
-    const count = try index.list.estimate(
-        words[0..index.key_words],
-        words[index.key_words .. 2 * index.key_words],
-    );
+        const count = index.list.estimate(
+            words[0..index.key_words],
+            words[index.key_words .. 2 * index.key_words],
+        );
+        if (!Pins.isReadLost(session)) break try count;
+    };
     handle.io.result.count = @floatFromInt(count);
 }
 
@@ -212,6 +217,10 @@ pub fn outcomeOf(handle: *Handle, low: u32, high: u32) !void {
     const value = @as(u64, high) << 32 | low;
     var state = outcome.of(segment, value);
     if (state == .pending and !context.session.isAlive(outcome.sessionOf(segment, value))) {
+        // A repair needs a pin that cannot be revoked.
+        handle.engine.pins.enterCommit(&context.session);
+        defer handle.engine.pins.leave(&context.session);
+
         _ = try repair.sweep(context);
         state = outcome.of(segment, value);
     }
@@ -221,6 +230,9 @@ pub fn outcomeOf(handle: *Handle, low: u32, high: u32) !void {
 pub fn attachLog(handle: *Handle, directory: []const u8) !void {
     const attached = handle.attached;
     if (directory.len > 0) attached.segment.header.log_enabled.store(1, .seq_cst);
+    attached.starting.acquire();
+    defer attached.starting.release();
+
     if (attached.maintenance != null) return;
     if (directory.len == 0) {
         attached.maintenance = try Maintenance.start(handle.allocator, attached, null);

@@ -25,6 +25,7 @@ const SlotScan = @import("../table/slot_scan.zig").SlotScan;
 const view_ = @import("../table/view.zig");
 const fate = @import("../txn/fate.zig");
 const Engine = @import("../txn/engine.zig").Engine;
+const Snapshot = @import("../txn/pins.zig").Snapshot;
 const Link = rel_ptr.Link;
 
 pub const Phase = enum(u32) {
@@ -78,7 +79,7 @@ pub const Check = struct {
     allocator: std.mem.Allocator,
     engine: *Engine,
     directory: ?storage_.Directory,
-    snapshot: u64,
+    snapshot: Snapshot,
     phase: Phase = .header,
     table_id: u32 = 0,
     walk: ?primary_map.Map.Walk = null,
@@ -208,7 +209,7 @@ pub const Check = struct {
         slot: *layout.RowSlot,
     ) !void {
         const head = Link.of(slot.head.load(.seq_cst)).ref;
-        const version = (try fate.visible(check.segment(), head, check.snapshot)) orelse return;
+        const version = (try fate.visible(check.segment(), head, check.snapshot.csn)) orelse return;
         check.report.rows += 1;
         const image = version.image();
         const offset = rel_ptr.toBytes(ref);
@@ -276,7 +277,7 @@ pub const Check = struct {
         const table = check.engine.context.table(newest.table()) catch
             return check.note(.row_invalid, 0, 0, offset);
         if (!newest.isWhole(table.schema.image_size)) return check.note(.row_invalid, 0, 0, offset);
-        const version = (try fate.visible(check.segment(), head, check.snapshot)) orelse return;
+        const version = (try fate.visible(check.segment(), head, check.snapshot.csn)) orelse return;
         const row = (try table.map().find(.init(table.keyBytes(version.image())))) orelse
             return check.note(.row_not_found, 0, 0, offset);
         if (row.ref != ref) check.note(.row_not_found, 0, 0, offset);

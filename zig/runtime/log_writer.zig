@@ -106,10 +106,10 @@ pub const LogWriter = struct {
     /// One sync for everything appended, then everybody who waits is woken.
     pub fn sync(log: *LogWriter, header: *layout.Header) wal_file.SyncError!void {
         const end = log.writer.next_csn;
-        if (header.durable.load(.monotonic) >= end) return; // only the writer moves it
+        if (header.durable.load(.monotonic) >= end) return; // it only rises
         try log.writer.sync();
         fault.point("log.synced");
-        header.durable.store(end, .seq_cst);
+        log_state.raiseDurable(header, end);
         log_state.announce(header);
     }
 };

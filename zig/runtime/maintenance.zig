@@ -211,7 +211,10 @@ pub const Maintenance = struct {
         if (owner == session.index + 1 or !session.isAlive(owner - 1)) return true;
         const beat = header.writer_beat.load(.acquire); // pairs with the writer's add
         const now = os.monotonicNs() / 1_000_000;
-        const idle = ring.drainedOf(header.drained.load(.acquire)) == header.tail.load(.acquire);
+        const drained = ring.drainedOf(header.drained.load(.acquire));
+        // One that stands still between writing and syncing is waited for, too.
+        const idle = drained == header.tail.load(.acquire) and
+            header.durable_wanted.load(.acquire) <= header.durable.load(.acquire);
         if (beat != maintenance.seen_beat or idle or maintenance.seen_beat_ms == 0) {
             maintenance.seen_beat = beat;
             maintenance.seen_beat_ms = now;
@@ -252,7 +255,8 @@ pub const Maintenance = struct {
                 error.SinkFailed => return maintenance.fail(maintenance.log.?.failure),
                 error.SegmentCorrupt => return maintenance.stall(.io_error),
             };
-            if (count > 0) header.log_stalled.store(0, .release);
+            // Also where nothing was left to write: a writer before this one may have said it late.
+            if (header.log_stalled.load(.acquire) != 0) header.log_stalled.store(0, .release);
             const log = if (maintenance.log) |*log| log else {
                 if (count == 0) return;
                 continue;

@@ -33,6 +33,8 @@ pub const Attached = struct {
     lock_path: [:0]u8,
     handle_count: u32 = 0,
     maintenance: ?*Maintenance = null,
+    /// Held by who starts the maintenance thread: Workers open at a time.
+    starting: Lock = .{},
     listeners: Listeners = .{},
 };
 

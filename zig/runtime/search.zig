@@ -12,6 +12,7 @@ const view_ = @import("../table/view.zig");
 const engine_ = @import("../txn/engine.zig");
 const Engine = engine_.Engine;
 const read_set = @import("../txn/read_set.zig");
+const Snapshot = @import("../txn/pins.zig").Snapshot;
 const Source = @import("../txn/source.zig").Source;
 const Transaction = @import("../txn/transaction.zig").Transaction;
 const Execution = executor.Executor(Source);
@@ -127,7 +128,7 @@ pub const Search = struct {
     cache: *Cache,
     transaction: ?*Transaction,
     entry: ?*Cache.Entry,
-    snapshot: u64,
+    snapshot: Snapshot,
     source: Source,
     execution: Execution,
     scan: ?*ScanRecord,
@@ -164,7 +165,7 @@ pub const Search = struct {
         errdefer if (search.entry) |entry| {
             entry.users -= 1;
         };
-        search.snapshot = if (transaction) |t| t.snapshot else try engine.pins.open(
+        search.snapshot = if (transaction) |t| t.pinned() else try engine.pins.open(
             allocator,
             &engine.context.session,
         );
@@ -173,7 +174,7 @@ pub const Search = struct {
             .allocator = allocator,
             .segment = engine.context.session.segment,
             .table = table,
-            .snapshot = search.snapshot,
+            .snapshot = search.snapshot.csn,
             .transaction = if (has_own) transaction else null,
         };
         search.execution = .init(allocator, &search.source, program, &search.room);
@@ -196,13 +197,15 @@ pub const Search = struct {
 
     /// Copies the next rows into `buffer`.
     pub fn next(search: *Search, buffer: []u8) Error!executor.Batch {
-        const batch = if (search.scan) |scan|
-            try scan.next(search, buffer)
+        const outcome = if (search.scan) |scan|
+            scan.next(search, buffer)
         else
-            try search.execution.next(buffer);
+            search.execution.next(buffer);
+        // First: what looks damaged without a pin is only in use again.
         if (search.engine.pins.isRevoked(&search.engine.context.session, search.snapshot)) {
             return error.SnapshotTooOld;
         }
+        const batch = try outcome;
         if (search.scan) |scan| scan.update(search);
         return batch;
     }

@@ -34,6 +34,15 @@ pub fn isDurable(header: *const Header, csn: u64) bool {
     return header.log_enabled.load(.acquire) == 0 or header.durable.load(.seq_cst) > csn;
 }
 
+/// Everything below `end` is on the disk. A writer that stood still may say it after its follower
+/// has said more.
+pub fn raiseDurable(header: *Header, end: u64) void {
+    while (true) { // each failure means that another has raised it
+        const durable = header.durable.load(.seq_cst);
+        if (durable >= end or header.durable.cas(durable, end, .seq_cst)) return;
+    }
+}
+
 /// Asks the writer to sync up to `csn`, it included.
 pub fn want(header: *Header, csn: u64) void {
     while (true) { // each failure means that another has raised it

@@ -67,25 +67,23 @@ pub const Session = struct {
     /// Opens a snapshot (P8): the pin stands at the floor before the tail is read. Returns its CSN.
     pub fn openSnapshot(session: *Session, committing: bool) u64 {
         const slot = session.slot;
-        const floor = session.floor;
-        // Sequentially consistent: a horizon computed after this sees the pin (P30).
-        if (!mutant.is(.pinned_late)) slot.pin.store(
-            (layout.Pin{ .csn = @intCast(floor), .committing = committing }).raw(),
-            .seq_cst,
-        );
-        const csn = if (mutant.is(.snapshot_stale))
-            floor
-        else if (mutant.is(.snapshot_ahead))
-            session.segment.header.tail.load(.seq_cst)
-        else
-            ring.firstUndecided(session.segment, floor);
-        session.floor = csn;
-        // Release: raising a pin only lets the horizon go on.
-        slot.pin.store(
-            (layout.Pin{ .csn = @intCast(csn), .committing = committing }).raw(),
-            .release,
-        );
-        return csn;
+        while (true) { // each turn means that the pin was revoked before the snapshot was open
+            const floor = session.floor;
+            const low = (layout.Pin{ .csn = @intCast(floor), .committing = committing }).raw();
+            // Sequentially consistent: a horizon computed after this sees the pin (P30).
+            if (!mutant.is(.pinned_late)) slot.pin.store(low, .seq_cst);
+            const csn = if (mutant.is(.snapshot_stale))
+                floor
+            else if (mutant.is(.snapshot_ahead))
+                session.segment.header.tail.load(.seq_cst)
+            else
+                ring.firstUndecided(session.segment, floor);
+            session.floor = csn;
+            const high = (layout.Pin{ .csn = @intCast(csn), .committing = committing }).raw();
+            if (mutant.is(.pinned_late)) slot.pin.store(low, .seq_cst);
+            // Never over a revocation: the horizon may have passed the floor since.
+            if (slot.pin.cas(low, high, .seq_cst)) return csn;
+        }
     }
 
     /// A pin without a snapshot, for a read or a commit that looks at the newest versions only.

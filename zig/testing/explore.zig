@@ -243,6 +243,15 @@ pub const cases = [_]Case{
         .preemptions_max = 1,
     },
     .{
+        .name = "a transaction that puts a row back as it was, and a delete of that row",
+        .stage = .{ .setup = &.{.{ .put = .{ .id = 2, .altitude = history_.kept_altitude } }} },
+        .scripts = &.{
+            &.{.{ .kept = .{ .a = 1, .b = 2 } }},
+            &.{.{ .delete = 2 }},
+        },
+        .preemptions_max = 1,
+    },
+    .{
         .name = "a transaction that reads every key, a blind write, and a snapshot",
         .stage = .{ .setup = row_zero },
         .scripts = &.{

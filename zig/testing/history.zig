@@ -13,6 +13,8 @@ pub const image_size = 40;
 pub const ids_tallied = 4;
 /// The search of `range` finds rows from this altitude on.
 pub const range_from = 1;
+/// What the transaction of `kept` leaves in its second row.
+pub const kept_altitude = 1;
 
 pub const Row = struct { altitude: i64 = 0, stamp: u64 = 0 };
 pub const Put = struct { id: u64, altitude: i64 = 0, stamp: u64 = 0 };
@@ -34,6 +36,8 @@ pub const Op = union(enum) {
     range: u64,
     rolled: Move,
     locked: Move,
+    /// As `rolled`, but what takes the write back is another write: to `kept_altitude`.
+    kept: Move,
     /// A transaction that names one column only, the altitude.
     half: Put,
     get: u64,
@@ -45,6 +49,8 @@ pub const Op = union(enum) {
     sweep,
     /// Takes a CSN for nothing.
     tick,
+    /// Revokes the pin of everybody who is not inside a commit, as if all snapshots were too old.
+    revoke,
     /// Leaves and comes back.
     reattach,
 };
@@ -122,6 +128,12 @@ pub const State = struct {
             .rolled, .locked => |move| return state.write(
                 .{ .id = move.a, .altitude = state.derive(op) },
             ),
+            .kept => |move| {
+                const value = state.derive(op);
+                const b = state.write(.{ .id = move.b, .altitude = kept_altitude });
+                const a = state.write(.{ .id = move.a, .altitude = value });
+                return if (a == .unchanged and b == .unchanged) .unchanged else .updated;
+            },
             else => return .none,
         }
     }
@@ -141,7 +153,7 @@ pub const State = struct {
                 };
                 return @mod(count, 3);
             },
-            .rolled => |move| return if (state.rows[move.b] != null) 1 else 2,
+            .rolled, .kept => |move| return if (state.rows[move.b] != null) 1 else 2,
             .locked => |move| {
                 return if (state.rows[move.b]) |row| @mod(row.altitude + 1, 4) else 3;
             },

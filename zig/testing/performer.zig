@@ -64,7 +64,8 @@ pub const Actor = struct {
             engine.context.session.random = actor.seed;
         } else {
             event.result = performed(engine, actor.table, op) catch |err| switch (err) {
-                error.Conflict => .conflict,
+                // A pin that was revoked shows as any of them.
+                error.Conflict, error.SnapshotTooOld => .conflict,
                 error.DuplicateKey => .{ .write = .none },
                 else => return err,
             };
@@ -122,7 +123,7 @@ fn performed(engine: *Engine, table: u32, op: Op) !history_.Result {
             return .done;
         },
         .move => |move| return moved(engine, table, move),
-        .tally, .range, .rolled, .locked => return derived(engine, table, op),
+        .tally, .range, .rolled, .locked, .kept => return derived(engine, table, op),
         .half => |row| return .{ .write = try writeHalf(engine, table, row) },
         .get => |id| return .{ .value = try get(engine, table, id) },
         .look => return .{ .look = try look(engine, table) },
@@ -143,6 +144,15 @@ fn performed(engine: *Engine, table: u32, op: Op) !history_.Result {
         .sweep => _ = try repair.sweep(&engine.context),
         .tick => if (ring.takeCsn(engine.context.session.segment)) |csn| {
             _ = ring.abort(engine.context.session.segment, csn);
+        },
+        .revoke => {
+            const segment = engine.context.session.segment;
+            for (segment.sessions[0..segment.session_count]) |*slot| {
+                const raw = slot.pin.load(.seq_cst);
+                if (raw == layout.pin_none or raw == layout.pin_revoked) continue;
+                if (layout.Pin.of(raw).committing) continue;
+                _ = slot.pin.cas(raw, layout.pin_revoked, .seq_cst);
+            }
         },
         .reattach => {},
     }
@@ -174,6 +184,13 @@ fn derived(engine: *Engine, table: u32, op: Op) !history_.Result {
     const transaction = try Transaction.begin(engine, 1, false);
     defer transaction.destroy();
 
+    return derivedIn(transaction, table, op) catch |err| {
+        // `range` reads shared memory itself: without a pin it may meet anything.
+        return if (transaction.isRevoked()) error.SnapshotTooOld else err;
+    };
+}
+
+fn derivedIn(transaction: *Transaction, table: u32, op: Op) !history_.Result {
     var seen: history_.State = .{};
     switch (op) {
         .tally => for (seen.rows[0..history_.ids_tallied], 0..) |*row, id| {
@@ -186,6 +203,11 @@ fn derived(engine: *Engine, table: u32, op: Op) !history_.Result {
             if (result != .inserted) seen.rows[move.b] = .{};
             if (!transaction.rollback(savepoint)) return error.SegmentCorrupt;
         },
+        .kept => |move| {
+            const result = try writeIn(transaction, table, move.b, never_seen);
+            if (result != .inserted) seen.rows[move.b] = .{};
+            _ = try writeIn(transaction, table, move.b, history_.kept_altitude);
+        },
         .locked => |move| {
             seen.rows[move.b] = try readIn(transaction, table, move.b);
             const key: harness.Row = .init(move.a, 0, 0);
@@ -195,7 +217,7 @@ fn derived(engine: *Engine, table: u32, op: Op) !history_.Result {
     }
     const value = seen.derive(op);
     const id = switch (op) {
-        .rolled, .locked => |move| move.a,
+        .rolled, .locked, .kept => |move| move.a,
         .tally, .range => |id| id,
         else => unreachable, // as above
     };
@@ -217,7 +239,7 @@ fn writeHalf(engine: *Engine, table: u32, put: history_.Put) !write_.Result {
     return result;
 }
 
-/// An altitude that is only written to be rolled back.
+/// An altitude that is only written to be taken back.
 const never_seen = 999;
 
 fn readIn(transaction: *Transaction, table: u32, id: u64) !?Row {
@@ -248,13 +270,19 @@ pub fn get(engine: *Engine, table: u32, id: u64) !?Row {
 }
 
 /// One snapshot, read by keys and through every index.
-fn look(engine: *Engine, table_id: u32) !history_.Look {
-    const table = try engine.context.table(table_id);
+fn look(engine: *Engine, table: u32) !history_.Look {
     const session = &engine.context.session;
-    const allocator = engine.context.allocator;
-    const snapshot = try engine.pins.open(allocator, session);
+    const snapshot = try engine.pins.open(engine.context.allocator, session);
     defer engine.pins.close(session, snapshot);
 
+    const seen = lookAt(engine, table, snapshot.csn);
+    // Whatever it is: read without a pin it means nothing.
+    return if (engine.pins.isRevoked(session, snapshot)) error.SnapshotTooOld else seen;
+}
+
+fn lookAt(engine: *Engine, table_id: u32, snapshot: u64) !history_.Look {
+    const table = try engine.context.table(table_id);
+    const session = &engine.context.session;
     var seen: history_.Look = .{ .snapshot = snapshot };
     for (&seen.by_key, 0..) |*row, id| {
         const key: harness.Row = .init(id, 0, 0);

@@ -49,12 +49,14 @@ fn randomOp(random: std.Random, mix: Mix) Op {
         .range => .{ .range = row.id },
         .rolled => .{ .rolled = two },
         .locked => .{ .locked = two },
+        .kept => .{ .kept = two },
         .half => .{ .half = row },
         .look => .look,
         .vacuum => .vacuum,
         .drain => .drain,
         .sweep => .sweep,
         .tick => .tick,
+        .revoke => .revoke,
         .reattach => .reattach,
     };
 }
@@ -142,9 +144,21 @@ pub const cases = [_]Case{
         .name = "transactions that write what they read: keys, absent keys, searches, rollbacks",
         .stage = .{ .setup = &.{.{ .put = .{ .id = 0, .altitude = 1 } }} },
         .mix = .{ .weights = &.{
-            .{ .tally, 4 }, .{ .range, 5 },  .{ .rolled, 5 }, .{ .locked, 3 },
-            .{ .half, 3 },  .{ .put, 3 },    .{ .insert, 1 }, .{ .delete, 3 },
-            .{ .pair, 1 },  .{ .vacuum, 2 }, .{ .look, 1 },   .{ .tick, 1 },
+            .{ .tally, 4 },  .{ .range, 5 }, .{ .rolled, 5 }, .{ .locked, 3 },
+            .{ .kept, 3 },   .{ .half, 3 },  .{ .put, 3 },    .{ .insert, 1 },
+            .{ .delete, 3 }, .{ .pair, 1 },  .{ .vacuum, 2 }, .{ .look, 1 },
+            .{ .tick, 1 },
+        } },
+    },
+    .{
+        .name = "pins are revoked while keys are read, deleted and inserted again",
+        .stage = .{ .setup = &.{
+            .{ .put = .{ .id = 0, .altitude = 1 } },
+            .{ .put = .{ .id = 1, .altitude = 2 } },
+        } },
+        .mix = .{ .weights = &.{
+            .{ .get, 8 },    .{ .revoke, 6 }, .{ .put, 6 },  .{ .delete, 6 }, .{ .look, 4 },
+            .{ .vacuum, 6 }, .{ .tick, 4 },   .{ .move, 3 }, .{ .tally, 3 },  .{ .range, 3 },
         } },
     },
     .{

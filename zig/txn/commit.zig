@@ -248,7 +248,8 @@ fn install(context: *Context, write: *Write) Error!void {
                 write_.unbind(write);
                 continue;
             }
-            if (write.expected == .any) try context.observe(
+            // Also where the write expected it: nothing else keeps it so until the CSN.
+            try context.observe(
                 write,
                 found.ref,
                 if (present != null) base_ref else rel_ptr.none,

@@ -374,13 +374,24 @@ pub const Engine = struct {
     ) Error!bool {
         const table = try engine.context.table(table_id);
         const session = &engine.context.session;
-        engine.pins.enterRead(session);
-        defer engine.pins.leave(session);
-
         word.bump(&session.slot.counters.reads, 1);
+        while (true) { // each turn means that the pin was revoked, which takes a housekeeper
+            engine.pins.enterRead(session);
+            defer engine.pins.leave(session);
+
+            const found = readNewest(session.segment, table, key_bytes, out);
+            if (!Pins.isReadLost(session)) return found;
+        }
+    }
+
+    fn readNewest(
+        segment: *const Segment,
+        table: *const view_.TableView,
+        key_bytes: []const u8,
+        out: [*]align(8) u8,
+    ) Error!bool {
         const key = Key.init(key_bytes);
         const found = (try table.map().find(key)) orelse return false;
-        const segment = session.segment;
         const size = table.schema.image_size;
         while (true) { // each turn means that another changed the row meanwhile
             const head = Link.of(found.slot.head.load(.seq_cst));

@@ -214,8 +214,11 @@ pub fn read(segment: *const Segment, csn: u64, cell: ring.Cell) segment_.Corrupt
     const slot = &segment.sessions[cell.session];
     const header = try headerAt(segment, slot, @as(u64, cell.position) * 8);
     if (header.csn.load(.acquire) != csn) return null; // pairs with the release in `publish`
-    const list_size = @as(u64, header.write_count) * @sizeOf(Written);
-    const body_size = list_size + header.payload_size;
+    // Each once: what is written over the record meanwhile must not pass the checks below.
+    const write_count = @atomicLoad(u32, &header.write_count, .monotonic);
+    const payload_size = @atomicLoad(u32, &header.payload_size, .monotonic);
+    const list_size = @as(u64, write_count) * @sizeOf(Written);
+    const body_size = list_size + payload_size;
     const overflow = header.overflow.load(.acquire);
     const offset = @as(u64, cell.position) * 8 % capacity;
     if (overflow == 0 and offset + @sizeOf(Header) + body_size > capacity) {
@@ -230,7 +233,7 @@ pub fn read(segment: *const Segment, csn: u64, cell: ring.Cell) segment_.Corrupt
     const writes: [*]align(4) const Written = @ptrCast(@alignCast(body));
     return .{
         .header = header,
-        .writes = writes[0..header.write_count],
+        .writes = writes[0..write_count],
         .payload = body[list_size..body_size],
     };
 }

@@ -7,13 +7,20 @@
 const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const os = @import("../os.zig");
+const ring = @import("../segment/ring.zig");
 const Session = @import("../segment/session.zig").Session;
 
+/// An open snapshot. The CSN alone does not name it: one that was revoked and one that was opened
+/// afterwards have the same where nobody has committed in between.
+pub const Snapshot = struct { csn: u64, era: u32 };
+
 pub const Pins = struct {
+    const Open = struct { csn: u64, opened_ms: u64 };
+
     /// Open snapshots, oldest first.
-    snapshots: std.ArrayList(u64) = .empty,
-    /// Snapshots up to this CSN were revoked.
-    revoked_to: u64 = 0,
+    snapshots: std.ArrayList(Open) = .empty,
+    /// Raised by every revocation: all snapshots of earlier eras are gone.
+    era: u32 = 0,
 
     pub fn deinit(pins: *Pins, allocator: std.mem.Allocator) void {
         pins.snapshots.deinit(allocator);
@@ -24,40 +31,40 @@ pub const Pins = struct {
         pins: *Pins,
         allocator: std.mem.Allocator,
         session: *Session,
-    ) error{OutOfMemory}!u64 {
+    ) error{OutOfMemory}!Snapshot {
         try pins.snapshots.ensureUnusedCapacity(allocator, 1);
         pins.notice(session);
-        if (pins.snapshots.items.len == 0) {
-            const csn = session.openSnapshot(false);
-            // read by whoever revokes
-            session.slot.pinned_ms.store(os.coarseMs(), .release);
-            pins.snapshots.appendAssumeCapacity(csn);
-            return csn;
-        }
-        // The pin stands lower already; the new snapshot is not older.
-        const csn = @import("../segment/ring.zig").firstUndecided(session.segment, session.floor);
+        const now = os.coarseMs();
+        const csn = if (pins.snapshots.items.len == 0) first: {
+            // Read by whoever revokes, behind the pin: it must not take it for an older one.
+            session.slot.pinned_ms.store(now, .release);
+            break :first session.openSnapshot(false);
+        } else ring.firstUndecided(session.segment, session.floor); // the pin stands lower already
         session.floor = @max(session.floor, csn);
-        pins.snapshots.appendAssumeCapacity(csn);
-        return csn;
+        pins.snapshots.appendAssumeCapacity(.{ .csn = csn, .opened_ms = now });
+        return .{ .csn = csn, .era = pins.era };
     }
 
-    pub fn close(pins: *Pins, session: *Session, snapshot: u64) void {
-        if (std.mem.indexOfScalar(u64, pins.snapshots.items, snapshot)) |i| {
-            _ = pins.snapshots.orderedRemove(i);
-        }
+    pub fn close(pins: *Pins, session: *Session, snapshot: Snapshot) void {
         pins.notice(session);
+        if (snapshot.era != pins.era) return;
+        for (pins.snapshots.items, 0..) |each, i| {
+            if (each.csn != snapshot.csn) continue;
+            _ = pins.snapshots.orderedRemove(i);
+            break;
+        }
         pins.restore(session);
     }
 
-    pub fn isRevoked(pins: *Pins, session: *Session, snapshot: u64) bool {
+    pub fn isRevoked(pins: *Pins, session: *Session, snapshot: Snapshot) bool {
         pins.notice(session);
-        return snapshot <= pins.revoked_to;
+        return snapshot.era != pins.era;
     }
 
     /// Sees a revocation: every snapshot that was open then is gone.
     fn notice(pins: *Pins, session: *Session) void {
         if (session.slot.pin.load(.seq_cst) != layout.pin_revoked) return;
-        for (pins.snapshots.items) |snapshot| pins.revoked_to = @max(pins.revoked_to, snapshot);
+        pins.era +%= 1;
         pins.snapshots.clearRetainingCapacity();
         session.setPin(layout.pin_none);
     }
@@ -68,10 +75,12 @@ pub const Pins = struct {
             return;
         }
         const oldest = pins.snapshots.items[0];
-        const raw = (layout.Pin{ .csn = @intCast(oldest), .committing = false }).raw();
+        const raw = (layout.Pin{ .csn = @intCast(oldest.csn), .committing = false }).raw();
         const now = session.slot.pin.load(.seq_cst);
+        if (now == raw or now == layout.pin_revoked) return;
+        session.slot.pinned_ms.store(oldest.opened_ms, .release); // first, as in `open`
         // Only raised, and never over a revocation.
-        if (now != raw and now != layout.pin_revoked) _ = session.slot.pin.cas(now, raw, .seq_cst);
+        _ = session.slot.pin.cas(now, raw, .seq_cst);
     }
 
     /// A pin that cannot be revoked, for the duration of a commit.
@@ -79,11 +88,11 @@ pub const Pins = struct {
         pins.notice(session);
         if (pins.snapshots.items.len != 0) {
             const raw = (layout.Pin{
-                .csn = @intCast(pins.snapshots.items[0]),
+                .csn = @intCast(pins.snapshots.items[0].csn),
                 .committing = false,
             }).raw();
             const held = (layout.Pin{
-                .csn = @intCast(pins.snapshots.items[0]),
+                .csn = @intCast(pins.snapshots.items[0].csn),
                 .committing = true,
             }).raw();
             if (session.slot.pin.cas(raw, held, .seq_cst)) return;
@@ -94,9 +103,15 @@ pub const Pins = struct {
 
     /// A pin for one read.
     pub fn enterRead(pins: *Pins, session: *Session) void {
-        // the pin stands lower; revocation is noticed at the end
-        if (pins.snapshots.items.len != 0) return;
+        pins.notice(session); // a pin that was revoked holds nothing
+        if (pins.snapshots.items.len != 0) return; // the pin stands lower
         _ = session.pinFloor(false);
+    }
+
+    /// Whether the pin of a read was revoked before its end: what was read then means nothing, be
+    /// it an error. Asked before `leave`.
+    pub fn isReadLost(session: *const Session) bool {
+        return session.slot.pin.load(.seq_cst) == layout.pin_revoked;
     }
 
     pub fn leave(pins: *Pins, session: *Session) void {
@@ -105,13 +120,76 @@ pub const Pins = struct {
             return;
         }
         const held = (layout.Pin{
-            .csn = @intCast(pins.snapshots.items[0]),
+            .csn = @intCast(pins.snapshots.items[0].csn),
             .committing = true,
         }).raw();
         const raw = (layout.Pin{
-            .csn = @intCast(pins.snapshots.items[0]),
+            .csn = @intCast(pins.snapshots.items[0].csn),
             .committing = false,
         }).raw();
         if (session.slot.pin.load(.seq_cst) == held) session.setPin(raw);
     }
 };
+
+const harness = @import("../testing/harness.zig");
+
+fn revoke(session: *Session) void {
+    session.slot.pin.store(layout.pin_revoked, .seq_cst);
+}
+
+test "pins: a snapshot after a revocation is not the one that was revoked, be its CSN the same" {
+    const world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const session = &engine.context.session;
+    const pins = &engine.pins;
+
+    const old = try pins.open(std.testing.allocator, session);
+    revoke(session);
+    const new = try pins.open(std.testing.allocator, session);
+    try std.testing.expectEqual(old.csn, new.csn);
+    try std.testing.expect(pins.isRevoked(session, old));
+    try std.testing.expect(!pins.isRevoked(session, new));
+    pins.close(session, old);
+    try std.testing.expect(session.slot.pin.raw != layout.pin_none);
+    pins.close(session, new);
+    try std.testing.expectEqual(layout.pin_none, session.slot.pin.raw);
+}
+
+test "pins: a read beside a snapshot that was revoked has a pin of its own" {
+    const world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const session = &engine.context.session;
+    const pins = &engine.pins;
+
+    const forgotten = try pins.open(std.testing.allocator, session);
+    defer pins.close(session, forgotten);
+
+    revoke(session);
+    pins.enterRead(session);
+    try std.testing.expect(!Pins.isReadLost(session));
+    try std.testing.expect(session.slot.pin.raw != layout.pin_none);
+    revoke(session);
+    try std.testing.expect(Pins.isReadLost(session));
+    pins.leave(session);
+    try std.testing.expectEqual(layout.pin_none, session.slot.pin.raw);
+}
+
+test "pins: the age of a session is that of its oldest snapshot" {
+    const world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const session = &engine.context.session;
+    const pins = &engine.pins;
+
+    const first = try pins.open(std.testing.allocator, session);
+    pins.snapshots.items[0].opened_ms -= 5_000;
+    session.slot.pinned_ms.raw -= 5_000;
+    ring.passCsn(session.segment);
+    const second = try pins.open(std.testing.allocator, session);
+    defer pins.close(session, second);
+
+    pins.close(session, first);
+    try std.testing.expectEqual(pins.snapshots.items[0].opened_ms, session.slot.pinned_ms.raw);
+}

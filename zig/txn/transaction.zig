@@ -22,6 +22,7 @@ const commit_ = @import("commit.zig");
 const engine_ = @import("engine.zig");
 const fate = @import("fate.zig");
 const outcome = @import("outcome.zig");
+const pins_ = @import("pins.zig");
 const latch = @import("latch.zig");
 const vacuum = @import("vacuum.zig");
 const write_ = @import("write.zig");
@@ -64,6 +65,8 @@ pub const Transaction = struct {
     id: u32,
     read_only: bool,
     snapshot: u64,
+    /// Of its pin.
+    era: u32 = 0,
     /// Searches live until the end; keys and images of writes can be rolled back.
     arena: std.heap.ArenaAllocator,
     memory: Stack,
@@ -90,8 +93,9 @@ pub const Transaction = struct {
         const snapshot = try engine.pins.open(allocator, &engine.context.session);
         transaction.id = id;
         transaction.read_only = read_only;
-        transaction.snapshot = snapshot;
-        transaction.reads.clear(snapshot);
+        transaction.snapshot = snapshot.csn;
+        transaction.era = snapshot.era;
+        transaction.reads.clear(snapshot.csn);
         return transaction;
     }
 
@@ -153,7 +157,7 @@ pub const Transaction = struct {
     /// Ends the transaction without effect, if it has not ended, and frees it.
     pub fn destroy(transaction: *Transaction) void {
         const engine = transaction.engine;
-        engine.pins.close(&engine.context.session, transaction.snapshot);
+        engine.pins.close(&engine.context.session, transaction.pinned());
         for (transaction.latches.items) |number| latch.release(engine, transaction.id, number);
         if (transaction.token != 0) outcome.settle(
             engine.context.session.segment,
@@ -168,10 +172,14 @@ pub const Transaction = struct {
         }
     }
 
+    pub fn pinned(transaction: *const Transaction) pins_.Snapshot {
+        return .{ .csn = transaction.snapshot, .era = transaction.era };
+    }
+
     pub fn isRevoked(transaction: *Transaction) bool {
         return transaction.engine.pins.isRevoked(
             &transaction.engine.context.session,
-            transaction.snapshot,
+            transaction.pinned(),
         );
     }
 
@@ -217,6 +225,13 @@ pub const Transaction = struct {
 
     fn read(transaction: *Transaction, table: *const view_.TableView, key: Key) Error!Found {
         if (transaction.last_read.isOf(table, key)) return transaction.last_read.found;
+        return transaction.find(table, key) catch |err| {
+            // What looks damaged without a pin is only in use again.
+            return if (transaction.isRevoked()) error.SnapshotTooOld else err;
+        };
+    }
+
+    fn find(transaction: *Transaction, table: *const view_.TableView, key: Key) Error!Found {
         const segment = transaction.engine.context.session.segment;
         const found = (try table.map().find(key)) orelse return .{
             .ref = 0,
@@ -437,11 +452,12 @@ pub const Transaction = struct {
         engine.pins.enterCommit(session);
         defer engine.pins.leave(session);
 
-        if (transaction.isRevoked()) return error.SnapshotTooOld;
         var full_count: u32 = 0;
         defer engine.keepReserve();
 
         while (true) {
+            // Each time: `makeRoom` lets the pin go, and a slot may be another key's afterwards.
+            if (transaction.isRevoked()) return error.SnapshotTooOld;
             if (transaction.token != 0) session.slot.token.store(transaction.token, .release);
             transaction.reads.snapshot = @max(transaction.reads.snapshot, transaction.snapshot);
             const csn = commit_.run(
@@ -503,14 +519,17 @@ pub const Transaction = struct {
         try transaction.latches.ensureUnusedCapacity(engine.context.allocator, 1);
         if (!latch.tryAcquire(engine, transaction.id, number)) return false;
         transaction.latches.appendAssumeCapacity(number);
-        const is_untouched = transaction.reads.isEmpty() and transaction.writes.items.len == 0;
+        // What a transaction that only reads has read is not noted.
+        const is_untouched = !transaction.read_only and transaction.reads.isEmpty() and
+            transaction.writes.items.len == 0;
         if ((is_untouched or mutant.is(.snapshot_moved)) and !transaction.isRevoked()) {
             const session = &engine.context.session;
             const fresh = try engine.pins.open(engine.context.allocator, session);
-            engine.pins.close(session, transaction.snapshot);
+            engine.pins.close(session, transaction.pinned());
             transaction.last_read = .none;
-            transaction.snapshot = fresh;
-            transaction.reads.snapshot = fresh;
+            transaction.snapshot = fresh.csn;
+            transaction.era = fresh.era;
+            transaction.reads.snapshot = fresh.csn;
         }
         return true;
     }
