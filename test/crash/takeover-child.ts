@@ -77,7 +77,7 @@ async function stand(db: Database): Promise<void> {
   commit(db, 0, 1);
   db.setConfig("aerostore.wal_flush_interval_ms", 60_000);
   let n = 1;
-  for (let isWritten = false; !isWritten; ) {
+  for (let isWritten = false; !isWritten;) {
     commit(db, 0, ++n, "async");
     let { log } = db.stats();
     while (log.drainedCsn < log.tailCsn) ({ log } = db.stats());
