@@ -107,7 +107,9 @@ export async function runTakeover(seed: number, point: string): Promise<Takeover
   const workers = [victim, ...survivors, ...(holder === undefined ? [] : [holder])];
   for (const worker of workers) {
     const { status, signal, stderr } = await worker.child.ended;
-    const isKilled = worker === holder || (worker === victim && isHit);
+    // A victim that came too late may get the lease, and its death, when the others leave.
+    const isLateHit = isLease && worker === victim && signal === "SIGKILL";
+    const isKilled = worker === holder || (worker === victim && isHit) || isLateHit;
     if (isKilled ? signal !== "SIGKILL" : status !== 0) {
       problems.push(`${worker.child.name} ended with ${signal ?? status}: ${stderr}`);
     }
