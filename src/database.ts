@@ -5,8 +5,7 @@ import { dataDirectoryDefault } from "./boot/paths.ts";
 import { Catalog } from "./catalog.ts";
 import { checkDatabase } from "./check.ts";
 import type { CheckReport } from "./check.ts";
-import { Checkpointer } from "./checkpointer.ts";
-import type { CheckpointOptions, CheckpointReport } from "./checkpointer.ts";
+import type { Checkpointer, CheckpointOptions, CheckpointReport } from "./checkpointer.ts";
 import { getConfig, listConfig, setConfig } from "./config.ts";
 import type { ConfigKey } from "./config.ts";
 import { DurabilityMonitor } from "./durability.ts";
@@ -123,7 +122,7 @@ export class Database implements Disposable, AsyncDisposable {
   readonly shmPath: string;
   readonly #handle: Handle;
   readonly #scope: DatabaseScope;
-  readonly #checkpointer: Checkpointer;
+  #checkpointer: Checkpointer | undefined;
 
   /** For `open`. */
   constructor(calls: Symbols, { report, session: opened, paths }: Booted) {
@@ -139,7 +138,6 @@ export class Database implements Disposable, AsyncDisposable {
       open: new Set(),
     };
     this.#scope = new DatabaseScope(this.#handle);
-    this.#checkpointer = new Checkpointer(session, paths.directory);
     const directory = new TextEncoder().encode(paths.directory);
     session.run({ attempted: "opening the log", path: paths.directory }, () =>
       calls.aerostore_log_attach(opened.handle, directory, directory),
@@ -233,6 +231,8 @@ export class Database implements Disposable, AsyncDisposable {
   /** Writes a checkpoint. **Throws** `IO_ERROR`, `LOG_POISONED`. */
   async checkpoint(options?: CheckpointOptions): Promise<CheckpointReport> {
     this.#scope.use();
+    const { Checkpointer } = await import("./checkpointer.ts");
+    this.#checkpointer ??= new Checkpointer(this.#handle.session, this.directory);
     return this.#checkpointer.run(options);
   }
 

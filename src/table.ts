@@ -3,7 +3,6 @@ import { upsertMany } from "./batch.ts";
 import type { BatchOptions, WriteCounts } from "./batch.ts";
 import type { TableBinding } from "./catalog.ts";
 import { Status } from "./ffi/abi.gen.ts";
-import { ingestEngine } from "./ingest-session.ts";
 import type { IngestOptions, IngestReport } from "./ingest/ingest.ts";
 import type { IngestSource } from "./ingest/source.ts";
 import { Prepared } from "./prepared.ts";
@@ -128,6 +127,7 @@ export class Table<S extends TableShape = DynamicShape> {
     this.scope.useToWrite();
     // Loaded by who needs it: the streams of its formats cost more than all else at the start.
     const { ingest } = await import("./ingest/ingest.ts");
+    const { ingestEngine } = await import("./ingest-session.ts");
     return ingest(ingestEngine(this.scope, this.binding), source, options);
   }
 

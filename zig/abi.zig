@@ -214,8 +214,7 @@ const exports = struct {
     }
 
     /// Copies the header of a segment file that passes the checks of owner, mode and type. `out`:
-    /// out;
-    /// `size`: out, bytes of the file.
+    /// out; `size`: out, bytes of the file.
     pub fn segment_probe(
         path: [*]const u8,
         path_length: usize,
@@ -233,17 +232,14 @@ const exports = struct {
     pub fn session_open(
         path: [*]const u8,
         path_length: usize,
-        lock_path: [*]const u8,
-        lock_path_length: usize,
+        lock: [*]const u8,
+        lock_length: usize,
         opened: *SessionOpened,
     ) callconv(.c) Status {
         var buffers: [2][path_size_max]u8 = undefined;
         const name = pathOf(&buffers[0], path[0..path_length]) orelse return .invalid_argument;
-        const lock = pathOf(
-            &buffers[1],
-            lock_path[0..lock_path_length],
-        ) orelse return .invalid_argument;
-        const number = registry.open(name, lock, fingerprint) catch |err| return statusOf(err);
+        const locks = pathOf(&buffers[1], lock[0..lock_length]) orelse return .invalid_argument;
+        const number = registry.open(name, locks, fingerprint) catch |err| return statusOf(err);
         const handle = registry.get(number).?;
         opened.* = .{
             .handle = number,
@@ -260,23 +256,37 @@ const exports = struct {
         registry.close(handle);
     }
 
-    /// Takes the boot lock of a lock file, waiting at most `timeout_ms`. `descriptor`: out, owned,
-    /// closed by `boot_unlock`.
+    /// Takes the boot lock of a data directory, or says `busy`; with `not_found` nothing is there.
+    /// `real`: out, the directory's real path of `size` bytes. `descriptor`: out, owned, closed by
+    /// `boot_unlock`.
     pub fn boot_lock(
-        lock_path: [*]const u8,
-        lock_path_length: usize,
-        timeout_ms: u32,
+        path: [*]const u8,
+        path_length: usize,
+        real: [*]u8,
+        real_length: usize,
+        size: *u32,
         descriptor: *u32,
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
-        const name = pathOf(
-            &buffer,
-            lock_path[0..lock_path_length],
-        ) orelse return .invalid_argument;
-        descriptor.* = calls.takeBootLock(
-            name,
-            @min(timeout_ms, 100),
-        ) catch |err| return statusOf(err);
+        const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
+        const out = real[0..real_length];
+        const lock = calls.takeBootLock(name, out) catch |err| return statusOf(err);
+        size.* = lock.path_size;
+        descriptor.* = lock.descriptor;
+        return .ok;
+    }
+
+    /// Copies a small file. `out`: out, `size` bytes of it.
+    pub fn file_read(
+        path: [*]const u8,
+        path_length: usize,
+        out: [*]u8,
+        out_length: usize,
+        size: *u32,
+    ) callconv(.c) Status {
+        var buffer: [path_size_max]u8 = undefined;
+        const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
+        size.* = calls.readFile(name, out[0..out_length]) catch |err| return statusOf(err);
         return .ok;
     }
 
@@ -286,21 +296,17 @@ const exports = struct {
 
     /// How many sessions of a lock file are alive. `count`: out.
     pub fn lock_sessions(
-        lock_path: [*]const u8,
-        lock_path_length: usize,
+        lock: [*]const u8,
+        lock_length: usize,
         count: *u32,
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
-        const name = pathOf(
-            &buffer,
-            lock_path[0..lock_path_length],
-        ) orelse return .invalid_argument;
+        const name = pathOf(&buffer, lock[0..lock_length]) orelse return .invalid_argument;
         count.* = calls.countLive(name) catch |err| return statusOf(err);
         return .ok;
     }
 
-    /// Makes a table from schema bytes (borrowed), or finds the one that has the same. Result:
-    /// `table`.
+    /// Makes a table from schema bytes (borrowed), or finds the same. Result: `table`.
     pub fn table_create(
         handle: u32,
         schema: [*]const u8,

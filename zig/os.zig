@@ -73,6 +73,18 @@ pub fn open(path: [:0]const u8, options: OpenOptions) Error!Fd {
     }
 }
 
+/// The path of a directory without symbolic links, in `out`.
+pub fn realDirectory(path: [:0]const u8, out: []u8) Error![]const u8 {
+    const flags: linux.O = .{ .PATH = true, .DIRECTORY = true, .CLOEXEC = true };
+    const fd: Fd = @intCast(try check(linux.openat(linux.AT.FDCWD, path.ptr, flags, 0)));
+    defer close(fd);
+
+    var buffer: [32]u8 = undefined;
+    const link = std.fmt.bufPrintZ(&buffer, "/proc/self/fd/{d}", .{fd}) catch unreachable;
+    const size = try check(linux.readlink(link.ptr, out.ptr, out.len));
+    return if (size < out.len) out[0..size] else error.IoError;
+}
+
 pub fn close(fd: Fd) void {
     _ = linux.close(fd);
 }

@@ -2,16 +2,17 @@
  * Cutting a damaged log on explicit order, while nobody has the database open. A copy of all that
  * is cut stays in the data directory.
  */
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { AerostoreError } from "../errors.ts";
 import { layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { bootError } from "./failure.ts";
+import { encodePath, kernelBootId, takeBootLock } from "./files.ts";
 import { readIdentity } from "./identity.ts";
 import { pathsFor } from "./paths.ts";
 import { SegmentProbe } from "./probe.ts";
-import { kernelBootId } from "./run.ts";
+import { judgeUse } from "./use.ts";
 
 export interface CutRequest {
   readonly directory: string;
@@ -38,32 +39,30 @@ export interface CutReport {
  * end of the file.
  */
 export function cutLog(calls: Symbols, request: CutRequest): CutReport {
-  const directory = realpathSync(request.directory);
-  const lock = encode(join(directory, "aerostore.lock"));
-  const descriptor = new Uint32Array(new ArrayBuffer(4));
-  const status = calls.aerostore_boot_lock(lock, lock, 0, descriptor);
-  if (status === Status.busy) {
-    throw bootError(Status.lock_timeout, directory, "another process is booting it");
+  const lock = takeBootLock(calls, request.directory);
+  if (lock === Status.not_found) throw noDatabase(request.directory);
+  if (lock === Status.busy) {
+    throw bootError(Status.lock_timeout, request.directory, "another process is booting it");
   }
-  if (status !== Status.ok) throw bootError(status, directory);
+  if (typeof lock === "number") throw bootError(lock, request.directory);
   try {
-    refuseWhileNeeded(calls, directory, request.shmPath);
-    return cut(calls, directory, request);
+    refuseWhileNeeded(calls, lock.directory, request.shmPath);
+    return cut(calls, lock.directory, request);
   } finally {
-    calls.aerostore_boot_unlock(descriptor[0] ?? 0);
+    calls.aerostore_boot_unlock(lock.descriptor);
   }
 }
 
 /** Cutting is for a database whose only other copy, the segment, is gone. */
 function refuseWhileNeeded(calls: Symbols, directory: string, shmPath: string | undefined): void {
-  const identity = readIdentity(join(directory, "aerostore.id"));
+  const identity = readIdentity(calls, join(directory, "aerostore.id"));
   if (identity === undefined) throw noDatabase(directory);
-  const paths = pathsFor(directory, realpathSync(process.cwd()), {
+  const paths = pathsFor(directory, process.cwd(), {
     option: shmPath,
     environment: process.env["AEROSTORE_SHM_PATH"],
     recorded: identity.segment,
   });
-  const probe = new SegmentProbe(calls, paths, { identity, bootId: kernelBootId() });
+  const probe = new SegmentProbe(calls, paths, { identity, bootId: kernelBootId(calls) });
   const found = probe.look();
   if (found.kind === "valid") {
     throw new AerostoreError(
@@ -73,14 +72,14 @@ function refuseWhileNeeded(calls: Symbols, directory: string, shmPath: string | 
       { path: paths.segment },
     );
   }
-  const use = probe.count("the log is to be cut");
+  const use = judgeUse(probe, "the log is to be cut");
   if (use.kind === "failed") throw use.error;
 }
 
 function cut(calls: Symbols, directory: string, { file, offset }: CutRequest): CutReport {
   const path = join(directory, file);
   if (!existsSync(path)) throw bootError(Status.not_found, path);
-  const [where, name] = [encode(directory), encode(file)];
+  const [where, name] = [encodePath(directory), encodePath(file)];
   const { fields, size } = layouts.LogCutReport;
   const bytes = new Uint8Array(new ArrayBuffer(size));
   const status = calls.aerostore_log_cut(where, where, name, name, offset, bytes);
@@ -102,8 +101,4 @@ function cut(calls: Symbols, directory: string, { file, offset }: CutRequest): C
 function noDatabase(directory: string): AerostoreError {
   const message = `cutting the log of ${directory}: there is no database`;
   return new AerostoreError("IO_ERROR", message, { path: directory });
-}
-
-function encode(path: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(path);
 }

@@ -40,6 +40,8 @@ export interface HeaderFacts {
   readonly durable: boolean;
   /** A sync of the log failed: what the log has is to be read anew from the disk. */
   readonly poisoned: boolean;
+  /** The last one that used it closed it in order, and nobody has opened it since. */
+  readonly wasClosed: boolean;
   /** Its structures may not be those of this build. */
   readonly isOtherBuild: boolean;
 }
@@ -102,6 +104,7 @@ export function validateHeader(
     sessionCount: readGeometry("session_count"),
     durable: durable >= tail,
     poisoned: read("log_poisoned") !== 0,
+    wasClosed: read("clean_shutdown") % 2 === 1,
     isOtherBuild: readHex(bytes, header, "fingerprint") !== expected.fingerprint,
   };
   const unfit = (reason: string): HeaderVerdict => ({ kind: "unfit", reason, facts });

@@ -35,7 +35,8 @@ interface States {
   readonly initial: object;
   readonly locking: object;
   readonly probing: object;
-  readonly attaching: object;
+  /** Whether everybody had closed the segment. */
+  readonly attaching: { readonly wasClosed: boolean };
   /** Why the segment cannot be attached, and so on. */
   readonly counting: { readonly reason: string };
   readonly creating: { readonly reason: string };
@@ -53,7 +54,7 @@ interface States {
 interface Events {
   readonly begin: object;
   readonly locked: object;
-  readonly valid: object;
+  readonly valid: { readonly wasClosed: boolean };
   readonly invalid: { readonly reason: string };
   readonly attached: object;
   readonly refused: { readonly reason: string };
@@ -99,7 +100,10 @@ export const nothingRecovered: RecoveryReport = {
   note: "",
 };
 
-const attachedReason = "the segment is valid";
+const attachedReason = (wasClosed: boolean): string =>
+  wasClosed
+    ? "the segment is valid, and was closed in order"
+    : "the segment is valid, and is in use or was left without closing";
 
 const fail = ({ error }: BootEvent<"failed">): BootStep => ({
   state: { kind: "failed", error },
@@ -121,16 +125,19 @@ const table: Table = {
     failed: ({ error }) => ({ state: { kind: "failed", error }, effects: [] }),
   }),
   probing: () => ({
-    valid: () => ({ state: { kind: "attaching" }, effects: [{ kind: "attach" }] }),
+    valid: ({ wasClosed }) => ({
+      state: { kind: "attaching", wasClosed },
+      effects: [{ kind: "attach" }],
+    }),
     invalid: count,
     failed: fail,
   }),
-  attaching: () => ({
+  attaching: ({ wasClosed }) => ({
     attached: () => ({
       state: {
         kind: "ready",
         mode: "WarmAttach",
-        reason: attachedReason,
+        reason: attachedReason(wasClosed),
         recovery: nothingRecovered,
       },
       effects: [{ kind: "unlock" }],

@@ -1,8 +1,8 @@
 /** Where a database's files and its segment are. */
-import { join } from "node:path";
 
 /** The data directory when none is given, relative to the working directory. */
 export const dataDirectoryDefault = "./aerostore_data";
+const defaultName = "aerostore_data";
 
 const sharedMemory = "/dev/shm";
 
@@ -37,10 +37,10 @@ export function pathsFor(
 ): DatabasePaths {
   return {
     directory,
-    lock: join(directory, "aerostore.lock"),
-    identity: join(directory, "aerostore.id"),
-    log: join(directory, "aerostore.wal"),
-    checkpoint: join(directory, "occ_checkpoint.dat"),
+    lock: `${directory}/aerostore.lock`,
+    identity: `${directory}/aerostore.id`,
+    log: `${directory}/aerostore.wal`,
+    checkpoint: `${directory}/occ_checkpoint.dat`,
     segment:
       given(choice.option) ??
       given(choice.environment) ??
@@ -51,11 +51,9 @@ export function pathsFor(
 
 /** `/dev/shm/aerostore.mmap` for the default directory, else a name derived from the real path. */
 export function segmentPathDefault(directory: string, workingDirectory: string): string {
-  if (directory === join(workingDirectory, dataDirectoryDefault)) {
-    return join(sharedMemory, "aerostore.mmap");
-  }
+  if (directory === `${workingDirectory}/${defaultName}`) return `${sharedMemory}/aerostore.mmap`;
   const hash = new Bun.CryptoHasher("sha256").update(directory).digest("hex").slice(0, 16);
-  return join(sharedMemory, `aerostore-${hash}.mmap`);
+  return `${sharedMemory}/aerostore-${hash}.mmap`;
 }
 
 function given(path: string | undefined): string | undefined {

@@ -2,21 +2,12 @@
  * Runs the boot machine: does what its effects say and tells it what came of them. What an effect
  * needs from an earlier one is kept in `Boot`; decisions are all in `machine.ts`.
  */
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  unlinkSync,
-} from "node:fs";
-import { basename, dirname, join } from "node:path";
 import { layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
-import { recover } from "../recovery/recover.ts";
 import type { RecoveryProgress } from "../recovery/recover.ts";
 import { bootError, systemError } from "./failure.ts";
-import { makeDatabaseId, readIdentity, writeIdentity } from "./identity.ts";
+import { encodePath, kernelBootId, takeBootLock } from "./files.ts";
+import { makeDatabaseId, readIdentity } from "./identity.ts";
 import type { Identity } from "./identity.ts";
 import { bootInitial, nothingRecovered, transition } from "./machine.ts";
 import type { BootEffect, BootEvent, BootMode, BootState, RecoveryReport } from "./machine.ts";
@@ -74,7 +65,6 @@ export interface Booted {
 }
 
 const lockPauseMs = 5;
-const cellCountMin = 1 << 15;
 
 /**
  * Attaches to the database in `request.directory`, which is created if it is missing.
@@ -123,18 +113,18 @@ class Boot {
         case "probe":
           return this.#probing.look();
         case "attach":
-          return this.#attach();
+          return await this.#attach();
         case "count":
           this.#reason = effect.reason;
-          return this.#probing.count(effect.reason);
+          return (await import("./use.ts")).judgeUse(this.#probing, effect.reason);
         case "create":
-          return this.#create();
+          return await this.#create();
         case "recover":
           return await this.#recover();
         case "publish":
-          return this.#publish();
+          return await this.#publish();
         case "discard":
-          return this.#discard();
+          return await this.#discard();
         case "unlock":
           return this.#unlock();
       }
@@ -187,46 +177,47 @@ class Boot {
   }
 
   async #lock(): Promise<BootEvent> {
-    const { shmPath, lockTimeoutMs } = this.#request;
-    const directory = makeDirectory(this.#request.directory);
-    const lock = encode(join(directory, "aerostore.lock"));
-    const descriptor = new Uint32Array(new ArrayBuffer(4));
+    const { directory, shmPath, lockTimeoutMs } = this.#request;
     const deadline = performance.now() + lockTimeoutMs;
-    let status = this.#calls.aerostore_boot_lock(lock, lock, 0, descriptor);
-    while (status === Status.busy) {
+    let lock = takeBootLock(this.#calls, directory);
+    if (lock === Status.not_found) {
+      (await building()).makeDirectory(directory);
+      lock = takeBootLock(this.#calls, directory);
+    }
+    while (lock === Status.busy) {
       if (performance.now() > deadline) {
         const found = `another process has been booting it for ${lockTimeoutMs} ms`;
         throw bootError(Status.lock_timeout, directory, found);
       }
       await Bun.sleep(lockPauseMs);
-      status = this.#calls.aerostore_boot_lock(lock, lock, 0, descriptor);
+      lock = takeBootLock(this.#calls, directory);
     }
-    if (status !== Status.ok) throw bootError(status, directory);
-    this.#descriptor = descriptor[0];
+    if (typeof lock === "number") throw bootError(lock, directory);
+    this.#descriptor = lock.descriptor;
 
-    const identityPath = join(directory, "aerostore.id");
-    this.#identity = readIdentity(identityPath);
-    this.#paths = pathsFor(directory, realpathSync(process.cwd()), {
+    const identityPath = `${lock.directory}/aerostore.id`;
+    this.#identity = readIdentity(this.#calls, identityPath);
+    this.#paths = pathsFor(lock.directory, process.cwd(), {
       option: shmPath,
       environment: process.env["AEROSTORE_SHM_PATH"],
       recorded: this.#identity?.segment,
     });
     if (this.#identity === undefined) {
       this.#identity = { databaseId: makeDatabaseId(), segment: this.#paths.segment };
-      writeIdentity(identityPath, this.#identity);
+      (await building()).writeIdentity(identityPath, this.#identity);
     }
     this.#probe = new SegmentProbe(this.#calls, this.#paths, {
       identity: this.#identity,
-      bootId: kernelBootId(),
+      bootId: kernelBootId(this.#calls),
     });
     return { kind: "locked" };
   }
 
-  #attach(): BootEvent {
+  async #attach(): Promise<BootEvent> {
     const status = this.#open(this.#known.segment);
     switch (status) {
       case Status.ok:
-        this.#record();
+        await this.#record();
         return { kind: "attached" };
       case Status.layout_mismatch:
         return { kind: "refused", reason: "another build of the engine made the segment" };
@@ -237,13 +228,19 @@ class Boot {
     }
   }
 
-  #create(): BootEvent {
+  async #create(): Promise<BootEvent> {
     const { segment } = this.#known;
-    this.#removeLeftovers();
-    const own = crypto.getRandomValues(new Uint8Array(4)).toHex();
-    const temporary = `${segment}.${process.pid}.${own}.tmp`;
-    const path = encode(temporary);
-    const status = this.#calls.aerostore_segment_create(path, path, this.#createOptions());
+    const { encodeOptions, prepareTemporary } = await building();
+    const { segmentSize, sessionCount } = this.#request;
+    const temporary = prepareTemporary(segment);
+    const path = encodePath(temporary);
+    const options = encodeOptions({
+      segmentSize,
+      sessionCount,
+      databaseId: this.#identity?.databaseId ?? "",
+      bootId: kernelBootId(this.#calls),
+    });
+    const status = this.#calls.aerostore_segment_create(path, path, options);
     if (status === Status.no_space) throw bootError(Status.segment_full, segment);
     if (status !== Status.ok) throw bootError(status, segment);
     this.#temporary = temporary;
@@ -256,6 +253,7 @@ class Boot {
     const status = this.#open(temporary);
     if (status !== Status.ok) throw bootError(status, temporary);
     let report: RecoveryReport = nothingRecovered;
+    const { hasHistory, recover } = await building();
     if (!hasHistory(directory)) return { kind: "recovered", recovery: report };
     const handle = this.#session?.handle ?? 0;
     for (const progress of recover(this.#calls, handle, directory)) {
@@ -266,21 +264,21 @@ class Boot {
     return { kind: "recovered", recovery: report };
   }
 
-  #publish(): BootEvent {
-    const [from, to] = [encode(this.#temporary ?? ""), encode(this.#known.segment)];
+  async #publish(): Promise<BootEvent> {
+    const [from, to] = [encodePath(this.#temporary ?? ""), encodePath(this.#known.segment)];
     const status = this.#calls.aerostore_segment_publish(from, from, to, to);
     if (status !== Status.ok) throw bootError(status, this.#known.segment);
     this.#temporary = undefined;
-    this.#record();
+    await this.#record();
     return { kind: "published" };
   }
 
-  #discard(): undefined {
+  async #discard(): Promise<undefined> {
     if (this.#session !== undefined) {
       this.#calls.aerostore_session_close(this.#session.handle);
       this.#session = undefined;
     }
-    if (this.#temporary !== undefined) unlinkSync(this.#temporary);
+    if (this.#temporary !== undefined) (await building()).removeFile(this.#temporary);
     this.#temporary = undefined;
   }
 
@@ -290,7 +288,7 @@ class Boot {
   }
 
   #open(path: string): Status {
-    const [segment, lock] = [encode(path), encode(this.#known.lock)];
+    const [segment, lock] = [encodePath(path), encodePath(this.#known.lock)];
     const out = new Uint8Array(new ArrayBuffer(layouts.SessionOpened.size));
     const status = this.#calls.aerostore_session_open(segment, segment, lock, lock, out);
     if (status !== Status.ok) return status;
@@ -305,59 +303,19 @@ class Boot {
   }
 
   /** Notes where the segment is, for processes that start elsewhere. */
-  #record(): void {
+  async #record(): Promise<void> {
     const { segment, identity: path } = this.#known;
     if (this.#identity === undefined || this.#identity.segment === segment) return;
-    writeIdentity(path, { ...this.#identity, segment });
-  }
-
-  /** Segments of boots that died before they published them. */
-  #removeLeftovers(): void {
-    const { segment } = this.#known;
-    const [folder, name] = [dirname(segment), basename(segment)];
-    for (const each of readdirSync(folder)) {
-      if (each.startsWith(`${name}.`) && /\.\d+\.[0-9a-f]{8}\.tmp$/.test(each)) {
-        unlinkSync(join(folder, each));
-      }
-    }
-  }
-
-  #createOptions(): Uint8Array {
-    const { fields, size } = layouts.CreateOptions;
-    const { segmentSize, sessionCount } = this.#request;
-    const bytes = Buffer.from(new ArrayBuffer(size));
-    const cells = Math.max(cellCountMin, 2 ** Math.ceil(Math.log2(sessionCount * 4)));
-    bytes.writeBigUInt64LE(BigInt(segmentSize), fields.size.offset);
-    bytes.writeBigUInt64LE(1n, fields.first_csn.offset);
-    bytes.write(this.#identity?.databaseId ?? "", fields.database_id.offset, "hex");
-    bytes.write(kernelBootId(), fields.boot_id.offset, "hex");
-    bytes.writeUInt32LE(sessionCount, fields.session_count.offset);
-    bytes.writeUInt32LE(cells, fields.cell_count.offset);
-    return bytes;
+    (await building()).writeIdentity(path, { ...this.#identity, segment });
   }
 }
 
-/** The real path of a directory, which is made when it is missing. */
-function makeDirectory(path: string): string {
-  if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
-  return realpathSync(path);
-}
-
-/** Whether a directory has a log or a checkpoint. A new database has nothing to recover. */
-function hasHistory(directory: string): boolean {
-  return readdirSync(directory).some((name) => /^(aerostore\.wal|occ_checkpoint\.dat)/.test(name));
+/** What is needed to make something. */
+function building(): Promise<typeof import("./build.ts")> {
+  return import("./build.ts");
 }
 
 function noteOf({ truncatedBytes }: RecoveryProgress): string {
   if (truncatedBytes === 0) return "";
   return `a torn tail of ${truncatedBytes} bytes was cut off the log`;
-}
-
-/** Names this start of the machine: what was in memory before it is gone. */
-export function kernelBootId(): string {
-  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim().replaceAll("-", "");
-}
-
-function encode(path: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(path);
 }

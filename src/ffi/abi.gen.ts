@@ -3,7 +3,7 @@ import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
 export const layoutFingerprint = "3de0cd322359b0fe";
-export const abiHash = "4cc7604388ebe7d7";
+export const abiHash = "019215040ce7886b";
 
 export const Status = {
   ok: 0,
@@ -459,7 +459,14 @@ export const symbolTypes = {
     returns: "i32",
   },
   aerostore_session_close: { args: ["u32"], returns: "void" },
-  aerostore_boot_lock: { args: ["buffer", "buffer_length", "u32", "ptr"], returns: "i32" },
+  aerostore_boot_lock: {
+    args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr", "ptr"],
+    returns: "i32",
+  },
+  aerostore_file_read: {
+    args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr"],
+    returns: "i32",
+  },
   aerostore_boot_unlock: { args: ["u32"], returns: "void" },
   aerostore_lock_sessions: { args: ["buffer", "buffer_length", "ptr"], returns: "i32" },
   aerostore_table_create: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
@@ -563,8 +570,7 @@ export interface Symbols {
     toLength: ArrayBufferView,
   ) => Status;
   /** Copies the header of a segment file that passes the checks of owner, mode and type. `out`:
-   * out;
-   * `size`: out, bytes of the file. */
+   * out; `size`: out, bytes of the file. */
   readonly aerostore_segment_probe: (
     path: ArrayBufferView,
     pathLength: ArrayBufferView,
@@ -576,30 +582,40 @@ export interface Symbols {
   readonly aerostore_session_open: (
     path: ArrayBufferView,
     pathLength: ArrayBufferView,
-    lockPath: ArrayBufferView,
-    lockPathLength: ArrayBufferView,
+    lock: ArrayBufferView,
+    lockLength: ArrayBufferView,
     opened: Uint8Array | Pointer,
   ) => Status;
   /** Ends a handle and everything open in it; a second close does nothing. */
   readonly aerostore_session_close: (handle: number) => void;
-  /** Takes the boot lock of a lock file, waiting at most `timeout_ms`. `descriptor`: out, owned,
-   * closed by `boot_unlock`. */
+  /** Takes the boot lock of a data directory, or says `busy`; with `not_found` nothing is there.
+   * `real`: out, the directory's real path of `size` bytes. `descriptor`: out, owned, closed by
+   * `boot_unlock`. */
   readonly aerostore_boot_lock: (
-    lockPath: ArrayBufferView,
-    lockPathLength: ArrayBufferView,
-    timeoutMs: number,
+    path: ArrayBufferView,
+    pathLength: ArrayBufferView,
+    real: ArrayBufferView,
+    realLength: ArrayBufferView,
+    size: Uint32Array | Pointer,
     descriptor: Uint32Array | Pointer,
+  ) => Status;
+  /** Copies a small file. `out`: out, `size` bytes of it. */
+  readonly aerostore_file_read: (
+    path: ArrayBufferView,
+    pathLength: ArrayBufferView,
+    out: ArrayBufferView,
+    outLength: ArrayBufferView,
+    size: Uint32Array | Pointer,
   ) => Status;
   /**  */
   readonly aerostore_boot_unlock: (descriptor: number) => void;
   /** How many sessions of a lock file are alive. `count`: out. */
   readonly aerostore_lock_sessions: (
-    lockPath: ArrayBufferView,
-    lockPathLength: ArrayBufferView,
+    lock: ArrayBufferView,
+    lockLength: ArrayBufferView,
     count: Uint32Array | Pointer,
   ) => Status;
-  /** Makes a table from schema bytes (borrowed), or finds the one that has the same. Result:
-   * `table`. */
+  /** Makes a table from schema bytes (borrowed), or finds the same. Result: `table`. */
   readonly aerostore_table_create: (
     handle: number,
     schema: ArrayBufferView,

@@ -2,12 +2,16 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { writeIdentity } from "../../src/boot/build.ts";
 import { attachedPids, segmentMagic, validateHeader } from "../../src/boot/header.ts";
 import type { HeaderExpectation, SegmentLayouts } from "../../src/boot/header.ts";
-import { makeDatabaseId, readIdentity, writeIdentity } from "../../src/boot/identity.ts";
+import { makeDatabaseId, readIdentity } from "../../src/boot/identity.ts";
 import { bootInitial, eventsOf, nothingRecovered, transition } from "../../src/boot/machine.ts";
 import type { BootEvent, BootState, BootStateKind } from "../../src/boot/machine.ts";
 import { pathsFor, segmentPathDefault } from "../../src/boot/paths.ts";
+import { loadLibrary } from "../../src/ffi/library.ts";
+
+const { symbols } = loadLibrary();
 
 describe("machine", () => {
   const failed: BootEvent = { kind: "failed", error: new Error("x") };
@@ -37,7 +41,7 @@ describe("machine", () => {
     const { state, effects } = run(
       { kind: "begin" },
       { kind: "locked" },
-      { kind: "valid" },
+      { kind: "valid", wasClosed: true },
       { kind: "attached" },
     );
     expect(state).toMatchObject({ kind: "ready", mode: "WarmAttach" });
@@ -55,7 +59,7 @@ describe("machine", () => {
     const { state } = run(
       { kind: "begin" },
       { kind: "locked" },
-      { kind: "valid" },
+      { kind: "valid", wasClosed: true },
       { kind: "refused", reason: "checksum" },
     );
     expect(state).toEqual({ kind: "counting", reason: "checksum" });
@@ -85,7 +89,7 @@ describe("machine", () => {
     const state = (kind: BootStateKind): BootState => {
       const recovery = nothingRecovered;
       const error = new Error();
-      return { kind, reason: "", recovery, mode: "WarmAttach", error };
+      return { kind, reason: "", recovery, mode: "WarmAttach", error, wasClosed: true };
     };
     for (const kind of kinds) expect(eventsOf(state(kind))).toContain("failed");
     expect(eventsOf(state("ready"))).toEqual([]);
@@ -111,6 +115,7 @@ describe("header", () => {
         drained: u64(384),
         durable: u64(392),
         log_poisoned: u32(400),
+        clean_shutdown: u32(404),
       },
     },
     geometry: {
@@ -186,7 +191,9 @@ describe("header", () => {
     for (const epoch of [31n, 32n, 64n, 1_000n, 0xffffn]) {
       // The last commit has been taken by the writer.
       view.setBigUint64(384, (epoch << 48n) | 11n, true);
-      expect(validateHeader(bytes, layouts, expected)).toMatchObject({ kind: "valid" });
+      expect(validateHeader(bytes, layouts, expected)).toMatchObject({
+        kind: "valid",
+      });
     }
   });
 
@@ -258,13 +265,13 @@ test("boot: the identity is kept, and a damaged one is refused", () => {
   const directory = mkdtempSync(join(tmpdir(), "aerostore-identity-"));
   try {
     const path = join(directory, "aerostore.id");
-    expect(readIdentity(path)).toBeUndefined();
+    expect(readIdentity(symbols, path)).toBeUndefined();
     const identity = { databaseId: makeDatabaseId(), segment: "/dev/shm/x.mmap" };
     writeIdentity(path, identity);
-    expect(readIdentity(path)).toEqual(identity);
+    expect(readIdentity(symbols, path)).toEqual(identity);
     for (const text of ["", "abc\n/x\n", `${identity.databaseId}\n`]) {
       writeFileSync(path, text);
-      expect(() => readIdentity(path)).toThrow("the file is damaged");
+      expect(() => readIdentity(symbols, path)).toThrow("the file is damaged");
     }
   } finally {
     rmSync(directory, { recursive: true });

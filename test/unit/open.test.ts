@@ -70,6 +70,32 @@ describe("ways up", () => {
     expect(again.table("notes").count()).toBe(10);
   });
 
+  test("open: a segment knows whether everybody has closed it", async () => {
+    using temporary = new TemporaryDatabase();
+    const closed = "the segment is valid, and was closed in order";
+    const left = "the segment is valid, and is in use or was left without closing";
+    const first = await temporary.open({ tables });
+    const second = await temporary.open();
+    expect(second.boot.reason).toBe(left);
+    first.close();
+    expect((await temporary.open()).boot.reason).toBe(left);
+    temporary.closeAll();
+    expect((await temporary.open()).boot.reason).toBe(closed);
+    temporary.closeAll();
+    const program = `
+      import { open } from "${join(import.meta.dir, "../../src/index.ts")}";
+      const db = await open(${JSON.stringify(temporary.directory)});
+      console.log(db.boot.reason);
+      process.kill(process.pid, "SIGKILL");
+    `;
+    for (const reason of [closed, left]) {
+      const child = Bun.spawn([process.execPath, "-"], { stdin: Buffer.from(program) });
+      expect((await new Response(child.stdout).text()).trim()).toBe(reason);
+    }
+    (await temporary.open()).close();
+    expect((await temporary.open()).boot.reason).toBe(closed);
+  });
+
   test("open: without a segment the log is replayed", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });

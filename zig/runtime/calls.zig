@@ -71,15 +71,31 @@ pub fn probeSegment(path: [:0]const u8, out: []u8) !f64 {
     return @floatFromInt(st.size);
 }
 
-pub fn takeBootLock(path: [:0]const u8, timeout_ms: u32) !u32 {
-    const fd = try os.open(path, .{ .create = true });
+/// Name of the lock file in a data directory.
+const lock_name = "/aerostore.lock";
+
+pub const BootLock = struct { descriptor: u32, path_size: u32 };
+
+/// Takes the boot lock of a directory, whose real path goes into `real`.
+pub fn takeBootLock(directory: [:0]const u8, real: []u8) !BootLock {
+    const path = try os.realDirectory(directory, real);
+    var buffer: [4096]u8 = undefined;
+    const name = std.fmt.bufPrintZ(&buffer, "{s}" ++ lock_name, .{path}) catch {
+        return error.InvalidArgument;
+    };
+    const fd = try os.open(name, .{ .create = true });
     errdefer os.close(fd);
-    const deadline = os.monotonicNs() + @as(u64, timeout_ms) * 1_000_000;
-    while (!try os.lockByte(fd, segment_.lock_byte_boot)) {
-        if (os.monotonicNs() >= deadline) return error.Busy;
-        os.sleepNs(1_000_000);
-    }
-    return @intCast(fd);
+    if (!try os.lockByte(fd, segment_.lock_byte_boot)) return error.Busy;
+    return .{ .descriptor = @intCast(fd), .path_size = @intCast(path.len) };
+}
+
+/// Copies a file, which must be smaller than `out`; returns its size.
+pub fn readFile(path: [:0]const u8, out: []u8) !u32 {
+    const fd = try os.open(path, .{ .read_only = true });
+    defer os.close(fd);
+
+    const size = try os.readAt(fd, 0, out);
+    return if (size < out.len) @intCast(size) else error.BufferTooSmall;
 }
 
 pub fn countLive(path: [:0]const u8) !u32 {

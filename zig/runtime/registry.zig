@@ -100,6 +100,7 @@ pub const Registry = struct {
             else => |e| return e,
         };
         handle.orphans_repaired = handle.engine.repaired + swept;
+        attached.segment.noteOpened();
         place.handle = handle;
         attached.handle_count += 1;
         return @intCast(number);
@@ -182,5 +183,6 @@ pub const Registry = struct {
             attached.maintenance = null;
             maintenance.stop();
         }
+        attached.segment.noteClosed();
     }
 };

@@ -109,7 +109,8 @@ pub const Header = extern struct {
     geometry: Geometry,
     /// CRC-free sum of everything above, so that a flipped bit is seen at attach.
     checksum: u64,
-    /// 1 after the last session closed in order; written by sessions opening and closing.
+    /// Odd after the last session closed in order, raised to the next even number by each that
+    /// opens. Told at boot; nothing else goes by it.
     /// Release when it changes; pairs with the acquire of whoever looks.
     clean_shutdown: Word(u32),
     reserved: u32,

@@ -239,6 +239,25 @@ pub const Segment = struct {
         };
     }
 
+    /// Behind the attaching of a session: the segment is no longer one that everybody has closed.
+    pub fn noteOpened(segment: *const Segment) void {
+        const clean = &segment.header.clean_shutdown;
+        var seen = clean.load(.acquire); // pairs with the release of whoever wrote it
+        while (!clean.cas(seen, (seen | 1) +% 1, .acq_rel)) seen = clean.load(.acquire); // the same
+    }
+
+    /// Behind the closing of a process's last session. Who opens meanwhile is either seen attached
+    /// here, or has raised the word, so that it stays as it is.
+    pub fn noteClosed(segment: *const Segment) void {
+        const clean = &segment.header.clean_shutdown;
+        const seen = clean.load(.seq_cst);
+        const limit = @min(segment.header.session_limit.load(.seq_cst), segment.session_count);
+        for (segment.sessions[0..limit]) |*slot| {
+            if (slot.attached.load(.seq_cst) != 0) return;
+        }
+        _ = clean.cas(seen, seen | 1, .acq_rel); // release: pairs with the acquire in `noteOpened`
+    }
+
     pub fn detach(segment: *Segment) void {
         os.unmap(segment.memory);
         if (segment.fd >= 0) os.close(segment.fd);

@@ -1,0 +1,93 @@
+/**
+ * What only a boot that makes something needs: directory, identity, an empty segment, recovery.
+ * Loaded then, so that a warm attach does without it and `node:fs`.
+ */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { layouts } from "../ffi/abi.gen.ts";
+import { identityText } from "./identity.ts";
+import type { Identity } from "./identity.ts";
+export { recover } from "../recovery/recover.ts";
+
+const cellCountMin = 1 << 15;
+
+export function makeDirectory(path: string): void {
+  if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
+}
+
+/** Whether a directory has a log or a checkpoint. A new database has nothing to recover. */
+export function hasHistory(directory: string): boolean {
+  return readdirSync(directory).some((name) => /^(aerostore\.wal|occ_checkpoint\.dat)/.test(name));
+}
+
+/** Stores the identity so that it survives power loss: all of it, or what was there before. */
+export function writeIdentity(path: string, identity: Identity): void {
+  const temporary = `${path}.tmp`;
+  const fd = openSync(temporary, "w", 0o600);
+  try {
+    writeSync(fd, identityText(identity));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+  syncDirectory(dirname(path));
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The name under which a segment is built; leftovers of boots that died are removed. */
+export function prepareTemporary(segment: string): string {
+  const [folder, name] = [dirname(segment), basename(segment)];
+  for (const each of readdirSync(folder)) {
+    if (each.startsWith(`${name}.`) && /\.\d+\.[0-9a-f]{8}\.tmp$/.test(each)) {
+      unlinkSync(join(folder, each));
+    }
+  }
+  const own = crypto.getRandomValues(new Uint8Array(4)).toHex();
+  return `${segment}.${process.pid}.${own}.tmp`;
+}
+
+export function removeFile(path: string): void {
+  unlinkSync(path);
+}
+
+/** What a new segment is to be. */
+export interface SegmentOptions {
+  readonly segmentSize: number;
+  readonly sessionCount: number;
+  readonly databaseId: string;
+  readonly bootId: string;
+}
+
+/** The options as the engine takes them. */
+export function encodeOptions(options: SegmentOptions): Uint8Array {
+  const { fields, size } = layouts.CreateOptions;
+  const { segmentSize, sessionCount, databaseId, bootId } = options;
+  const bytes = Buffer.from(new ArrayBuffer(size));
+  const cells = Math.max(cellCountMin, 2 ** Math.ceil(Math.log2(sessionCount * 4)));
+  bytes.writeBigUInt64LE(BigInt(segmentSize), fields.size.offset);
+  bytes.writeBigUInt64LE(1n, fields.first_csn.offset);
+  bytes.write(databaseId, fields.database_id.offset, "hex");
+  bytes.write(bootId, fields.boot_id.offset, "hex");
+  bytes.writeUInt32LE(sessionCount, fields.session_count.offset);
+  bytes.writeUInt32LE(cells, fields.cell_count.offset);
+  return bytes;
+}

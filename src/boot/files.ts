@@ -1,0 +1,54 @@
+/**
+ * The small files that every opening reads, and the boot lock: through the engine, since loading
+ * `node:fs` takes longer than a warm attach. What writes files is in `build.ts`.
+ */
+import { Status } from "../ffi/abi.gen.ts";
+import type { Symbols } from "../ffi/abi.gen.ts";
+import { bootError } from "./failure.ts";
+
+const pathSizeMax = 4096;
+const fileSizeMax = 8192;
+
+/** A path as the engine takes it. */
+export function encodePath(path: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(path);
+}
+
+export interface BootLock {
+  /** Given back by `aerostore_boot_unlock`. */
+  readonly descriptor: number;
+  /** Real path of the data directory. */
+  readonly directory: string;
+}
+
+/** Takes the boot lock of a data directory; the status when that is not possible now. */
+export function takeBootLock(calls: Symbols, directory: string): BootLock | Status {
+  const path = encodePath(directory);
+  const real = new Uint8Array(new ArrayBuffer(pathSizeMax));
+  const out = new Uint32Array(new ArrayBuffer(8));
+  const status = calls.aerostore_boot_lock(path, path, real, real, out, out.subarray(1));
+  if (status !== Status.ok) return status;
+  return {
+    descriptor: out[1] ?? 0,
+    directory: new TextDecoder().decode(real.subarray(0, out[0])),
+  };
+}
+
+/** A small file as text; `undefined` when there is none. **Throws** `PERMISSION`, `IO_ERROR`. */
+export function readSmallFile(calls: Symbols, path: string): string | undefined {
+  const name = encodePath(path);
+  const bytes = new Uint8Array(new ArrayBuffer(fileSizeMax));
+  const size = new Uint32Array(new ArrayBuffer(4));
+  const status = calls.aerostore_file_read(name, name, bytes, bytes, size);
+  if (status === Status.not_found) return undefined;
+  // Too long for what is looked for: the reader says that it is damaged.
+  if (status === Status.buffer_too_small) return "";
+  if (status !== Status.ok) throw bootError(status, path);
+  return new TextDecoder().decode(bytes.subarray(0, size[0]));
+}
+
+/** Names this start of the machine: what was in memory before it is gone. */
+export function kernelBootId(calls: Symbols): string {
+  const text = readSmallFile(calls, "/proc/sys/kernel/random/boot_id") ?? "";
+  return text.trim().replaceAll("-", "");
+}
