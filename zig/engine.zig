@@ -79,6 +79,7 @@ comptime {
     _ = @import("wal/checksum.zig");
     _ = @import("wal/cut.zig");
     _ = @import("wal/delta.zig");
+    _ = @import("wal/epoch.zig");
     _ = @import("wal/file.zig");
     _ = @import("wal/file_test.zig");
     _ = @import("wal/format.zig");

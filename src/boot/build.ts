@@ -27,7 +27,8 @@ export function makeDirectory(path: string): void {
 
 /** Whether a directory has a log or a checkpoint. A new database has nothing to recover. */
 export function hasHistory(directory: string): boolean {
-  return readdirSync(directory).some((name) => /^(aerostore\.wal|occ_checkpoint\.dat)/.test(name));
+  const known = /^(aerostore\.wal|aerostore\.epoch$|occ_checkpoint\.dat)/;
+  return readdirSync(directory).some((name) => known.test(name));
 }
 
 /** Stores the identity so that it survives power loss: all of it, or what was there before. */

@@ -78,7 +78,9 @@ function refuseWhileNeeded(calls: Symbols, directory: string, shmPath: string | 
 
 function cut(calls: Symbols, directory: string, { file, offset }: CutRequest): CutReport {
   const path = join(directory, file);
-  if (!existsSync(path)) throw bootError(Status.not_found, path);
+  // Of the current file's loss the user may say: go on without it.
+  const isGivenUp = file === "aerostore.wal" && offset === 0;
+  if (!existsSync(path) && !isGivenUp) throw bootError(Status.not_found, path);
   const [where, name] = [encodePath(directory), encodePath(file)];
   const { fields, size } = layouts.LogCutReport;
   const bytes = new Uint8Array(new ArrayBuffer(size));

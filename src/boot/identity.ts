@@ -37,8 +37,16 @@ export function readIdentity(calls: Symbols, path: string): Identity | undefined
     throw new AerostoreError(
       "CHECKPOINT_CORRUPT",
       `reading the database id from ${path}: the file is damaged; restore it from a backup`,
-      { path },
+      { path, offset: 0 },
     );
   }
   return { databaseId, segment };
+}
+
+/** A directory with a log or a checkpoint, and nothing that says whose they are. */
+export function missingIdentity(path: string): AerostoreError {
+  const message =
+    `reading the database id from ${path}: there is a log or a checkpoint, but not this file, ` +
+    "which says whose they are; restore it from a backup, or move the others away for a new database";
+  return new AerostoreError("CHECKPOINT_CORRUPT", message, { path, offset: 0 });
 }

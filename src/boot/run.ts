@@ -7,7 +7,7 @@ import type { Symbols } from "../ffi/abi.gen.ts";
 import type { RecoveryProgress } from "../recovery/recover.ts";
 import { bootError, systemError } from "./failure.ts";
 import { encodePath, kernelBootId, takeBootLock } from "./files.ts";
-import { makeDatabaseId, readIdentity } from "./identity.ts";
+import { makeDatabaseId, missingIdentity, readIdentity } from "./identity.ts";
 import type { Identity } from "./identity.ts";
 import { bootInitial, nothingRecovered, transition } from "./machine.ts";
 import type { BootEffect, BootEvent, BootMode, BootState, RecoveryReport } from "./machine.ts";
@@ -203,8 +203,10 @@ class Boot {
       recorded: this.#identity?.segment,
     });
     if (this.#identity === undefined) {
+      const { hasHistory, writeIdentity } = await building();
+      if (hasHistory(lock.directory)) throw missingIdentity(identityPath);
       this.#identity = { databaseId: makeDatabaseId(), segment: this.#paths.segment };
-      (await building()).writeIdentity(identityPath, this.#identity);
+      writeIdentity(identityPath, this.#identity);
     }
     this.#probe = new SegmentProbe(this.#calls, this.#paths, {
       identity: this.#identity,

@@ -86,6 +86,9 @@ function optionLines(specs: OptionSpecs): string[] {
   });
 }
 
+/** Any of these is a database, or what is left of one. */
+const databaseFiles = ["aerostore.id", "aerostore.wal", "occ_checkpoint.dat"];
+
 /** Whether there is no such file. One that may not be seen is there: opening it says so. */
 function isMissing(path: string): boolean {
   try {
@@ -107,7 +110,7 @@ export async function openDatabase(
   tables?: readonly AnyTable[],
 ): Promise<Database> {
   const directory = args.text("dir") ?? dataDirectoryDefault;
-  if (tables === undefined && isMissing(join(directory, "aerostore.id"))) {
+  if (tables === undefined && databaseFiles.every((name) => isMissing(join(directory, name)))) {
     throw new AerostoreError(
       "IO_ERROR",
       `opening "${directory}": there is no database; name another directory with --dir, or make ` +

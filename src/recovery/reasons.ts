@@ -16,6 +16,7 @@ export const logReasons: readonly string[] = [
   "a batch does not follow on the one before it",
   "its content is not what a writer writes",
   "it ends before the checkpoint that was made from it",
+  "the newest log file is missing: there was a later one than those that are left",
 ];
 
 /** Likewise for checkpoints (zig/checkpoint/load.zig). */

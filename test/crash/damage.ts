@@ -8,7 +8,7 @@ export type Damage = "cut" | "flip";
 /** Cuts the current log, or flips a bit of the written part of any file; in words. */
 export function damageOne(directory: string, random: Random, kind: Damage): string {
   const files = readdirSync(directory).filter((name) =>
-    /^(aerostore\.wal|occ_checkpoint)/.test(name),
+    /^(aerostore\.(wal|id|epoch)|occ_checkpoint)/.test(name),
   );
   const file = kind === "cut" ? "aerostore.wal" : random.pick(files.sort());
   const path = join(directory, file);

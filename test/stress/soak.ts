@@ -12,13 +12,14 @@ import { runCrowd, runFlips } from "../crash/boot.ts";
 import { endings, runRestarts, runSteps, stepsFrom } from "../crash/restart.ts";
 import type { StepOptions } from "../crash/restart.ts";
 import { runDamage, runKills } from "../crash/recovery.ts";
+import type { DamageReport } from "../crash/recovery.ts";
 import { runTakeover, takeoverPoints } from "../crash/takeover.ts";
 import { runQueries } from "../property/query-engine.ts";
 import { runFuzz } from "../property/stapi-fuzz.ts";
 import { chooseSeed } from "../support/random.ts";
 import { isolationSuites } from "./isolation-suites.ts";
 import { writeEvidence } from "./evidence.ts";
-import type { Suite } from "./suite.ts";
+import type { Round, Suite } from "./suite.ts";
 
 /** The flush interval is 10 ms; a busy machine's disk and scheduler come on top of it. */
 const lostAgeMsMax = 1_000;
@@ -77,14 +78,7 @@ const suites: Readonly<Record<string, Suite>> = {
       const flipped = await runDamage({ seed, rounds: 2_000, kind: "flip" });
       return {
         problems: [...cut.problems, ...flipped.problems],
-        counts: {
-          cuts: 500,
-          flips: 2_000,
-          exact: cut.exact + flipped.exact,
-          prefixes: cut.prefixes + flipped.prefixes,
-          ...cut.refused,
-          ...flipped.refused,
-        },
+        counts: { ...damageCounts("cuts", 500, cut), ...damageCounts("flips", 2_000, flipped) },
       };
     },
   },
@@ -160,6 +154,19 @@ const suites: Readonly<Record<string, Suite>> = {
     },
   },
 };
+
+function damageCounts(kind: string, count: number, report: DamageReport): Round["counts"] {
+  const refused = Object.entries(report.refused).map(([code, times]) => [
+    `${kind} refused as ${code}`,
+    times,
+  ]);
+  return {
+    [kind]: count,
+    [`${kind} exact`]: report.exact,
+    [`${kind} a reported prefix`]: report.prefixes,
+    ...Object.fromEntries(refused),
+  };
+}
 
 /** A history is checked as a whole, so a long one is several. */
 const historyMax = 50_000;

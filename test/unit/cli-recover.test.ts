@@ -75,7 +75,14 @@ test("recover: a checkpoint without its log is refused, and begun anew on order"
   rmSync(log);
   const refused = await sandbox.run(["check"]);
   expect(refused).toMatchObject({ status: 1 });
-  expect(refused.stderr).toContain(`${log}: the beginning of the log is missing (at byte 0)`);
+  expect(refused.stderr).toContain(`${log}: the newest log file is missing`);
+  // Also where nothing is left that remembers it.
+  const epoch = join(sandbox.data, "aerostore.epoch");
+  const remembered = readFileSync(epoch);
+  rmSync(epoch);
+  const unknown = await sandbox.run(["check"]);
+  expect(unknown.stderr).toContain(`${log}: the beginning of the log is missing (at byte 0)`);
+  writeFileSync(epoch, remembered);
   writeFileSync(log, bytes);
   // Nothing of the file is to remain: what the checkpoint has does.
   const [report] = await sandbox.json("recover", "--truncate-at", "aerostore.wal:0");
@@ -88,6 +95,87 @@ test("recover: a checkpoint without its log is refused, and begun anew on order"
   rmSync(sandbox.shmPath);
   using last = await openIn(sandbox);
   expect(last.table(Notes).count()).toBe(15);
+});
+
+test("recover: a log file that is gone is missed, whichever it is, and given up on order", async () => {
+  using sandbox = new CliSandbox();
+  for (const from of [0, 5, 10]) {
+    // A cold start begins a file of its own.
+    const db = await openIn(sandbox);
+    await fill(db, 5, from);
+    db.close();
+    rmSync(sandbox.shmPath);
+  }
+  const files = readdirSync(sandbox.data).filter((name) => name.startsWith("aerostore.wal"));
+  expect(files.length).toBe(3);
+  for (const gone of files) {
+    const path = join(sandbox.data, gone);
+    const bytes = readFileSync(path);
+    rmSync(path);
+    const refused = await sandbox.run(["tables"]);
+    expect(refused).toMatchObject({ status: 1, stdout: "" });
+    expect(refused.stderr).toMatch(/^WAL_CORRUPT: .*(missing|ends before the next file begins)/);
+    writeFileSync(path, bytes);
+  }
+  rmSync(join(sandbox.data, "aerostore.wal"));
+  const { stderr } = await sandbox.run(["recover"]);
+  const [, place = ""] = /--truncate-at (aerostore\.wal:0)/.exec(stderr) ?? [];
+  const [report] = await sandbox.json("recover", "--truncate-at", place);
+  expect(report).toMatchObject({ mode: "ColdReplay", setAsideFiles: 0 });
+  using again = await openIn(sandbox);
+  expect(again.table(Notes).count()).toBe(10);
+});
+
+test("recover: a database whose whole log is gone is not taken for a new one", async () => {
+  using sandbox = new CliSandbox();
+  const db = await openIn(sandbox);
+  await fill(db, 3);
+  db.close();
+  rmSync(sandbox.shmPath);
+  rmSync(join(sandbox.data, "aerostore.wal"));
+  const refused = await sandbox.run(["tables"]);
+  expect(refused).toMatchObject({ status: 1, stdout: "" });
+  expect(refused.stderr).toMatch(/^WAL_CORRUPT: .*aerostore\.wal: the newest log file is missing/);
+  const [report] = await sandbox.json("recover", "--truncate-at", "aerostore.wal:0");
+  expect(report).toMatchObject({ mode: "ColdReplay", recordsReplayed: 0 });
+  using again = await openIn(sandbox);
+  await fill(again, 2);
+  again.close();
+  rmSync(sandbox.shmPath);
+  using last = await openIn(sandbox);
+  expect(last.table(Notes).count()).toBe(2);
+});
+
+test("recover: a log or checkpoint without the database's id is refused, and nothing made", async () => {
+  using sandbox = new CliSandbox();
+  const db = await openIn(sandbox);
+  await fill(db, 3);
+  db.close();
+  rmSync(sandbox.shmPath);
+  const path = join(sandbox.data, "aerostore.id");
+  const bytes = readFileSync(path);
+  rmSync(path);
+  const refused = await sandbox.run(["tables"]);
+  expect(refused).toMatchObject({ status: 1, stdout: "" });
+  expect(refused.stderr).toStartWith(`CHECKPOINT_CORRUPT: reading the database id from ${path}: `);
+  writeFileSync(path, bytes);
+  using again = await openIn(sandbox);
+  expect(again.table(Notes).count()).toBe(3);
+});
+
+test("log: writers that end in order go on in one file", async () => {
+  using sandbox = new CliSandbox();
+  for (const from of [0, 2, 4, 6]) {
+    const db = await openIn(sandbox);
+    await fill(db, 2, from);
+    db.close();
+  }
+  const files = readdirSync(sandbox.data).filter((name) => name.startsWith("aerostore.wal"));
+  expect(files).toEqual(["aerostore.wal"]);
+  rmSync(sandbox.shmPath);
+  using cold = await openIn(sandbox);
+  expect(cold.boot).toMatchObject({ mode: "ColdReplay", truncatedBytes: 0 });
+  expect(cold.table(Notes).count()).toBe(8);
 });
 
 test("recover: nothing is cut while the segment has everything, or anybody uses it", async () => {

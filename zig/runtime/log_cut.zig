@@ -7,6 +7,7 @@ const checkpoint_write = @import("../checkpoint/write.zig");
 const checkpoint_formats = @import("../checkpoint/format.zig");
 const bulk = @import("../table/bulk.zig");
 const cut = @import("../wal/cut.zig");
+const epochs = @import("../wal/epoch.zig");
 const formats = @import("../wal/format.zig");
 const reader_ = @import("../wal/reader.zig");
 const storage_ = @import("../wal/storage.zig");
@@ -83,6 +84,10 @@ fn identify(storage: Storage, allocator: Allocator) !Identity {
         if (file.fault != null) continue;
         identity.database_id = file.header.database_id;
         identity.epoch_max = @max(identity.epoch_max, file.header.epoch);
+    }
+    if (try epochs.load(storage)) |remembered| {
+        identity.database_id = remembered.database_id;
+        identity.epoch_max = @max(identity.epoch_max, remembered.epoch);
     }
     const name = checkpoint_formats.current_name;
     const header = try checkpoint_write.readHeader(storage, name) orelse return identity;

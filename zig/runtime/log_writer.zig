@@ -23,8 +23,9 @@ pub const Error = wal_file.CreateError || wal_file.AppendError;
 pub const LogWriter = struct {
     batch: wal_file.Batch,
     writer: wal_file.Writer,
-    /// Bytes of the files before this one.
-    older_size: u64,
+    /// Bytes of the files before this one, and how many they are.
+    older_size: u64 = 0,
+    older_count: u32 = 0,
     large: ?struct { csn: u64, payload: []const u8 } = null,
     failure: wal_file.AppendError = error.IoError,
 
@@ -45,8 +46,45 @@ pub const LogWriter = struct {
                 .epoch = epoch,
                 .first_csn = first_csn,
             }),
-            .older_size = 0,
         };
+    }
+
+    /// Goes on where a writer that gave the lease back has left its file, in its epoch; null where
+    /// none did, or where that does not lead on to `drained`.
+    pub fn goOn(
+        allocator: std.mem.Allocator,
+        storage: storage_.Storage,
+        header: *layout.Header,
+        drained: u64,
+    ) ?LogWriter {
+        const epoch = header.left_epoch.swap(0, .acq_rel); // pairs with the release in `leave`
+        const place: wal_file.Writer.Place = .{
+            .epoch = epoch,
+            .file_crc = header.left_file_crc,
+            .previous_crc = header.left_previous_crc,
+            .next_csn = header.left_next_csn,
+            .position = header.left_position,
+        };
+        if (epoch == 0 or header.left_check != place.check()) return null;
+        if (drained != (epoch & 0xFFFF) << 48 | place.next_csn) return null;
+        const writer = wal_file.Writer.reopen(storage, place) catch return null;
+        const buffer = allocator.alloc(u8, batch_buffer_size) catch {
+            storage.close(writer.file);
+            return null;
+        };
+        return .{ .batch = .init(buffer), .writer = writer };
+    }
+
+    /// Leaves the file to the next writer, if everything is in it and on the disk. The caller holds
+    /// the lease, and writes no more.
+    pub fn leave(log: *const LogWriter, header: *layout.Header) void {
+        const place = log.writer.placeOf() orelse return;
+        header.left_position = place.position;
+        header.left_next_csn = place.next_csn;
+        header.left_file_crc = place.file_crc;
+        header.left_previous_crc = place.previous_crc;
+        header.left_check = place.check();
+        header.left_epoch.store(place.epoch, .release); // pairs with the swap in `goOn`
     }
 
     pub fn close(log: *LogWriter, allocator: std.mem.Allocator) void {
@@ -60,9 +98,11 @@ pub const LogWriter = struct {
         defer files.deinit(allocator);
         formats.listFiles(log.writer.storage, allocator, &files) catch return;
         log.older_size = 0;
+        log.older_count = 0;
         for (files.items) |*file| {
             if (file.fault == null and file.header.epoch == log.writer.epoch) continue;
             log.older_size += file.size;
+            log.older_count += 1;
         }
         header.log_size.store(log.older_size + log.writer.position, .monotonic); // a statistic
     }

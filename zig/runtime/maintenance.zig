@@ -139,8 +139,9 @@ pub const Maintenance = struct {
         const listeners = &maintenance.attached.listeners;
         // Without a writer, the next one must be as quick as one.
         if (maintenance.has_lease or header.writer_session.load(.acquire) == 0) {
-            const flush_ms = @max(1, header.flush_interval_ms.load(.monotonic)); // a setting
-            const wait_ms: u64 = @min(flush_ms, housekeeping_interval_ms);
+            const flush_ms: u64 = header.flush_interval_ms.load(.monotonic); // a setting
+            const since_ms = os.monotonicNs() / 1_000_000 - maintenance.synced_ms;
+            const wait_ms: u64 = @max(1, @min(flush_ms -| since_ms, housekeeping_interval_ms));
             @atomicStore(u32, &listeners.is_hearing, 1, .seq_cst);
             log_state.sleepAsWriter(header, seen.writer, wait_ms * 1_000_000);
             return;
@@ -171,6 +172,7 @@ pub const Maintenance = struct {
         if (owner != 0 and !maintenance.isStuck(owner)) return;
         if (!header.writer_session.cas(owner, session.index + 1, .acq_rel)) return;
         fault.point("lease.taken");
+        if (owner == 0 and maintenance.goOn()) return;
         // P25: the epoch first; from here on the old writer's next compare-and-swap fails.
         const epoch = header.log_epoch.add(1, .seq_cst) + 1;
         var first: u64 = 0;
@@ -202,6 +204,25 @@ pub const Maintenance = struct {
         maintenance.has_lease = true;
     }
 
+    /// Goes on in the file that the writer before has left, and in its epoch: that writer will not
+    /// write any more, so nothing has to be told apart.
+    fn goOn(maintenance: *Maintenance) bool {
+        const header = maintenance.attached.segment.header;
+        const directory = if (maintenance.directory) |*directory| directory else return false;
+        const drained = header.drained.load(.seq_cst);
+        const next = LogWriter.goOn(
+            maintenance.allocator,
+            directory.storage(),
+            header,
+            drained,
+        ) orelse return false;
+        if (maintenance.log) |*log| log.close(maintenance.allocator);
+        maintenance.log = next;
+        maintenance.epoch = ring.epochOf(drained);
+        maintenance.has_lease = true;
+        return true;
+    }
+
     /// True when the writer is gone, or stands still although there is work.
     fn isStuck(maintenance: *Maintenance, owner: u32) bool {
         const segment = &maintenance.attached.segment;
@@ -227,7 +248,11 @@ pub const Maintenance = struct {
         if (!maintenance.has_lease) return;
         maintenance.has_lease = false;
         const header = maintenance.attached.segment.header;
-        _ = header.writer_session.cas(maintenance.engine.context.session.index + 1, 0, .acq_rel);
+        const own = maintenance.engine.context.session.index + 1;
+        if (header.writer_session.load(.acquire) == own) {
+            if (maintenance.log) |*log| log.leave(header);
+        }
+        _ = header.writer_session.cas(own, 0, .acq_rel);
         log_state.wake(header, os.futex_bits_all); // others may take it
     }
 
@@ -240,13 +265,16 @@ pub const Maintenance = struct {
         maintenance.log = null;
     }
 
-    /// Drains all there is, and syncs when it is time.
+    /// Drains what is there and syncs it when it is time, or when somebody waits for it. Commits
+    /// that come meanwhile are gathered until the next look: taken one by one, each would cost its
+    /// committer a line of memory that two processors pull at, and a write of its own.
     fn write(maintenance: *Maintenance, stopping: bool) void {
         const header = maintenance.attached.segment.header;
         const session = &maintenance.engine.context.session;
         const writer = header.writer_session.load(.acquire);
         if (writer != session.index + 1) return maintenance.loseLease();
         maintenance.rotate();
+        const goal = header.tail.load(.seq_cst);
         while (maintenance.has_lease) {
             _ = header.writer_beat.add(1, .acq_rel);
             const sink: ?drain.Sink = if (maintenance.log) |*log| log.sink() else null;
@@ -257,21 +285,23 @@ pub const Maintenance = struct {
             };
             // Also where nothing was left to write: a writer before this one may have said it late.
             if (header.log_stalled.load(.acquire) != 0) header.log_stalled.store(0, .release);
-            const log = if (maintenance.log) |*log| log else {
-                if (count == 0) return;
-                continue;
-            };
-            const now = os.monotonicNs() / 1_000_000;
-            // a setting
-            const due = now - maintenance.synced_ms >= header.flush_interval_ms.load(.monotonic);
-            const wanted = header.durable_wanted.load(.seq_cst) > header.durable.load(.monotonic);
-            if (stopping or due or wanted) {
-                log.sync(header) catch |err| return maintenance.fail(err);
-                maintenance.synced_ms = now;
-                maintenance.attached.listeners.tell(header);
-            }
-            if (count == 0) return;
+            const drained = ring.drainedOf(header.drained.load(.acquire));
+            const is_done = count == 0 or (drained >= goal and !stopping);
+            if (!is_done) continue;
+            return if (maintenance.log) |*log| maintenance.syncIfDue(log, stopping);
         }
+    }
+
+    fn syncIfDue(maintenance: *Maintenance, log: *LogWriter, stopping: bool) void {
+        const header = maintenance.attached.segment.header;
+        const now = os.monotonicNs() / 1_000_000;
+        // a setting
+        const due = now - maintenance.synced_ms >= header.flush_interval_ms.load(.monotonic);
+        const wanted = header.durable_wanted.load(.seq_cst) > header.durable.load(.monotonic);
+        if (!stopping and !due and !wanted) return;
+        log.sync(header) catch |err| return maintenance.fail(err);
+        maintenance.synced_ms = now;
+        maintenance.attached.listeners.tell(header);
     }
 
     /// Goes on in a new file if a checkpoint asks for one. If that cannot be made, the old one

@@ -1,4 +1,5 @@
-//! When checkpoints are written: at an interval, and when the log has grown to its limit.
+//! When checkpoints are written: at an interval, and when the log has grown to its limit, in bytes
+//! or in files.
 //!
 //! **Concurrency**: looked at by the thread that holds the writer's lease, so by one process of
 //! all; when that goes, the next writer goes on from `checkpointed_ms` and `log_size` in the
@@ -13,6 +14,8 @@ const Checkpointer = @import("checkpoint.zig").Checkpointer;
 const LogWriter = @import("log_writer.zig").LogWriter;
 
 const look_interval_ms = 1_000;
+/// Each writer that was killed leaves a file, and all are looked at by the next.
+const older_files_max = 32;
 /// After a checkpoint that failed.
 const pause_ms = 30_000;
 
@@ -45,7 +48,7 @@ pub const Schedule = struct {
             checkpointer.destroy();
             schedule.running = null;
         }
-        if (!schedule.isDue(header, now_ms)) return;
+        if (!schedule.isDue(header, log, now_ms)) return;
         schedule.running = Checkpointer.start(
             schedule.allocator,
             schedule.attached,
@@ -56,10 +59,16 @@ pub const Schedule = struct {
         };
     }
 
-    fn isDue(schedule: *const Schedule, header: *layout.Header, now_ms: u64) bool {
+    fn isDue(
+        schedule: *const Schedule,
+        header: *layout.Header,
+        log: *const LogWriter,
+        now_ms: u64,
+    ) bool {
         const interval_secs = header.checkpoint_interval_secs.load(.monotonic); // a setting
         if (interval_secs == 0) return false;
         if (schedule.failed_ms != 0 and now_ms - schedule.failed_ms < pause_ms) return false;
+        if (log.older_count >= older_files_max) return true;
         // A new writer begins to count where the one before did.
         const since = header.checkpointed_ms.load(.acquire);
         if (since == 0 or since > now_ms) {

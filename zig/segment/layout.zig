@@ -149,6 +149,16 @@ pub const Header = extern struct {
     writer_beat: Word(u32),
     /// Epoch of the newest log file, wholly; `drained` has its low bits.
     log_epoch: Word(u64),
+    /// Where the WAL writer that gave the lease back has left its file, for the next one: its epoch,
+    /// 0 none. The words behind it belong to the holder of the lease.
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
+    left_epoch: Word(u64),
+    left_position: u64,
+    left_next_csn: u64,
+    left_file_crc: u32,
+    left_previous_crc: u32,
+    /// Of these words: one that was late may have written over some of them.
+    left_check: u64,
     /// Raised to ask the WAL writer for a new file.
     /// Release when it changes; pairs with the acquire of whoever looks.
     rotate_wanted: Word(u32),

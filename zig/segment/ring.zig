@@ -10,6 +10,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
+const log_state = @import("log_state.zig");
 const word = @import("word.zig");
 const scheduler = @import("../testing/scheduler.zig");
 const Segment = @import("segment.zig").Segment;
@@ -48,9 +49,14 @@ pub inline fn load(segment: *const Segment, csn: u64) u64 {
     return segment.cells[csn & (segment.cell_count - 1)].load(.seq_cst);
 }
 
-/// Takes the next CSN, or null when the ring is full (P5).
+/// Takes the next CSN, or null when the ring is full (P5). The WAL writer is asked for room in time.
 pub fn takeCsn(segment: *const Segment) ?u64 {
-    return if (hasRoom(segment)) segment.header.tail.add(1, .seq_cst) else null;
+    if (!hasRoom(segment)) return null;
+    const csn = segment.header.tail.add(1, .seq_cst);
+    if (csn % (segment.cell_count / 4) == 0 and !scheduler.isActive()) {
+        log_state.nudge(segment.header);
+    }
+    return csn;
 }
 
 /// False when the WAL writer is behind by the whole ring (P5).

@@ -9,6 +9,7 @@
 //! **Who may die where**: anywhere before the compare-and-swap: the next writer takes the same
 //! cells again.
 const std = @import("std");
+const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
 const fault = @import("../testing/fault.zig");
@@ -82,14 +83,19 @@ pub fn run(session: *Session, epoch: u16, sink: ?Sink) Error!u64 {
     return csn - first;
 }
 
-/// Before a cell may be reused its owner's state says what became of it (P11, P25).
+/// Before a cell may be reused its owner's state says what became of it (P11, P25). Only a session's
+/// last commit can be in its state still, so each is looked at once: its owner is writing there.
 fn finalize(segment: *const Segment, first: u64, end: u64) segment_.Corrupt!void {
-    var csn = first;
-    while (csn < end) : (csn += 1) {
+    var looked_at: std.StaticBitSet(limits.session_count_max) = .initEmpty();
+    var csn = end;
+    while (csn > first) {
+        csn -= 1;
         const raw = ring.load(segment, csn);
         if (ring.classify(segment, csn, raw) != .committed) continue;
         const cell = ring.Cell.of(raw);
         if (cell.session >= segment.session_count) return error.SegmentCorrupt;
+        if (looked_at.isSet(cell.session)) continue;
+        looked_at.set(cell.session);
         const slot = &segment.sessions[cell.session];
         const state_raw = slot.state.load(.seq_cst);
         const state = State.of(state_raw);

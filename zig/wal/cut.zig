@@ -9,6 +9,7 @@
 //! **Memory.** Borrows the caller's buffer for copying.
 
 const std = @import("std");
+const epochs = @import("epoch.zig");
 const formats = @import("format.zig");
 const storages = @import("storage.zig");
 
@@ -48,8 +49,13 @@ pub fn cutAt(
     try formats.listFiles(storage, allocator, &files);
     const target = for (files.items) |*each| {
         if (std.mem.eql(u8, each.name.slice(), name)) break each;
-    } else return error.UnknownFile;
+    } else {
+        const is_current = std.mem.eql(u8, formats.current_name, name);
+        if (!is_current or offset != 0 or !try epochs.forget(storage)) return error.UnknownFile;
+        return .{};
+    };
     if (offset > target.size) return error.OffsetBeyondEnd;
+    _ = try epochs.forget(storage);
 
     var report: Report = .{};
     const whole = offset < formats.batches_offset;

@@ -20,6 +20,7 @@
 
 const std = @import("std");
 const checksum = @import("checksum.zig");
+const epochs = @import("epoch.zig");
 const fault = @import("../testing/fault.zig");
 const formats = @import("format.zig");
 const storages = @import("storage.zig");
@@ -142,6 +143,8 @@ pub const CreateError = storages.Error || error{
     Poisoned,
 };
 
+const allocate_size_usual = 1 << 20;
+
 pub const CreateOptions = struct {
     database_id: formats.DatabaseId,
     /// Above that of every file there is.
@@ -149,7 +152,7 @@ pub const CreateOptions = struct {
     /// The first CSN that is not in the older files: the drained word's, or what recovery found.
     first_csn: u64,
     /// The file grows by this much at a time.
-    allocate_size: u64 = 1 << 20,
+    allocate_size: u64 = allocate_size_usual,
 };
 
 pub const Writer = struct {
@@ -199,15 +202,68 @@ pub const Writer = struct {
             };
             fault.point("log.placed");
             storage.syncDirectory() catch return error.Poisoned;
+            epochs.store(storage, options.database_id, options.epoch);
             return writer;
         }
         return error.Superseded;
     }
 
+    /// Where a writer has left its file, everything in it on the disk.
+    pub const Place = struct {
+        epoch: u64,
+        file_crc: u32,
+        previous_crc: u32,
+        next_csn: u64,
+        position: u64,
+
+        pub fn check(place: Place) u64 {
+            var hash: std.hash.Wyhash = .init(0x50_4c_41_43_45);
+            inline for (std.meta.fields(Place)) |field| {
+                hash.update(std.mem.asBytes(&@field(place, field.name)));
+            }
+            return hash.final();
+        }
+    };
+
+    /// Where the next writer may go on by `reopen`, or null while anything is not on the disk.
+    pub fn placeOf(writer: *const Writer) ?Place {
+        if (writer.poisoned or writer.synced_position != writer.position) return null;
+        return .{
+            .epoch = writer.epoch,
+            .file_crc = writer.file_crc,
+            .previous_crc = writer.previous_crc,
+            .next_csn = writer.next_csn,
+            .position = writer.position,
+        };
+    }
+
+    /// Goes on in the file of a writer that will not write any more, in its epoch (W7).
+    /// `Superseded`: the current file is another one.
+    pub fn reopen(storage: Storage, place: Place) (storages.Error || error{Superseded})!Writer {
+        const found = try formats.readHeader(storage, .of(formats.current_name));
+        const is_it = found.fault == null and found.header.epoch == place.epoch and
+            found.header.crc == place.file_crc and found.size >= place.position;
+        if (!is_it) return error.Superseded;
+        return .{
+            .storage = storage,
+            .file = try storage.open(formats.current_name, .read_write),
+            .epoch = place.epoch,
+            .file_crc = place.file_crc,
+            .previous_crc = place.previous_crc,
+            .next_csn = place.next_csn,
+            .position = place.position,
+            .synced_position = place.position,
+            .allocated = found.size,
+            .allocate_size = allocate_size_usual,
+            .poisoned = false,
+        };
+    }
+
     /// Another writer between two steps of ours is rare, and newer ones end the loop.
     const tries_max = 16;
 
-    /// Syncs the files of older epochs, and removes what an older writer left unfinished.
+    /// Syncs the newest of the older files, and removes what an older writer left unfinished. The
+    /// files before that one were synced before it was made, as far as they count.
     fn settleOlder(storage: Storage, allocator: Allocator, epoch: u64) CreateError!void {
         var files: std.ArrayList(LogFile) = .empty;
         defer files.deinit(allocator);
@@ -215,14 +271,9 @@ pub const Writer = struct {
         for (files.items) |*each| {
             if (each.fault != null) return error.WalCorrupt;
             if (each.header.epoch >= epoch) return error.Superseded;
-            const file = storage.open(each.name.slice(), .read) catch |err| switch (err) {
-                // Dropped or renamed since; renamed files are synced by who renamed them.
-                error.NotFound => continue,
-                else => |other| return other,
-            };
-            defer storage.close(file);
-            storage.sync(file) catch return error.Poisoned;
         }
+        // Sorted by epoch. It may stand here under two names.
+        if (files.items.len > 0) try syncFile(storage, files.items[files.items.len - 1].name);
         var names: std.ArrayList(storages.Name) = .empty;
         defer names.deinit(allocator);
         try storage.list(formats.current_name, allocator, &names);
@@ -230,6 +281,16 @@ pub const Writer = struct {
             const made_for = formats.temporaryEpoch(name.slice()) orelse continue;
             if (made_for < epoch) storage.unlink(name.slice()) catch {};
         }
+    }
+
+    fn syncFile(storage: Storage, name: storages.Name) CreateError!void {
+        const file = storage.open(name.slice(), .read) catch |err| switch (err) {
+            // Dropped or renamed since; renamed files are synced by who renamed them.
+            error.NotFound => return,
+            else => |other| return other,
+        };
+        defer storage.close(file);
+        storage.sync(file) catch return error.Poisoned;
     }
 
     fn createFile(storage: Storage, name: []const u8, options: CreateOptions) CreateError!Writer {

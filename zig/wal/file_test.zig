@@ -1,6 +1,7 @@
 //! The writer and its files, one behaviour each; what survives crashes is in `testing/`.
 
 const std = @import("std");
+const epochs = @import("epoch.zig");
 const files = @import("file.zig");
 const formats = @import("format.zig");
 const readers = @import("reader.zig");
@@ -250,4 +251,45 @@ test "wal writer: a takeover between any two calls of another one loses nothing"
         }
         try testing.expect(call > 8);
     }
+}
+
+test "wal epoch: the newest of two places counts, a torn one does not, and nothing else is changed" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    const storage = disk.storage();
+    try testing.expectEqual(null, try epochs.load(storage));
+    for ([_]u64{ 3, 4, 9, 7 }) |epoch| epochs.store(storage, database_id, epoch);
+    try testing.expectEqual(9, (try epochs.load(storage)).?.epoch);
+    const bytes = disk.contents(formats.epoch_name).?.items;
+    for (0..@sizeOf(formats.EpochRecord) * 8) |bit| {
+        const place: usize = if (bytes[24] == 9) 0 else formats.EpochRecord.place_size;
+        const at = place + bit / 8;
+        bytes[at] ^= @as(u8, 1) << @intCast(bit % 8);
+        defer bytes[at] ^= @as(u8, 1) << @intCast(bit % 8);
+        try testing.expectEqual(4, (try epochs.load(storage)).?.epoch);
+    }
+    try testing.expect(try epochs.forget(storage));
+    try testing.expectEqual(null, try epochs.load(storage));
+}
+
+test "wal writer: the next one goes on where one has left its file, and only there" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var first = try create(&disk, 1, 1);
+    try append(&first, "one");
+    try testing.expectEqual(null, first.placeOf());
+    try first.sync();
+    const place = first.placeOf().?;
+    first.close();
+    var second = try Writer.reopen(disk.storage(), place);
+    try append(&second, "two");
+    try second.sync();
+    _ = try expectLog(&disk, 1, &.{ "one", "two" });
+    second.close();
+    var other = place;
+    other.epoch += 1;
+    try testing.expect(place.check() != other.check());
+    try testing.expectError(error.Superseded, Writer.reopen(disk.storage(), other));
+    _ = try create(&disk, 2, 3);
+    try testing.expectError(error.Superseded, Writer.reopen(disk.storage(), place));
 }

@@ -145,6 +145,42 @@ fn suffixEpoch(name: []const u8) ?u64 {
     return std.fmt.parseInt(u64, name[start..], 10) catch null;
 }
 
+/// Remembers which log there must be (W14).
+pub const epoch_name = "aerostore.epoch";
+
+/// One of the two places of `epoch_name`: the newer epoch counts, and takes the place of the older.
+/// Each has a sector of its own, so that a torn write spoils one of them.
+pub const EpochRecord = extern struct {
+    magic: u64 = epoch_magic,
+    database_id: DatabaseId,
+    epoch: u64,
+    reserved: [28]u8 = @splat(0),
+    /// Of the bytes before it.
+    crc: u32 = 0,
+
+    comptime {
+        assert(@sizeOf(EpochRecord) == 64);
+        assert(@offsetOf(EpochRecord, "epoch") == 24);
+        assert(@offsetOf(EpochRecord, "crc") == 60);
+    }
+
+    pub const place_size = 512;
+
+    pub fn seal(record: *EpochRecord) void {
+        record.crc = record.checksumNow();
+    }
+
+    pub fn isWhole(record: *const EpochRecord) bool {
+        return record.magic == epoch_magic and record.crc == record.checksumNow();
+    }
+
+    fn checksumNow(record: *const EpochRecord) u32 {
+        return checksum.update(0, std.mem.asBytes(record)[0..@offsetOf(EpochRecord, "crc")]);
+    }
+};
+
+const epoch_magic: u64 = std.mem.readInt(u64, "AEROEPO\x01", .little);
+
 /// One log file of a directory.
 pub const LogFile = struct {
     name: Name,

@@ -19,6 +19,7 @@
 
 const std = @import("std");
 const checksum = @import("checksum.zig");
+const epochs = @import("epoch.zig");
 const formats = @import("format.zig");
 const rows = @import("row.zig");
 const storages = @import("storage.zig");
@@ -70,6 +71,8 @@ pub const Fault = struct {
         malformed = 12,
         /// The log ends before the CSN to start from, which a checkpoint has on the disk (W13).
         behind = 13,
+        /// A newer file than those that are there had been in place (W14).
+        newest_missing = 14,
     };
 };
 
@@ -157,8 +160,11 @@ pub const Reader = struct {
         };
         errdefer reader.close();
         errdefer fault_out.* = reader.fault;
+        // First: while it is written, the files are in place already.
+        const remembered = try epochs.load(storage);
         try formats.listFiles(storage, allocator, &reader.files);
         try reader.checkFiles(options);
+        if (remembered) |*record| try reader.checkNewest(options, record);
         reader.report.file_count = @intCast(reader.files.items.len);
         if (reader.files.items.len == 0) {
             if (options.is_expected) return reader.refuse(.start_missing, 0, 0);
@@ -249,6 +255,22 @@ pub const Reader = struct {
                 return reader.refuse(.order, 0, before.first_csn);
             }
         }
+    }
+
+    /// W14.
+    fn checkNewest(
+        reader: *Reader,
+        options: Options,
+        remembered: *const formats.EpochRecord,
+    ) error{WalCorrupt}!void {
+        if (options.database_id) |database_id| {
+            // Strayed here from elsewhere: it says nothing.
+            if (!std.mem.eql(u8, &remembered.database_id, &database_id)) return;
+        }
+        if (reader.files.items.len > 0 and reader.report.epoch_max >= remembered.epoch) return;
+        const refused = reader.refuse(.newest_missing, 0, remembered.epoch);
+        reader.fault.?.name = .of(formats.current_name);
+        return refused;
     }
 
     /// The last file that begins at or below the start.
