@@ -47,6 +47,6 @@ export function readIdentity(calls: Symbols, path: string): Identity | undefined
 export function missingIdentity(path: string): AerostoreError {
   const message =
     `reading the database id from ${path}: there is a log or a checkpoint, but not this file, ` +
-    "which says whose they are; restore it from a backup, or move the others away for a new database";
+    "which says whose they are; restore it from a backup, or move the others away";
   return new AerostoreError("CHECKPOINT_CORRUPT", message, { path, offset: 0 });
 }

@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "3de0cd322359b0fe";
-export const abiHash = "019215040ce7886b";
+export const layoutFingerprint = "86e77b29b83e2a08";
+export const abiHash = "f786e21625804901";
 
 export const Status = {
   ok: 0,
@@ -158,8 +158,14 @@ export const layouts = {
       writer_session: { type: "u32", offset: 428, size: 4 },
       writer_beat: { type: "u32", offset: 432, size: 4 },
       log_epoch: { type: "u64", offset: 440, size: 8 },
-      rotate_wanted: { type: "u32", offset: 448, size: 4 },
-      rotate_done: { type: "u32", offset: 452, size: 4 },
+      left_epoch: { type: "u64", offset: 448, size: 8 },
+      left_position: { type: "u64", offset: 456, size: 8 },
+      left_next_csn: { type: "u64", offset: 464, size: 8 },
+      left_file_crc: { type: "u32", offset: 472, size: 4 },
+      left_previous_crc: { type: "u32", offset: 476, size: 4 },
+      left_check: { type: "u64", offset: 480, size: 8 },
+      rotate_wanted: { type: "u32", offset: 488, size: 4 },
+      rotate_done: { type: "u32", offset: 492, size: 4 },
       horizon: { type: "u64", offset: 512, size: 8 },
       session_limit: { type: "u32", offset: 640, size: 4 },
       table_count: { type: "u32", offset: 644, size: 4 },

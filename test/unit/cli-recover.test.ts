@@ -97,7 +97,7 @@ test("recover: a checkpoint without its log is refused, and begun anew on order"
   expect(last.table(Notes).count()).toBe(15);
 });
 
-test("recover: a log file that is gone is missed, whichever it is, and given up on order", async () => {
+test("recover: a log file that is gone is missed, whichever, and given up on order", async () => {
   using sandbox = new CliSandbox();
   for (const from of [0, 5, 10]) {
     // A cold start begins a file of its own.
@@ -146,7 +146,7 @@ test("recover: a database whose whole log is gone is not taken for a new one", a
   expect(last.table(Notes).count()).toBe(2);
 });
 
-test("recover: a log or checkpoint without the database's id is refused, and nothing made", async () => {
+test("recover: a log without the database's id is refused, and no other id made", async () => {
   using sandbox = new CliSandbox();
   const db = await openIn(sandbox);
   await fill(db, 3);

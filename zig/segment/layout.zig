@@ -149,8 +149,8 @@ pub const Header = extern struct {
     writer_beat: Word(u32),
     /// Epoch of the newest log file, wholly; `drained` has its low bits.
     log_epoch: Word(u64),
-    /// Where the WAL writer that gave the lease back has left its file, for the next one: its epoch,
-    /// 0 none. The words behind it belong to the holder of the lease.
+    /// Where the WAL writer that gave the lease back has left its file, for the next one: its
+    /// epoch, 0 none. The words behind it belong to the holder of the lease.
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     left_epoch: Word(u64),
     left_position: u64,

@@ -49,7 +49,7 @@ pub inline fn load(segment: *const Segment, csn: u64) u64 {
     return segment.cells[csn & (segment.cell_count - 1)].load(.seq_cst);
 }
 
-/// Takes the next CSN, or null when the ring is full (P5). The WAL writer is asked for room in time.
+/// Takes the next CSN, or null when the ring is full (P5). The WAL writer is asked for room before.
 pub fn takeCsn(segment: *const Segment) ?u64 {
     if (!hasRoom(segment)) return null;
     const csn = segment.header.tail.add(1, .seq_cst);

@@ -83,8 +83,8 @@ pub fn run(session: *Session, epoch: u16, sink: ?Sink) Error!u64 {
     return csn - first;
 }
 
-/// Before a cell may be reused its owner's state says what became of it (P11, P25). Only a session's
-/// last commit can be in its state still, so each is looked at once: its owner is writing there.
+/// Before a cell may be reused its owner's state says what became of it (P11, P25). Only the last
+/// commit of a session can be in its state still: each is looked at once, as its owner writes there.
 fn finalize(segment: *const Segment, first: u64, end: u64) segment_.Corrupt!void {
     var looked_at: std.StaticBitSet(limits.session_count_max) = .initEmpty();
     var csn = end;

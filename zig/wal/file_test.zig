@@ -253,7 +253,7 @@ test "wal writer: a takeover between any two calls of another one loses nothing"
     }
 }
 
-test "wal epoch: the newest of two places counts, a torn one does not, and nothing else is changed" {
+test "wal epoch: the newest of two places counts, and a torn one does not" {
     var disk: Disk = .init(testing.allocator);
     defer disk.deinit();
     const storage = disk.storage();
