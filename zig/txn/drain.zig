@@ -84,7 +84,7 @@ pub fn run(session: *Session, epoch: u16, sink: ?Sink) Error!u64 {
 }
 
 /// Before a cell may be reused its owner's state says what became of it (P11, P25). Only the last
-/// commit of a session can be in its state still: each is looked at once, as its owner writes there.
+/// commit of a session can be in its state still: each is looked at once, as its owner writes too.
 fn finalize(segment: *const Segment, first: u64, end: u64) segment_.Corrupt!void {
     var looked_at: std.StaticBitSet(limits.session_count_max) = .initEmpty();
     var csn = end;
