@@ -36,6 +36,7 @@ pub fn take(
     const head = list.head.load(.monotonic);
     if (head != rel_ptr.none) {
         const next = (try linkOf(segment, class, head)).*;
+        segment.fetch(next); // the one that is taken next time
         // Pairs with the acquire of the repairer.
         held.store((layout.Held{ .ref = head, .class = class }).raw(), .release);
         list.head.store(next, .release);

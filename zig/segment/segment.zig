@@ -271,6 +271,12 @@ pub const Segment = struct {
         return @ptrCast(@alignCast(segment.memory.ptr + rel_ptr.toBytes(ref)));
     }
 
+    /// Begins to fetch the record of a ref, which may be any word: nothing depends on it.
+    pub inline fn fetch(segment: *const Segment, ref: Ref) void {
+        const record = @intFromPtr(segment.memory.ptr) +% rel_ptr.toBytes(ref);
+        @prefetch(@as([*]const u8, @ptrFromInt(record)), .{ .rw = .write, .locality = 3 });
+    }
+
     /// Bytes of a run that lies wholly inside the arena.
     pub fn bytesAt(segment: *const Segment, ref: Ref, size: u64) Corrupt![]u8 {
         const start = rel_ptr.toBytes(ref);

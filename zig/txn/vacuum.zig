@@ -24,6 +24,7 @@ const fate = @import("fate.zig");
 const retire = @import("retire.zig");
 const Skiplist = skiplist.Skiplist;
 const Position = skiplist.Position;
+const Segment = segment_.Segment;
 const Session = @import("../segment/session.zig").Session;
 const SessionSlot = layout.SessionSlot;
 const Version = layout.Version;
@@ -38,6 +39,9 @@ pub const Tables = struct {
     context: *anyopaque,
     get: *const fn (context: *anyopaque, id: u32) ?*const view_.TableView,
 };
+
+/// A record is fetched while this many before it are taken back.
+const ahead_count = 6;
 
 /// A session that commits one row at a time computes the horizon once in so many commits.
 const refresh_interval = 8;
@@ -60,9 +64,20 @@ pub fn run(session: *Session, owner: *SessionSlot, tables: Tables, budget: u32) 
         if (taken == owner.retire_added.load(.acquire)) break;
         const entry = (try retire.queueOf(session.segment, owner).at(taken)).*;
         if (entry.csnOf() >= session.horizon) break;
+        try fetchAhead(session.segment, owner, taken + ahead_count);
         try takeOne(session, owner, tables, entry, taken);
     }
     return count;
+}
+
+/// Begins to fetch what a later record names. With many processes on few cores the horizon lags by
+/// the time slices of those that wait for a core, and what comes back has long left the cache.
+fn fetchAhead(segment: *const Segment, owner: *SessionSlot, position: u64) Error!void {
+    // pairs with the release in `retire.add`
+    if (position >= owner.retire_added.load(.acquire)) return;
+    const entry = (try retire.queueOf(segment, owner).at(position)).*;
+    segment.fetch(entry.a);
+    if (entry.kind() == .version) segment.fetch(entry.b); // its row slot
 }
 
 fn takeOne(
