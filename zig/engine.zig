@@ -99,6 +99,7 @@ comptime {
     _ = @import("runtime/log_cut.zig");
     _ = @import("runtime/log_writer.zig");
     _ = @import("runtime/maintenance.zig");
+    _ = @import("runtime/patience.zig");
     _ = @import("runtime/recovery.zig");
     _ = @import("runtime/registry.zig");
     _ = @import("runtime/schedule.zig");

@@ -20,13 +20,12 @@ const storage_ = @import("../wal/storage.zig");
 const log_writer = @import("log_writer.zig");
 const registry = @import("registry.zig");
 const LogWriter = log_writer.LogWriter;
+const Patience = @import("patience.zig").Patience;
 const Schedule = @import("schedule.zig").Schedule;
 
 /// Between two looks of a thread that does not write.
 const watch_interval_ms = 50;
 const housekeeping_interval_ms = 100;
-/// A writer whose beat stands still for so long, with work waiting, is replaced.
-const takeover_after_ms = 250;
 
 pub const Error = engine_.Error || os.Error || error{ThreadFailed};
 
@@ -43,8 +42,7 @@ pub const Maintenance = struct {
     log: ?LogWriter = null,
     has_lease: bool = false,
     epoch: u16 = 0,
-    seen_beat: u32 = 0,
-    seen_beat_ms: u64 = 0,
+    patience: Patience = .{},
     housekept_ms: u64 = 0,
     synced_ms: u64 = 0,
 
@@ -171,6 +169,7 @@ pub const Maintenance = struct {
         const owner = header.writer_session.load(.acquire); // pairs with the compare-and-swap below
         if (owner != 0 and !maintenance.isStuck(owner)) return;
         if (!header.writer_session.cas(owner, session.index + 1, .acq_rel)) return;
+        _ = header.writer_beat.add(1, .acq_rel); // the others' wait begins anew
         fault.point("lease.taken");
         if (owner == 0 and maintenance.goOn()) return;
         // P25: the epoch first; from here on the old writer's next compare-and-swap fails.
@@ -231,17 +230,16 @@ pub const Maintenance = struct {
         if (owner > segment.session_count) return true;
         if (owner == session.index + 1 or !session.isAlive(owner - 1)) return true;
         const beat = header.writer_beat.load(.acquire); // pairs with the writer's add
-        const now = os.monotonicNs() / 1_000_000;
         const drained = ring.drainedOf(header.drained.load(.acquire));
         // One that stands still between writing and syncing is waited for, too.
         const idle = drained == header.tail.load(.acquire) and
             header.durable_wanted.load(.acquire) <= header.durable.load(.acquire);
-        if (beat != maintenance.seen_beat or idle or maintenance.seen_beat_ms == 0) {
-            maintenance.seen_beat = beat;
-            maintenance.seen_beat_ms = now;
-            return false;
-        }
-        return now - maintenance.seen_beat_ms >= takeover_after_ms;
+        return maintenance.patience.isOver(os.monotonicNs() / 1_000_000, .{
+            .owner = owner,
+            .beat = beat,
+            .drained = drained,
+            .is_idle = idle,
+        });
     }
 
     fn giveLease(maintenance: *Maintenance) void {
@@ -258,7 +256,7 @@ pub const Maintenance = struct {
 
     fn loseLease(maintenance: *Maintenance) void {
         maintenance.has_lease = false;
-        maintenance.seen_beat_ms = 0;
+        maintenance.patience.restart();
         const header = maintenance.attached.segment.header;
         _ = header.writer_session.cas(maintenance.engine.context.session.index + 1, 0, .acq_rel);
         if (maintenance.log) |*log| log.close(maintenance.allocator);
