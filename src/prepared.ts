@@ -1,5 +1,6 @@
 /** Searches that are planned once and run many times, with other values each time. */
 import type { TableBinding } from "./catalog.ts";
+import { bindParameters } from "./query/encode.ts";
 import type { Parameters } from "./query/encode.ts";
 import type { Result } from "./result.ts";
 import type { DynamicShape, TableDefinition, TableShape } from "./schema/table.ts";
@@ -42,7 +43,12 @@ export class Prepared<S extends TableShape = DynamicShape> {
 
   /** All rows found. */
   all(parameters: Parameters = {}): S["row"][] {
-    return this.search(parameters).toArray();
+    const tx = this.#scope.use();
+    if (this.#rows.planned.query.action.kind !== "read") return this.search(parameters).toArray();
+    const { searches } = this.#scope.handle;
+    const bound = searches.bind(this.#binding, this.#rows, parameters);
+    bindParameters(bound.planned.encoded, bound.parameters);
+    return searches.all(this.#definition, this.#binding, bound.planned, tx);
   }
 
   /** The first row found; a `-limit 1` in the query makes it cheaper still. */

@@ -118,10 +118,8 @@ export class Result<Row> implements Iterable<Row>, Disposable {
     const rows = new Array<Row>(this.#rowCount);
     let index = 0;
     for (const { memory, at, rowCount } of this.#chunks) {
-      const end = at + rowCount * this.#stride;
-      for (let image = at; image < end; image += this.#stride) {
-        rows[index++] = this.#decoder.row(memory, image);
-      }
+      this.#decoder.rows(memory, at, rowCount, rows, index);
+      index += rowCount;
     }
     return rows;
   }

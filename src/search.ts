@@ -91,6 +91,8 @@ export class SearchRunner {
   readonly #session: Session;
   readonly #arena = new RowArena();
   readonly #kept = new Map<TableBinding, KeptPlans>();
+  /** For the rows of `all` that do not fit the io block. */
+  #chunk: Memory | undefined;
 
   constructor(session: Session) {
     this.#session = session;
@@ -215,6 +217,33 @@ export class SearchRunner {
       source: done ? undefined : new Cursor(session, cursor, stride, scope),
       count: planned.plan.countOnly ? (session.f64[numbers.count] ?? 0) : undefined,
     });
+  }
+
+  /** All rows of a search, decoded as they come. The plan's parameters must be bound. */
+  all<S extends TableShape>(
+    definition: TableDefinition<S>,
+    binding: TableBinding,
+    planned: PlannedSearch,
+    tx: number,
+  ): S["row"][] {
+    const session = this.#session;
+    const { rowCount, done, cursor } = this.open(binding, planned, tx);
+    const { rows: decode } = definition.decoderOf(planned.fields);
+    const rows = new Array<S["row"]>(rowCount);
+    decode(session.memory, outputAt, rowCount, rows, 0);
+    if (done) return rows;
+    const source = new Cursor(session, cursor, definition.imageSize);
+    try {
+      const memory = (this.#chunk ??= Memory.allocate(chunkSize));
+      for (let isLast = false; !isLast;) {
+        const next = source.next(memory);
+        isLast = next.done;
+        decode(memory, 0, next.rowCount, rows, rows.length);
+      }
+    } finally {
+      source.close();
+    }
+    return rows;
   }
 
   /** Runs a search to its end without looking at its rows, and tells what that took. */

@@ -58,6 +58,7 @@ comptime {
     _ = @import("testing/fault.zig");
     _ = @import("testing/golden_test.zig");
     _ = @import("testing/harness.zig");
+    _ = @import("testing/parallel_scan_test.zig");
     _ = @import("testing/row_model.zig");
     _ = @import("testing/scheduler.zig");
     _ = @import("testing/storage_sim.zig");

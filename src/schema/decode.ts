@@ -9,13 +9,15 @@ import type { ColumnDefinition, ColumnValue, ImageTable } from "./column.ts";
 import type { Memory } from "./memory.ts";
 import { readValue } from "./value.ts";
 
-/** Text up to this limit is tested for ASCII byte by byte, bytes up to it are copied so. */
+/** Text up to this limit is tested for ASCII here, bytes up to it are copied one by one. */
 const loopLimitMax = 40;
 
 /** Reads images of one table from any memory. Offsets are multiples of 8. */
 export interface RowDecoder<out Row> {
   /** The row whose image begins at byte `at`. Copies everything. */
   readonly row: (memory: Memory, at: number) => Row;
+  /** `count` such rows, image behind image from `at` on, into `out` from `index` on. */
+  readonly rows: (memory: Memory, at: number, count: number, out: unknown[], index: number) => void;
   /** Overwrites the columns of `row`, which `row()` made. */
   readonly fill: (row: unknown, memory: Memory, at: number) => void;
 }
@@ -30,16 +32,26 @@ export function generateDecoder<Row>(
     ...fields.map((column, index) => readColumn(column, `v${index}`)),
   ].join("\n");
   const literal = fields.map(({ name }, index) => `${JSON.stringify(name)}: v${index}`).join(", ");
+  const views = readViews(read);
   const assign = fields
     .map(({ name }, index) => `row[${JSON.stringify(name)}] = v${index};`)
     .join(" ");
   const code = `"use strict";
 return {
   row: (memory, at) => {
+${views}
 ${read}
     return { ${literal} };
   },
+  rows: (memory, at, count, out, index) => {
+${views}
+    for (const end = index + count; index < end; index++, at += ${table.imageSize}) {
+${read}
+      out[index] = { ${literal} };
+    }
+  },
   fill: (row, memory, at) => {
+${views}
 ${read}
     ${assign}
   },
@@ -125,10 +137,11 @@ export function columnReaderFor(table: ImageTable, column: ColumnDefinition): Co
 function generateColumnReader(table: ImageTable, column: ColumnDefinition): ColumnReader {
   const exact = !column.nullable && (column.kind === "i64" || column.kind === "u64");
   const read = exact
-    ? `    const v = memory.${column.kind}[(at + ${column.offset}) >> 3];`
+    ? `    const v = ${column.kind}[(at + ${column.offset}) >> 3];`
     : `${readNulls([column])}\n${readColumn(column, "v")}`;
   const code = `"use strict";
 return (out, index, memory, at, stride, rowCount) => {
+${readViews(read)}
   for (let row = 0; row < rowCount; row++, at += stride) {
 ${read}
     out[index + row] = v;
@@ -145,9 +158,17 @@ function helpersOf(table: ImageTable): readonly [slow: unknown, labels: unknown]
   return [slow, table.columns.map((column) => column.labels)];
 }
 
+const views = ["u8", "i8", "u16", "i16", "u32", "i32", "f32", "f64", "i64", "u64"];
+
+/** Declares the views that `code` uses, so that a loop over images looks them up once. */
+function readViews(code: string): string {
+  const used = views.filter((view) => code.includes(`${view}[`) || code.includes(`${view}.`));
+  return `    const { ${used.join(", ")} } = memory;`;
+}
+
 function readNulls(fields: readonly ColumnDefinition[]): string {
   if (!fields.some((column) => column.nullable)) return "";
-  return "    const null0 = memory.u32[at >> 2], null1 = memory.u32[(at >> 2) + 1];";
+  return "    const null0 = u32[at >> 2], null1 = u32[(at >> 2) + 1];";
 }
 
 function readColumn(column: ColumnDefinition, name: string): string {
@@ -164,23 +185,23 @@ function readExpression(column: ColumnDefinition, name: string): string {
   const slow = `slow(memory, ${at}, ${column.position})`;
   switch (column.kind) {
     case "bool":
-      return `let ${name} = memory.u8[${at}] !== 0;`;
+      return `let ${name} = u8[${at}] !== 0;`;
     case "i8":
-      return `let ${name} = memory.i8[${at}];`;
+      return `let ${name} = i8[${at}];`;
     case "u8":
-      return `let ${name} = memory.u8[${at}];`;
+      return `let ${name} = u8[${at}];`;
     case "i16":
-      return `let ${name} = memory.i16[(${at}) >> 1];`;
+      return `let ${name} = i16[(${at}) >> 1];`;
     case "u16":
-      return `let ${name} = memory.u16[(${at}) >> 1];`;
+      return `let ${name} = u16[(${at}) >> 1];`;
     case "i32":
-      return `let ${name} = memory.i32[(${at}) >> 2];`;
+      return `let ${name} = i32[(${at}) >> 2];`;
     case "u32":
-      return `let ${name} = memory.u32[(${at}) >> 2];`;
+      return `let ${name} = u32[(${at}) >> 2];`;
     case "f32":
-      return `let ${name} = memory.f32[(${at}) >> 2];`;
+      return `let ${name} = f32[(${at}) >> 2];`;
     case "f64":
-      return `let ${name} = memory.f64[(${at}) >> 3];`;
+      return `let ${name} = f64[(${at}) >> 3];`;
     case "i64":
     case "timestamp":
       return readWide("i32", "");
@@ -189,7 +210,7 @@ function readExpression(column: ColumnDefinition, name: string): string {
     case "decimal":
       return readWide("i32", ` else ${name} /= ${10 ** column.scale};`);
     case "enum":
-      return `let ${name} = labels[${column.position}][memory.u16[(${at}) >> 1]] ?? "";`;
+      return `let ${name} = labels[${column.position}][u16[(${at}) >> 1]] ?? "";`;
     case "string":
       return readString();
     case "bytes":
@@ -198,7 +219,7 @@ function readExpression(column: ColumnDefinition, name: string): string {
 
   function readWide(upper: string, otherwise: string): string {
     const word = `(${at}) >> 2`;
-    const sum = `memory.${upper}[(${word}) + 1] * 4294967296 + memory.u32[${word}]`;
+    const sum = `${upper}[(${word}) + 1] * 4294967296 + u32[${word}]`;
     // A sum that is not exact lies outside the safe integers too.
     const unsafe = `${name} > 9007199254740991 || ${name} < -9007199254740991`;
     return `let ${name} = ${sum}; if (${unsafe}) ${name} = ${slow};${otherwise}`;
@@ -207,27 +228,31 @@ function readExpression(column: ColumnDefinition, name: string): string {
   /** Declares where the bytes of the value start, and how many they are. */
   function readExtent(from: string, size: string): string {
     return `const ${from} = ${at} + 2;
-    let ${size} = memory.u16[(${at}) >> 1];
+    let ${size} = u16[(${at}) >> 1];
     if (${size} > ${column.limit}) ${size} = ${column.limit};`;
   }
 
   function readBytes(): string {
     const [from, size] = [`from${column.position}`, `size${column.position}`];
     return `${readExtent(from, size)} let ${name} = new Uint8Array(${size});
-    if (${size} > ${loopLimitMax}) ${name}.set(memory.u8.subarray(${from}, ${from} + ${size}));
-    else for (let i = 0; i < ${size}; i++) ${name}[i] = memory.u8[${from} + i];`;
+    if (${size} > ${loopLimitMax}) ${name}.set(u8.subarray(${from}, ${from} + ${size}));
+    else for (let i = 0; i < ${size}; i++) ${name}[i] = u8[${from} + i];`;
   }
 
   function readString(): string {
     const [from, size] = [`from${column.position}`, `size${column.position}`];
     const declare = readExtent(from, size);
     if (column.limit > loopLimitMax) {
-      return `${declare} let ${name} = memory.u8.utf8Slice(${from}, ${from} + ${size});`;
+      return `${declare} let ${name} = u8.utf8Slice(${from}, ${from} + ${size});`;
     }
-    const bits = `bits${column.position}`;
+    const [bits, last] = [`bits${column.position}`, `last${column.position}`];
+    const end = `(${from} + ${size})`;
+    // By words: the size in front of a text has no such bits, what is behind it is masked out.
     return `${declare}
-    let ${bits} = 0; for (let i = 0; i < ${size}; i++) ${bits} |= memory.u8[${from} + i];
-    let ${name} = ${bits} < 128 ? memory.u8.latin1Slice(${from}, ${from} + ${size})
-      : memory.u8.utf8Slice(${from}, ${from} + ${size});`;
+    const ${last} = (${end} - 1) >> 2;
+    let ${bits} = u32[${last}] & (-1 >>> ((-${end} & 3) << 3));
+    for (let i = ${from} >> 2; i < ${last}; i++) ${bits} |= u32[i];
+    let ${name} = (${bits} & ${0x80808080 | 0}) === 0 ? u8.latin1Slice(${from}, ${end})
+      : u8.utf8Slice(${from}, ${end});`;
   }
 }

@@ -11,13 +11,16 @@
 //!   * `seek(source, column, from, until, direction) Error!Cursor`: the visible rows in index order
 //!     with keys from `from` up to `until` (forward) or down to it (backward), both included. The
 //!     bounds are borrowed. A row comes at the key that its image has, and once. Equal keys come in
-//!     any order.
+//!     any order. A cursor's `fill` has a third argument, `enough`: having that many rows, it stops
+//!     where the key changes, and says so in `isAtChange()`: what follows has other keys than all
+//!     before.
 //! Scans and cursors stay usable between calls, and images in place, while the snapshot is pinned.
 //!
 //! **Invariants.** A row is returned once. Rows come in the program's order, if it has one, however
-//! they were found. Rows are read no further than the window needs: an ordered walk stops with the
-//! block of rows that has the end of the group of equal index keys that completes it, a scan with
-//! the block that does. Blocks begin no larger than the window and double.
+//! they were found. Rows are read no further than the window needs: where nothing is left to test
+//! exactly as far, an ordered walk to the end of the group of equal index keys that completes it.
+//! Otherwise to the end of the block in which that is; blocks begin no larger than the window and
+//! double. In the stage `walk` the next row of the block is the first of its group.
 //!
 //! **Concurrency.** One execution belongs to one thread; it may take more for a large scan.
 //!
@@ -31,6 +34,8 @@ const parallel = @import("parallel.zig");
 const predicate = @import("predicate.zig");
 const route = @import("route.zig");
 const Allocator = std.mem.Allocator;
+
+const Column = @import("../table/schema.zig").Column;
 
 pub const Program = @import("program.zig").Program;
 pub const Row = predicate.Row;
@@ -60,6 +65,16 @@ const block_first = 16;
 /// Room for a block, which whoever opens an execution keeps for it.
 pub const Room = [block_size]Row;
 
+/// Both at multiples of 8, as long as an image. Short ones without a call.
+fn copyImage(out: [*]u8, image: predicate.Image, size: u32) void {
+    switch (size) {
+        inline 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128 => |fixed| {
+            out[0..fixed].* = image[0..fixed].*;
+        },
+        else => @memcpy(out[0..size], image[0..size]),
+    }
+}
+
 pub fn Executor(comptime Source: type) type {
     return struct {
         const Execution = @This();
@@ -74,8 +89,6 @@ pub fn Executor(comptime Source: type) type {
         collector: order_module.Collector,
         /// The collector's next row to return.
         collected_index: usize,
-        /// In a walk, the row that was read behind the last group.
-        pending: ?Row,
         offset_left: u64,
         limit_left: u64,
         last: ?Row,
@@ -101,7 +114,6 @@ pub fn Executor(comptime Source: type) type {
                 .block = .{ .rows = room, .want = firstBlock(program.windowEnd()) },
                 .collector = .init(program.order, @intFromBool(program.walk)),
                 .collected_index = 0,
-                .pending = null,
                 .offset_left = program.offset,
                 .limit_left = program.limit,
                 .last = null,
@@ -133,11 +145,58 @@ pub fn Executor(comptime Source: type) type {
             if (buffer.len < size) return error.BufferTooSmall;
             const rows_max: u32 = @intCast(@min(buffer.len / size, std.math.maxInt(u32)));
             var rows: u32 = 0;
-            while (rows < rows_max) : (rows += 1) {
+            while (rows < rows_max) {
+                const at = @as(usize, rows) * size;
+                const ahead = execution.copyAhead(buffer[at .. rows_max * @as(usize, size)]);
+                if (ahead > 0) {
+                    rows += ahead;
+                    continue;
+                }
                 const row = try execution.nextRow() orelse break;
-                @memcpy(buffer[@as(usize, rows) * size ..][0..size], row.image[0..size]);
+                copyImage(buffer[at..].ptr, row.image, size);
+                rows += 1;
             }
             return .{ .rows = rows, .done = execution.stage == .end };
+        }
+
+        /// Copies the rows of the block that are next in order as they stand; how many.
+        fn copyAhead(execution: *Execution, buffer: []u8) u32 {
+            const block = &execution.block;
+            if (execution.offset_left > 0 or block.at == block.len) return 0;
+            @setRuntimeSafety(false); // rows are of the block, and as many as there is room for
+            const size = execution.program.schema.image_size;
+            const room = @min(buffer.len / size, execution.limit_left);
+            const rows = block.rows[block.at..][0..@min(block.len - block.at, room)];
+            const taken = switch (execution.stage) {
+                .stream => rows.len,
+                .walk => execution.groupsOfOne(rows.len),
+                else => 0,
+            };
+            if (taken == 0) return 0;
+            for (rows[0..taken], 0..) |row, i| copyImage(buffer[i * size ..].ptr, row.image, size);
+            block.at += taken;
+            execution.last = rows[taken - 1];
+            execution.returned += taken;
+            execution.limit_left -= taken;
+            if (execution.limit_left == 0) execution.end();
+            return @intCast(taken);
+        }
+
+        /// How many of the next rows of a walk, up to `count_max`, have an index key of their own.
+        fn groupsOfOne(execution: *const Execution, count_max: usize) usize {
+            const column = execution.program.arms[0].column;
+            if (column.position == 0) return count_max;
+            @setRuntimeSafety(false); // `groups` stays below `count_max`, and that is of the block
+            const block = &execution.block;
+            const rows = block.rows[block.at..block.len];
+            var groups: usize = 0;
+            while (groups < count_max) : (groups += 1) {
+                if (groups + 1 == rows.len) {
+                    return groups + @intFromBool(execution.reader.isAtChange());
+                }
+                if (column.isEqual(rows[groups].image, rows[groups + 1].image)) break;
+            }
+            return groups;
         }
 
         /// Runs to the end without order and gives the number of rows in the window.
@@ -252,32 +311,39 @@ pub fn Executor(comptime Source: type) type {
         }
 
         /// The first row with the next index key of a walk. When there are more with that key, all
-        /// of them are collected. Reading behind the row, to see that, is saved where the key
-        /// cannot come twice.
+        /// of them are collected.
         fn nextGroup(execution: *Execution) Error!?Row {
-            const first = execution.pending orelse try execution.nextMatch() orelse return null;
-            execution.pending = null;
+            const first = try execution.nextMatch() orelse return null;
             const column = execution.program.arms[0].column;
             if (column.position == 0) return first;
             if (column.unique and !column.isNull(first.image)) return first;
-            var row = try execution.nextMatch() orelse return first;
-            if (!column.isEqual(first.image, row.image)) {
-                execution.pending = row;
-                return first;
-            }
+            if (!try execution.goesOn(column, first, 1)) return first;
             const collector = &execution.collector;
-            collector.reset(execution.offset_left +| execution.limit_left);
+            collector.reset(execution.windowLeft());
             try collector.add(execution.gpa, first);
             while (true) {
-                try collector.add(execution.gpa, row);
-                row = try execution.nextMatch() orelse break;
-                if (column.isEqual(first.image, row.image)) continue;
-                execution.pending = row;
-                break;
+                try collector.add(execution.gpa, execution.block.take().?);
+                if (!try execution.goesOn(column, first, collector.rowsCount())) break;
             }
             execution.finishCollection();
             execution.stage = .collected;
             return first;
+        }
+
+        /// Whether the next match of a walk has the index key of `row`, too. It stays to be taken.
+        /// `taken` rows with that key were taken so far.
+        fn goesOn(
+            execution: *Execution,
+            column: *const Column,
+            row: Row,
+            taken: usize,
+        ) Error!bool {
+            const block = &execution.block;
+            if (block.at == block.len) {
+                if (execution.reader.isAtChange()) return false;
+                if (!try execution.fillBlock(taken)) return false;
+            }
+            return column.isEqual(row.image, block.rows[block.at].image);
         }
 
         fn finishCollection(execution: *Execution) void {
@@ -290,7 +356,7 @@ pub fn Executor(comptime Source: type) type {
         /// The next row of the arms that the program accepts, once.
         inline fn nextMatch(execution: *Execution) Error!?Row {
             if (execution.block.take()) |row| return row;
-            if (!try execution.fillBlock()) return null;
+            if (!try execution.fillBlock(0)) return null;
             return execution.block.take();
         }
 
@@ -300,14 +366,28 @@ pub fn Executor(comptime Source: type) type {
             return 1 + execution.block.drop();
         }
 
-        /// Reads on until there is a match; false at the end.
-        fn fillBlock(execution: *Execution) Error!bool {
+        /// Rows of the window that were not given yet.
+        fn windowLeft(execution: *const Execution) u64 {
+            return execution.offset_left +| execution.limit_left;
+        }
+
+        /// Reads on until there is a match; false at the end. `taken` rows of the window were taken
+        /// from earlier blocks, and not yet given.
+        fn fillBlock(execution: *Execution, taken: usize) Error!bool {
             const program = execution.program;
             const block = &execution.block;
             const reader = &execution.reader;
+            const is_collected = execution.stage == .collected and !program.walk;
             while (reader.arm_index < program.arms.len) {
                 const arm = &program.arms[reader.arm_index];
-                const filled = try reader.fill(execution, arm, block.rows[0..block.want]);
+                var enough: usize = block_size;
+                if (program.acceptsAll()) {
+                    const left = if (is_collected) block_size else execution.windowLeft() -| taken;
+                    enough = @intCast(@min(@max(1, left), block_size));
+                    // An index goes on with the rows of the last key.
+                    block.want = if (arm.kind == .index and program.walk) block_size else enough;
+                }
+                const filled = try reader.fill(execution, arm, block.rows[0..block.want], enough);
                 if (filled == 0) {
                     reader.nextArm();
                     continue;
@@ -369,11 +449,20 @@ pub fn Executor(comptime Source: type) type {
                 execution: *Execution,
                 arm: *const route.Arm,
                 rows: []Row,
+                enough: usize,
             ) Error!usize {
                 return switch (arm.kind) {
                     .scan => reader.fillByScan(execution, rows),
                     .key => reader.fillByKey(execution, arm, rows),
-                    .index => reader.fillByIndex(execution, arm, rows),
+                    .index => reader.fillByIndex(execution, arm, rows, enough),
+                };
+            }
+
+            /// Whether all that follows has other index keys than what was read.
+            fn isAtChange(reader: *const Reader) bool {
+                return switch (reader.open) {
+                    .none, .scan => false,
+                    .cursor => |*cursor| cursor.isAtChange(),
                 };
             }
 
@@ -409,6 +498,7 @@ pub fn Executor(comptime Source: type) type {
                 execution: *Execution,
                 arm: *const route.Arm,
                 rows: []Row,
+                enough: usize,
             ) Error!usize {
                 while (reader.ranges_done < arm.ranges.len) {
                     if (reader.open == .none) {
@@ -422,7 +512,7 @@ pub fn Executor(comptime Source: type) type {
                             direction,
                         ) };
                     }
-                    const filled = try reader.open.cursor.fill(rows);
+                    const filled = try reader.open.cursor.fill(rows, enough);
                     if (filled > 0) return filled;
                     reader.close();
                     reader.ranges_done += 1;

@@ -427,8 +427,8 @@ test "executor: a limited walk reads what its window needs and no more" {
         .{ .column = 1, .descending = false, .offset = 0, .limit = 1, .reads = 1 },
         .{ .column = 1, .descending = true, .offset = 0, .limit = 7, .reads = 7 },
         .{ .column = 1, .descending = false, .offset = 5, .limit = 2, .reads = 7 },
-        .{ .column = 2, .descending = false, .offset = 0, .limit = 1, .reads = 11 },
-        .{ .column = 2, .descending = true, .offset = 8, .limit = 3, .reads = 21 },
+        .{ .column = 2, .descending = false, .offset = 0, .limit = 1, .reads = 10 },
+        .{ .column = 2, .descending = true, .offset = 8, .limit = 3, .reads = 20 },
     }) |case| {
         var model = try countingModel(arena, random_state.random(), 200);
         const plan: TestPlan = .{
@@ -454,8 +454,8 @@ test "executor: a limited walk reads what its window needs and no more" {
         var rows: u64 = 0;
         while (try execution.nextRow()) |_| rows += 1;
         try testing.expectEqual(case.limit, rows);
-        // Blocks double, so less than as much again is read in vain.
-        try testing.expect(model.reads >= case.reads and model.reads < 2 * case.reads);
+        // Where the cursor does not say that its key changes, one more group is begun.
+        try testing.expect(model.reads == case.reads or model.reads == case.reads + 10);
         try testing.expectEqual(model.reads, execution.examined);
     }
 }

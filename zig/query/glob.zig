@@ -104,8 +104,7 @@ pub const Glob = struct {
         if (text.len < literal.len) return false;
         const starts_count = text.len - literal.len + 1;
         const first = literal[0];
-        // Only the two cases of a letter become equal to its lower case by setting this bit.
-        const case_bit: u8 = if (glob.fold and std.ascii.isAlphabetic(first)) 0x20 else 0;
+        const case_bit = glob.caseBit(first);
         var start: usize = 0;
         const Block = @Vector(16, u8);
         while (start + 16 <= starts_count) : (start += 16) {
@@ -120,6 +119,42 @@ pub const Glob = struct {
             if (text[start] | case_bit == first and glob.literalAt(text, start)) return true;
         }
         return false;
+    }
+
+    /// Bytes behind a text that `isContained` reads.
+    pub const read_beyond = 16;
+
+    /// `matches` of class `contains`, where `read_beyond` bytes behind the text can be read: looks
+    /// for the literal's first and last byte at sixteen places at once.
+    pub inline fn isContained(glob: *const Glob, text: []const u8) bool {
+        const literal = glob.literal;
+        if (text.len < literal.len) return false;
+        const starts_count = text.len - literal.len + 1;
+        const Block = @Vector(16, u8);
+        const last_at = literal.len - 1;
+        const first: Block = @splat(literal[0]);
+        const last: Block = @splat(literal[last_at]);
+        const first_bit: Block = @splat(glob.caseBit(literal[0]));
+        const last_bit: Block = @splat(glob.caseBit(literal[last_at]));
+        var start: usize = 0;
+        while (start < starts_count) : (start += 16) {
+            const firsts: Block = text.ptr[start..][0..16].*;
+            const lasts: Block = text.ptr[start + last_at ..][0..16].*;
+            const first_hits: u16 = @bitCast((firsts | first_bit) == first);
+            const last_hits: u16 = @bitCast((lasts | last_bit) == last);
+            var bits = first_hits & last_hits;
+            const left = starts_count - start;
+            if (left < 16) bits &= (@as(u16, 1) << @intCast(left)) - 1;
+            while (bits != 0) : (bits &= bits - 1) {
+                if (literal.len < 3 or glob.literalAt(text, start + @ctz(bits))) return true;
+            }
+        }
+        return false;
+    }
+
+    /// Only the two cases of a letter become equal to its lower case by setting this bit.
+    fn caseBit(glob: *const Glob, byte: u8) u8 {
+        return if (glob.fold and std.ascii.isAlphabetic(byte)) 0x20 else 0;
     }
 
     /// Walks both; on a mismatch goes back to the last star and lets it take one character more.
@@ -295,11 +330,22 @@ fn expectCases(fold: bool, cases: []const Case) !void {
     defer arena.deinit();
     for (cases) |case| {
         const glob = try Glob.compile(arena.allocator(), case[0], fold);
+        if (glob.class == .contains) {
+            try testing.expectEqual(case[2], isContainedPadded(&glob, case[1]));
+        }
         testing.expectEqual(case[2], glob.matches(case[1])) catch |failure| {
             std.debug.print("pattern '{s}' text '{s}'\n", .{ case[0], case[1] });
             return failure;
         };
     }
+}
+
+/// With bytes behind the text that the literal goes on with.
+fn isContainedPadded(glob: *const Glob, text: []const u8) bool {
+    var padded: [128]u8 = undefined;
+    for (&padded, 0..) |*byte, i| byte.* = glob.literal[i % glob.literal.len];
+    @memcpy(padded[0..text.len], text);
+    return glob.isContained(padded[0..text.len]);
 }
 
 test "glob: every construct" {
@@ -393,6 +439,9 @@ test "glob: random patterns agree with the definition" {
         const glob = try Glob.compile(arena.allocator(), pattern_used, random.boolean());
         const expected = matchesSlowly(&glob, glob.tokens, text_used);
         try testing.expectEqual(expected, glob.matches(text_used));
+        if (glob.class == .contains) {
+            try testing.expectEqual(expected, isContainedPadded(&glob, text_used));
+        }
     }
 }
 

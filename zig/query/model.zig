@@ -78,16 +78,30 @@ pub const Model = struct {
 
     pub const Cursor = struct {
         model: *Model,
+        column: *const Column,
         rows: []const Row,
         at: usize = 0,
 
-        pub fn fill(cursor: *Cursor, rows: []Row) Error!usize {
+        pub fn fill(cursor: *Cursor, rows: []Row, enough: usize) Error!usize {
             const rest = cursor.rows[cursor.at..];
-            const count = @min(rest.len, rows.len);
+            const most = @min(rest.len, rows.len);
+            var count = @min(most, enough);
+            while (count < most and !cursor.isChange(cursor.at + count)) count += 1;
             @memcpy(rows[0..count], rest[0..count]);
             cursor.at += count;
             cursor.model.reads += count;
             return count;
+        }
+
+        /// Does not always say so.
+        pub fn isAtChange(cursor: *const Cursor) bool {
+            return cursor.at % 4 > 0 and cursor.isChange(cursor.at);
+        }
+
+        fn isChange(cursor: *const Cursor, at: usize) bool {
+            if (at == cursor.rows.len) return true;
+            if (at == 0) return true;
+            return !cursor.column.isEqual(cursor.rows[at - 1].image, cursor.rows[at].image);
         }
     };
 
@@ -130,7 +144,7 @@ pub const Model = struct {
         std.mem.sortUnstable(Keyed, keyed.items, direction, lessKeyed);
         const rows = try model.arena.alloc(Row, keyed.items.len);
         for (keyed.items, rows) |each, *row| row.* = each.row;
-        return .{ .model = model, .rows = rows };
+        return .{ .model = model, .column = column, .rows = rows };
     }
 
     fn lessKeyed(direction: executor.Direction, a: Keyed, b: Keyed) bool {

@@ -115,7 +115,7 @@ pub const Conjunction = struct {
             conjunction.null_care |= care;
             conjunction.null_expected |= expected;
             if (is_null and !column.nullable) conjunction.never = true;
-            switch (try compileClause(arena, plan, clause, column)) {
+            switch (try compileClause(arena, schema, plan, clause, column)) {
                 .always => {},
                 .never => conjunction.never = true,
                 .predicate => |predicate| {
@@ -170,13 +170,14 @@ const Compiled = union(enum) { always, never, predicate: Predicate };
 
 fn compileClause(
     arena: Allocator,
+    schema: *const Schema,
     plan: *const Plan,
     clause: *const Clause,
     column: *const Column,
 ) Error!Compiled {
     return switch (operatorOf(clause)) {
         .null, .not_null => .always, // by the mask
-        .like, .unlike => compileGlob(arena, plan, clause, column),
+        .like, .unlike => compileGlob(arena, schema, plan, clause, column),
         .equal, .between => if (column.kind.isText())
             compileTextInterval(plan, clause, column)
         else
@@ -378,6 +379,7 @@ fn textOf(plan: *const Plan, operand: *const Operand, column: *const Column) Err
 
 fn compileGlob(
     arena: Allocator,
+    schema: *const Schema,
     plan: *const Plan,
     clause: *const Clause,
     column: *const Column,
@@ -389,7 +391,14 @@ fn compileGlob(
     const glob = try Glob.compile(arena, pattern, clause.flags & plan_module.clause_fold != 0);
     const like = operatorOf(clause) == .like;
     if (glob.class == .everything) return if (like) .always else .never;
-    if (like) return predicateOf(column, runLike, .{ .glob = glob });
+    if (like) {
+        var compiled = predicateOf(column, runLike, .{ .glob = glob });
+        const text_end = column.offset + 2 + column.limit;
+        if (glob.class == .contains and text_end + Glob.read_beyond <= schema.image_size) {
+            compiled.predicate.select = selectContaining;
+        }
+        return compiled;
+    }
     return predicateOf(column, runUnlike, .{ .glob = glob });
 }
 
@@ -412,6 +421,18 @@ fn runTextMember(predicate: *const Predicate, image: Image) bool {
 
 fn runLike(predicate: *const Predicate, image: Image) bool {
     return predicate.payload.glob.matches(predicate.textIn(image));
+}
+
+/// Where what is behind the text belongs to the image.
+fn selectContaining(predicate: *const Predicate, rows: []Row) usize {
+    @setRuntimeSafety(false); // `kept` never passes the row at hand
+    const glob = &predicate.payload.glob;
+    var kept: usize = 0;
+    for (rows) |row| {
+        rows.ptr[kept] = row;
+        kept += @intFromBool(glob.isContained(predicate.textIn(row.image)));
+    }
+    return kept;
 }
 
 fn runUnlike(predicate: *const Predicate, image: Image) bool {

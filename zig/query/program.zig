@@ -136,6 +136,13 @@ pub const Program = struct {
         return false;
     }
 
+    /// Whether every row that comes from an arm belongs to the result.
+    pub fn acceptsAll(program: *const Program) bool {
+        const residual = &program.residual;
+        return program.arms.len == 1 and program.groups.len == 0 and
+            residual.predicates.len == 0 and residual.null_care == 0;
+    }
+
     /// Moves the rows that `accepts` to the front, in their order; returns how many.
     pub fn select(program: *const Program, rows: []predicate.Row) usize {
         const count = program.residual.select(rows);

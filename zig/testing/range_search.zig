@@ -52,7 +52,7 @@ fn walk(range: *Range, snapshot: u64, seen: *history_.State) !void {
 
     var rows: [4]Row = undefined;
     while (true) {
-        const count = try cursor.fill(&rows);
+        const count = try cursor.fill(&rows, rows.len);
         if (count == 0) return;
         for (rows[0..count]) |row| {
             const id = std.mem.readInt(u64, row.image[8..16], .little);

@@ -28,8 +28,8 @@ const Image = [*]align(8) const u8;
 
 /// The bits of `Version.flags` that are the table's number in a version that is no tombstone.
 const flags_mask = layout.Version.tombstone_flag | 0xFFFF;
-/// Fewer rows are scanned in less time than threads need to begin.
-const split_rows_min = 200_000;
+/// Fewer rows are scanned in hardly more time than threads need to begin.
+const split_rows_min = 65_536;
 
 pub const Source = struct {
     allocator: std.mem.Allocator,
@@ -38,6 +38,8 @@ pub const Source = struct {
     snapshot: u64,
     /// Null where the transaction has written nothing to this table, or there is none.
     transaction: ?*const Transaction,
+    /// For tests: as many threads besides the caller's, whatever the table and the processors.
+    threads_forced: usize = 0,
 
     pub const Error = error{ SegmentCorrupt, SnapshotTooOld, OutOfMemory };
 
@@ -227,23 +229,24 @@ pub const Source = struct {
 
     /// The scan in parts, where the table is large and processors are idle.
     pub fn split(source: *Source) ?Split {
-        if (source.transaction != null or !source.isLarge(split_rows_min)) return null;
-        const idle = os.idleProcessors();
-        if (idle == 0) return null;
-        return .{ .source = source, .idle = idle, .slots = .init(source.segment) };
+        if (source.transaction != null) return null;
+        var threads = source.threads_forced;
+        if (threads == 0 and source.isLarge(split_rows_min)) threads = os.idleProcessors();
+        if (threads == 0) return null;
+        return .{ .source = source, .threads = threads, .slots = .init(source.segment) };
     }
 
     pub const Split = struct {
         source: *const Source,
-        idle: usize,
+        threads: usize,
         /// The whole, whose `page` is the next one to take.
         slots: slot_scan.SlotScan,
 
-        /// Pages that a worker takes at a time: some 20,000 rows.
-        const part_pages = 32;
+        /// Pages that a worker takes at a time: some 5,000 rows.
+        const part_pages = 8;
 
         pub fn threadsCount(parts: *const Split) usize {
-            return parts.idle;
+            return parts.threads;
         }
 
         pub fn take(parts: *Split) ?Part {
@@ -307,6 +310,8 @@ pub const Source = struct {
         at: ?*layout.Entry,
         /// Nothing of the index is left.
         ended: bool,
+        /// The next entry has another key than all that were taken.
+        is_at_change: bool = false,
         own: std.ArrayList(Own) = .empty,
         own_index: usize = 0,
         /// The row of the index that waits behind own ones.
@@ -349,8 +354,12 @@ pub const Source = struct {
             return older.rows[place];
         }
 
-        pub fn fill(cursor: *Cursor, rows: []Row) Error!usize {
-            if (cursor.own.items.len == 0) return cursor.fillShared(rows);
+        pub fn isAtChange(cursor: *const Cursor) bool {
+            return cursor.own.items.len == 0 and (cursor.is_at_change or cursor.ended);
+        }
+
+        pub fn fill(cursor: *Cursor, rows: []Row, enough: usize) Error!usize {
+            if (cursor.own.items.len == 0) return cursor.fillShared(rows, enough);
             var count: usize = 0;
             while (count < rows.len) : (count += 1) {
                 rows[count] = (try cursor.nextMerged()) orelse break;
@@ -361,7 +370,7 @@ pub const Source = struct {
         fn nextMerged(cursor: *Cursor) Error!?Row {
             if (cursor.waiting == null) {
                 var one: [1]Row = undefined;
-                if (try cursor.fillShared(&one) > 0) cursor.waiting = one[0];
+                if (try cursor.fillShared(&one, one.len) > 0) cursor.waiting = one[0];
             }
             if (cursor.own_index == cursor.own.items.len) return cursor.takeWaiting();
             const own = &cursor.own.items[cursor.own_index];
@@ -383,20 +392,22 @@ pub const Source = struct {
             return cursor.waiting;
         }
 
-        /// The next rows of the index. Three passes, so that what a row needs is fetched while
+        /// The next rows of the index. Several passes, so that what a row needs is fetched while
         /// others are looked at: entries, slots, versions.
-        fn fillShared(cursor: *Cursor, rows: []Row) Error!usize {
+        fn fillShared(cursor: *Cursor, rows: []Row, enough: usize) Error!usize {
+            // Refs are compared with the arena's bounds by `at`; counts stay below that of entries.
+            @setRuntimeSafety(false);
             const source = cursor.source;
-            const column = cursor.index.column;
-            const list = cursor.index.list;
+            const segment = source.segment;
             var room: [run_max]*layout.Entry = undefined;
             while (!cursor.ended) {
-                const entries = room[0..try cursor.takeRun(room[0..@min(rows.len, run_max)])];
+                const most = @min(rows.len, run_max);
+                const entries = room[0..try cursor.takeRun(room[0..most], enough)];
                 for (entries) |entry| {
                     // never changes while linked
-                    const slot = try source.segment.at(layout.RowSlot, entry.slot.load(.monotonic));
+                    const slot = try segment.at(layout.RowSlot, entry.slot.load(.monotonic));
                     const head = Link.of(slot.head.load(.monotonic)).ref; // only fetched
-                    const version = source.segment.at(layout.Version, head) catch continue;
+                    const version = segment.at(layout.Version, head) catch continue;
                     const line: [*]const u8 = @ptrCast(version);
                     @prefetch(line, .{ .rw = .read, .locality = 3 });
                     @prefetch(line + 64, .{ .rw = .read, .locality = 3 });
@@ -404,45 +415,86 @@ pub const Source = struct {
                 var count: usize = 0;
                 for (entries) |entry| {
                     const ref = entry.slot.load(.monotonic); // never changes while linked
-                    const slot = try source.segment.at(layout.RowSlot, ref);
-                    const row = (try cursor.rowOf(ref, slot)) orelse continue;
-                    // P24: the version visible to the snapshot has to have the entry's key.
-                    if (!key_.isKeyOf(column, row.image, list.keyOf(entry))) continue;
-                    if (source.isHidden(row.image)) continue;
-                    rows[count] = row;
+                    const slot = try segment.at(layout.RowSlot, ref);
+                    rows.ptr[count] = (try cursor.rowOf(ref, slot)) orelse continue;
+                    room[count] = entry;
                     count += 1;
                 }
+                count = cursor.withKeys(rows.ptr[0..count], room[0..count]);
+                count = source.withoutHidden(rows.ptr[0..count]);
                 if (count > 0) return count;
             }
             return 0;
         }
 
-        /// The next entries of the range, whose slots are fetched meanwhile.
-        fn takeRun(cursor: *Cursor, out: []*layout.Entry) Error!usize {
+        /// Moves the rows to the front whose images have the key of their entry (P24: the version
+        /// visible to the snapshot has to have it).
+        fn withKeys(cursor: *const Cursor, rows: []Row, entries: []const *layout.Entry) usize {
+            @setRuntimeSafety(false); // as many entries as rows
+            const list = cursor.index.list;
+            const column = cursor.index.column;
+            var kept: usize = 0;
+            if (cursor.index.key_words == 1 and !column.nullable) switch (column.kind) {
+                .string, .bytes => {},
+                inline else => |kind| {
+                    const Value = @import("../table/schema.zig").Kind.Value(kind);
+                    for (rows, entries) |row, entry| {
+                        const bytes = row.image[column.offset..][0..@sizeOf(Value)];
+                        const key = key_.encodeFixed(kind, std.mem.bytesToValue(Value, bytes));
+                        rows.ptr[kept] = row;
+                        kept += @intFromBool(key == list.keyOf(entry)[0]);
+                    }
+                    return kept;
+                },
+            };
+            for (rows, entries) |row, entry| {
+                rows.ptr[kept] = row;
+                kept += @intFromBool(key_.isKeyOf(column, row.image, list.keyOf(entry)));
+            }
+            return kept;
+        }
+
+        /// The next entries of the range, whose slots are fetched meanwhile. Behind `enough` of
+        /// them, up to where the key changes.
+        fn takeRun(cursor: *Cursor, out: []*layout.Entry, enough: usize) Error!usize {
+            @setRuntimeSafety(false); // `count` is below `out.len`, and not 0 behind `enough`
             const list = cursor.index.list;
             const segment = cursor.source.segment;
             var count: usize = 0;
+            cursor.is_at_change = false;
+            if (cursor.direction == .forward and @min(out.len, enough) > 4) cursor.fetchSides();
             switch (cursor.direction) {
                 .forward => while (count < out.len) : (count += 1) {
                     const entry = cursor.at orelse break;
-                    if (key_.order(list.keyOf(entry), cursor.until) == .gt) break;
+                    const words = list.keyOf(entry);
+                    if (key_.order(words, cursor.until) == .gt) break;
+                    if (count >= enough and !key_.equal(words, list.keyOf(out[count - 1]))) {
+                        cursor.is_at_change = true;
+                        return count;
+                    }
                     out[count] = entry;
                     fetchSlot(segment, entry);
-                    fetchAhead(segment, entry);
                     const after = try list.after(entry);
                     cursor.at = if (after) |found| found.entry else null;
                 },
                 .backward => {
                     const end = std.math.maxInt(rel_ptr.Ref);
+                    const most = @min(out.len, enough +| 1);
                     const taken = try list.runBefore(if (cursor.at) |entry| .{
                         .words = list.keyOf(entry),
                         .slot = entry.slot.load(.monotonic), // never changes while linked
-                    } else .{ .words = cursor.from, .slot = end }, out);
+                    } else .{ .words = cursor.from, .slot = end }, out[0..most]);
                     while (count < taken) : (count += 1) {
-                        if (key_.order(list.keyOf(out[count]), cursor.until) == .lt) break;
+                        const words = list.keyOf(out[count]);
+                        if (key_.order(words, cursor.until) == .lt) break;
+                        if (count >= enough and !key_.equal(words, list.keyOf(out[count - 1]))) {
+                            cursor.is_at_change = true;
+                            break;
+                        }
                         fetchSlot(segment, out[count]);
                     }
                     if (count > 0) cursor.at = out[count - 1];
+                    if (cursor.is_at_change) return count;
                     if (count < taken or taken == 0) cursor.ended = true;
                     return count;
                 },
@@ -451,12 +503,47 @@ pub const Source = struct {
             return count;
         }
 
-        /// A tower leads past some entries: the one it leads to is fetched while those are read.
-        inline fn fetchAhead(segment: *const Segment, entry: *layout.Entry) void {
+        /// Each entry leads to the next, so that a walk waits for one after the other. Towers lead
+        /// past some, and from each of them the entries behind it are fetched side by side.
+        fn fetchSides(cursor: *const Cursor) void {
+            @setRuntimeSafety(false); // refs are compared with the bounds by `at`
+            const segment = cursor.source.segment;
+            var entry = cursor.at orelse return;
+            var steps: usize = 0;
+            while (heightOf(entry) < 2) : (steps += 1) { // the walk goes here, too
+                if (steps == 8) return;
+                entry = nextAt(segment, entry, 0) orelse return;
+            }
+            var sides: [run_max / 4]*layout.Entry = undefined;
+            var count: usize = 0;
+            while (count < sides.len) : (count += 1) {
+                sides[count] = entry;
+                prefetchAt(segment, entry, 1);
+                prefetchAt(segment, entry, 0);
+                if (heightOf(entry) < 2) break;
+                entry = nextAt(segment, entry, 1) orelse break;
+            }
+            for (0..4) |_| for (sides[0..count]) |*side| {
+                const next = nextAt(segment, side.*, 0) orelse continue;
+                if (heightOf(next) > 1) continue; // the next side's
+                fetchSlot(segment, next);
+                prefetchAt(segment, next, 0);
+                side.* = next;
+            };
+        }
+
+        inline fn heightOf(entry: *layout.Entry) u32 {
             // never changes while linked
-            if (layout.EntryState.of(entry.state.load(.monotonic)).height < 2) return;
-            const ref = Link.of(entry.links()[1].load(.monotonic)).ref; // only fetched
-            const ahead = segment.at(layout.Entry, ref) catch return;
+            return layout.EntryState.of(entry.state.load(.monotonic)).height;
+        }
+
+        inline fn nextAt(segment: *const Segment, entry: *layout.Entry, level: u32) ?*layout.Entry {
+            const ref = Link.of(entry.links()[level].load(.monotonic)).ref; // only fetched
+            return segment.at(layout.Entry, ref) catch null;
+        }
+
+        inline fn prefetchAt(segment: *const Segment, entry: *layout.Entry, level: u32) void {
+            const ahead = nextAt(segment, entry, level) orelse return;
             @prefetch(ahead, .{ .rw = .read, .locality = 3 });
         }
 
