@@ -15,11 +15,12 @@ const engine_ = @import("txn/engine.zig");
 const Engine = engine_.Engine;
 const Transaction = @import("txn/transaction.zig").Transaction;
 
-const Operation = enum { upsert, get, search, commit };
+const Operation = enum { upsert, get, search, commit, batch };
 
 const row_count = 10_000;
 const altitude_count = 45_000;
 const warm_up_count = 2_000;
+const batch_size = 1024;
 /// Operations between two turns of the drain, which keeps the ring from filling.
 const turn_count = 100;
 
@@ -36,13 +37,16 @@ pub fn main(init: std.process.Init.Minimal) !void {
     });
     defer world.deinit();
     const engine = try world.attach();
+    const table = try world.createTable(engine);
     var driver: Driver = .{
         .engine = engine,
-        .table = try world.createTable(engine),
+        .table = table,
+        .rows = .init(std.heap.c_allocator, engine, table),
         .random = .init(1),
         .plan = rangePlan(),
     };
     defer driver.programs.deinit(std.heap.c_allocator);
+    defer driver.rows.deinit();
     for (0..row_count) |id| {
         const altitude = driver.random.random().uintLessThan(u32, altitude_count);
         const row: harness.Row = .init(id, altitude, id);
@@ -67,6 +71,7 @@ const Driver = struct {
     random: std.Random.DefaultPrng,
     plan: Plan,
     programs: search_.Cache = .{},
+    rows: harness.Batch,
     stamp: u64 = row_count,
     buffer: [64 * 1024]u8 align(8) = undefined,
 
@@ -76,11 +81,13 @@ const Driver = struct {
     }
 
     fn run(driver: *Driver, operation: Operation) !void {
+        if (operation == .batch) return driver.writeBatch();
         for (0..turn_count) |_| switch (operation) {
             .upsert => try driver.upsert(),
             .get => try driver.get(),
             .search => try driver.search(),
             .commit => try driver.commit(),
+            .batch => unreachable, // above
         };
     }
 
@@ -96,6 +103,19 @@ const Driver = struct {
         const row = driver.nextRow();
         const result = try row.write(driver.engine, driver.table, .upsert);
         if (result != .updated) return error.Unexpected;
+    }
+
+    /// `batch_size` such rows in one transaction.
+    fn writeBatch(driver: *Driver) !void {
+        const rows = &driver.rows;
+        rows.bytes.clearRetainingCapacity();
+        for (0..batch_size) |_| {
+            const random = driver.random.random();
+            driver.stamp += 1;
+            const id = random.uintLessThan(u32, row_count);
+            try rows.add(id, random.uintLessThan(u32, altitude_count), driver.stamp);
+        }
+        _ = try rows.write(write_.newest_none);
     }
 
     fn get(driver: *Driver) !void {

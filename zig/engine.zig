@@ -68,9 +68,11 @@ comptime {
     _ = @import("txn/drain.zig");
     _ = @import("txn/engine.zig");
     _ = @import("txn/engine_test.zig");
+    _ = @import("txn/entries.zig");
     _ = @import("txn/fate.zig");
     _ = @import("txn/log_buffer.zig");
     _ = @import("txn/pins.zig");
+    _ = @import("txn/places.zig");
     _ = @import("txn/read_set.zig");
     _ = @import("txn/repair.zig");
     _ = @import("txn/retire.zig");
@@ -110,6 +112,7 @@ comptime {
     _ = @import("txn/latch.zig");
     _ = @import("txn/outcome.zig");
     _ = @import("txn/pins.zig");
+    _ = @import("txn/places.zig");
     _ = @import("txn/small_map.zig");
     _ = @import("txn/source.zig");
     _ = @import("txn/stack.zig");

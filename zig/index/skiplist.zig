@@ -43,13 +43,27 @@ pub const Skiplist = struct {
     segment: *const Segment,
     index: *layout.Index,
 
-    /// For each level the link word that leads past the position, and what it was.
+    /// For each level the link word that leads past the position, and what it was. Under one pin
+    /// all of its entries stay what they were, in the list or not, so the way to another position
+    /// may go on from it (`Trail`).
     pub const Path = struct {
         /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
         words: [height_max]*Word(u64),
         links: [height_max]Link,
         /// The entry at the position, if there is one.
         equal: Ref,
+    };
+
+    /// Positions that come in the order of the list, each found from the one before: a few steps
+    /// instead of a descent. In any other order it costs a descent and is as right.
+    /// **Precondition**: begun and used under one pin that cannot be revoked.
+    pub const Trail = struct {
+        path: Path,
+        is_begun: bool,
+
+        pub inline fn begin(trail: *Trail) void {
+            trail.is_begun = false; // the path is filled by the first find
+        }
     };
 
     /// Makes the head entry of a new index.
@@ -101,11 +115,27 @@ pub const Skiplist = struct {
 
     /// The path to a position, unlinking marked entries on the way.
     fn find(list: Skiplist, position: Position, path: *Path) Corrupt!void {
+        return list.findOn(position, path, false);
+    }
+
+    /// The same along a trail.
+    inline fn findAlong(list: Skiplist, position: Position, trail: *Trail) Corrupt!void {
+        if (trail.is_begun) return list.findOn(position, &trail.path, true);
+        trail.is_begun = true;
+        return list.find(position, &trail.path);
+    }
+
+    fn findOn(
+        list: Skiplist,
+        position: Position,
+        path: *Path,
+        comptime goes_on: bool,
+    ) Corrupt!void {
         if (position.words.len == 1) return list.findBy(One, .{
             .word = position.words[0],
             .slot = position.slot,
-        }, position, path);
-        return list.findBy(Many, .{ .position = position }, position, path);
+        }, position, path, goes_on);
+        return list.findBy(Many, .{ .position = position }, position, path, goes_on);
     }
 
     /// A position in an index with keys of one word.
@@ -137,14 +167,23 @@ pub const Skiplist = struct {
         target: Target,
         position: Position,
         path: *Path,
+        comptime goes_on: bool,
     ) Corrupt!void {
         @setRuntimeSafety(false); // levels are below `height_max`; refs are checked by `at`
         const segment = list.segment;
         var steps: u64 = 0;
+        var is_led = goes_on;
         restart: while (true) : (steps += 1) { // each restart means that another changed a link
             if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
             var before = try segment.at(Entry, list.index.head);
             var level: u32 = height_max;
+            if (is_led) {
+                is_led = false; // the second attempt is a descent
+                if (try list.turnOff(Target, target, path)) |turn| {
+                    before = turn.before;
+                    level = turn.level + 1;
+                }
+            }
             // Where the level above stopped, which the level below need not compare again.
             var stop: Ref = rel_ptr.none;
             while (level > 0) {
@@ -183,21 +222,76 @@ pub const Skiplist = struct {
         }
     }
 
+    const Turn = struct { before: *Entry, level: u32 };
+
+    /// Where the way to the target leaves a path: the lowest level at which the path leads to or
+    /// past it, from an entry before it. Null when the target lies before the path. What the path
+    /// remembers of the levels above may be old, and whoever uses it finds that out by
+    /// compare-and-swap; the walk below is new.
+    fn turnOff(
+        list: Skiplist,
+        comptime Target: type,
+        target: Target,
+        path: *const Path,
+    ) Corrupt!?Turn {
+        @setRuntimeSafety(false); // as above
+        var level: u32 = 0;
+        while (level < height_max - 1) : (level += 1) {
+            const ref = path.links[level].ref;
+            if (ref == rel_ptr.none) break;
+            const entry = try list.segment.at(Entry, ref);
+            // never changes under the pin
+            const height = EntryState.of(entry.state.load(.monotonic)).height;
+            if (!target.isPast(entry, @ptrCast(entry.links() + height))) break;
+        }
+        const word: [*]u8 = @ptrCast(path.words[level]);
+        const before: *Entry = @ptrCast(@alignCast(word - @sizeOf(Entry) - level * 8));
+        if (list.segment.refOf(before) != list.index.head) {
+            const height = EntryState.of(before.state.load(.monotonic)).height; // as above
+            if (!target.isPast(before, @ptrCast(before.links() + height))) return null;
+        }
+        return .{ .before = before, .level = level };
+    }
+
     /// Links the entry of a position, or touches the one that is there (P22).
     pub fn insert(list: Skiplist, session: *Session, position: Position) Error!void {
         @setRuntimeSafety(false); // `find` fills the path: no pattern is written into it first
-        var path: Path = undefined;
+        var trail: Trail = undefined;
+        trail.begin();
+        return list.insertBy(session, position, &trail, false);
+    }
+
+    /// The same along a trail.
+    pub fn insertAlong(
+        list: Skiplist,
+        session: *Session,
+        position: Position,
+        trail: *Trail,
+    ) Error!void {
+        return list.insertBy(session, position, trail, true);
+    }
+
+    inline fn insertBy(
+        list: Skiplist,
+        session: *Session,
+        position: Position,
+        trail: *Trail,
+        comptime goes_on: bool,
+    ) Error!void {
+        @setRuntimeSafety(false); // heights are below `height_max`
+        const path = &trail.path;
         var ref: Ref = rel_ptr.none;
         var height: u4 = 0;
         var entry: *Entry = undefined;
         while (true) { // each turn means that another changed the list here
-            try list.find(position, &path);
+            try list.findAlong(position, trail);
             if (path.equal != rel_ptr.none) {
                 const other = try list.segment.at(Entry, path.equal);
                 const raw = other.state.load(.acquire); // pairs with the release that closes
                 var state = EntryState.of(raw);
                 if (state.closed) {
                     try list.mark(other);
+                    trail.begin();
                     continue;
                 }
                 if (!mutant.is(.entry_untouched)) state.tag +%= 1;
@@ -234,10 +328,19 @@ pub const Skiplist = struct {
                 path.links[0].next(ref).raw(),
                 .acq_rel,
             )) break;
+            trail.begin();
         }
         fault.point("index.linked");
-        try list.linkUpper(position, entry, ref, height, &path);
+        try list.linkUpper(position, entry, ref, height, path);
         session.slot.held_entry.store(0, .release);
+        if (!goes_on) return;
+        for (0..height) |level| { // the next position lies behind the entry
+            const own = &entry.links()[level];
+            const link = Link.of(own.load(.acquire)); // pairs as in `find`
+            if (link.marked) return trail.begin(); // closed: it may not be in the list up there
+            path.words[level] = own;
+            path.links[level] = link;
+        }
     }
 
     /// A free entry of the height wanted; in a full segment of the nearest one that there is, lower
@@ -319,6 +422,16 @@ pub const Skiplist = struct {
     /// The path to the entry of a position; the state that `close` expects, or null without one.
     pub fn findEntry(list: Skiplist, position: Position, path: *Path) Corrupt!?u32 {
         try list.find(position, path);
+        return list.stateAt(path);
+    }
+
+    /// The same along a trail.
+    pub fn findEntryAlong(list: Skiplist, position: Position, trail: *Trail) Corrupt!?u32 {
+        try list.findAlong(position, trail);
+        return list.stateAt(&trail.path);
+    }
+
+    fn stateAt(list: Skiplist, path: *const Path) Corrupt!?u32 {
         if (path.equal == rel_ptr.none) return null;
         const entry = try list.segment.at(Entry, path.equal);
         return entry.state.load(.acquire); // pairs with touching
@@ -329,7 +442,7 @@ pub const Skiplist = struct {
     pub fn close(
         list: Skiplist,
         session: *Session,
-        path: *const Path,
+        path: *Path,
         state_read: u32,
     ) Corrupt!bool {
         const entry = try list.segment.at(Entry, path.equal);
@@ -344,9 +457,10 @@ pub const Skiplist = struct {
         return true;
     }
 
-    /// Unlinks a marked entry where the path met it. False when the list has changed there, or the
-    /// path did not meet the entry at every level of its tower: then somebody has to look again.
-    fn unlinkAlong(path: *const Path, entry: *Entry, height: u4) bool {
+    /// Unlinks a marked entry where the path met it; the path then leads past it. False when the
+    /// list has changed there, or the path did not meet the entry at every level of its tower: then
+    /// somebody has to look again.
+    fn unlinkAlong(path: *Path, entry: *Entry, height: u4) bool {
         var level: u32 = height;
         if (level > height_max) return false;
         while (level > 0) {
@@ -354,7 +468,9 @@ pub const Skiplist = struct {
             const link = path.links[level];
             if (link.ref != path.equal) return false;
             const next = Link.of(entry.links()[level].load(.monotonic)).ref; // marked: it stays
-            if (!path.words[level].cas(link.raw(), link.next(next).raw(), .acq_rel)) return false;
+            const past = link.next(next);
+            if (!path.words[level].cas(link.raw(), past.raw(), .acq_rel)) return false;
+            path.links[level] = past;
         }
         return true;
     }

@@ -72,6 +72,13 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
             return &entries[index % per_page];
         }
 
+        /// The entries from `index` on that lie in the same page.
+        pub fn from(array: Self, index: u64) segment_.Corrupt![]T {
+            const rest: usize = @intCast(per_page - index % per_page);
+            const first: [*]T = @ptrCast(try array.at(index));
+            return first[0..rest];
+        }
+
         /// Gives the page of this number back.
         pub fn drop(array: Self, session_index: u32, number: u64) segment_.Corrupt!void {
             const word = try array.pageWord(number);

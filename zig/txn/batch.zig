@@ -6,15 +6,17 @@
 const std = @import("std");
 const view_ = @import("../table/view.zig");
 const Key = @import("../table/primary_map.zig").Key;
+const places_ = @import("places.zig");
 const write_ = @import("write.zig");
+const Place = places_.Place;
 const Write = write_.Write;
 
 /// Larger arrays are given back after each use.
 const kept_max = 16 * 1024;
 
 pub const Batch = struct {
-    /// `{ hash: 32, number of the record: 32 }`: sorted, that is the order by hash, then of coming.
-    order: std.ArrayList(u64) = .empty,
+    /// Records by the hashes of their keys, twice: unsorted and sorted.
+    order: std.ArrayList(Place) = .empty,
     keys: std.ArrayList(Key) = .empty,
     writes: std.ArrayList(Write) = .empty,
 
@@ -42,30 +44,30 @@ pub const Batch = struct {
     ) error{OutOfMemory}![]Write {
         const stride = 16 + @as(usize, table.schema.image_size);
         std.debug.assert(bytes.len >= stride * count);
-        try batch.order.ensureTotalCapacity(allocator, count);
+        try batch.order.ensureTotalCapacity(allocator, 2 * count);
         try batch.keys.ensureTotalCapacity(allocator, count);
         try batch.writes.ensureTotalCapacity(allocator, count);
-        const order = batch.order.items.ptr[0..count];
+        const places = batch.order.items.ptr[0 .. 2 * count];
         const keys = batch.keys.items.ptr[0..count];
         const writes = batch.writes.items.ptr[0..count];
-        for (order, keys, 0..) |*place, *key, i| {
+        for (places[0..count], keys, 0..) |*place, *key, i| {
             key.* = .init(table.keyBytes(bytes[i * stride + 16 ..].ptr));
-            place.* = @as(u64, key.hash) << 32 | i;
+            place.* = .{ .word = key.hash, .number = @intCast(i) };
         }
-        if (count > 1) std.sort.pdq(u64, order, {}, std.sort.asc(u64));
+        const order = places_.sort(places[0..count], places[count..]);
 
         var front: usize = 0;
         var back: usize = count;
         var start: usize = 0;
         while (start < count) {
             var end = start + 1;
-            while (end < count and order[end] >> 32 == order[start] >> 32) end += 1;
+            while (end < count and order[end].word == order[start].word) end += 1;
             const run = order[start..end];
             // Different keys with one hash are rare, and then few.
-            if (run.len > 1) std.sort.insertion(u64, run, keys, isKeyBefore);
+            if (run.len > 1) std.sort.insertion(Place, run, keys, isKeyBefore);
             var last: ?*Write = null;
             for (run) |place| {
-                const number: u32 = @truncate(place);
+                const number = place.number;
                 const key = keys[number];
                 const record: [*]align(8) const u8 = @alignCast(bytes[number * stride ..].ptr);
                 const head: *const [2]u64 = @ptrCast(record);
@@ -91,13 +93,11 @@ pub const Batch = struct {
     }
 };
 
-fn isKeyBefore(keys: []const Key, a: u64, b: u64) bool {
-    const x: u32 = @truncate(a);
-    const y: u32 = @truncate(b);
-    return switch (std.mem.order(u8, keys[x].bytes, keys[y].bytes)) {
+fn isKeyBefore(keys: []const Key, a: Place, b: Place) bool {
+    return switch (std.mem.order(u8, keys[a.number].bytes, keys[b.number].bytes)) {
         .lt => true,
         .gt => false,
-        .eq => x < y,
+        .eq => a.number < b.number,
     };
 }
 

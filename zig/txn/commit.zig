@@ -21,6 +21,7 @@ const fault = @import("../testing/fault.zig");
 const mutant = @import("../testing/mutant.zig");
 const key_ = @import("../index/key.zig");
 const view_ = @import("../table/view.zig");
+const entries = @import("entries.zig");
 const fate = @import("fate.zig");
 const log_buffer = @import("log_buffer.zig");
 const outcome = @import("outcome.zig");
@@ -109,9 +110,7 @@ fn attempt(
         return 0;
     }
     fault.point("commit.installed");
-    for (writes) |*write| {
-        if (write.version != rel_ptr.none) try linkEntries(session, write);
-    }
+    try entries.link(context, writes);
     for (writes) |*write| {
         if (write.version != rel_ptr.none and write.table.has_unique) try checkUnique(
             context,
@@ -364,23 +363,6 @@ fn fill(context: *Context, write: *Write, decision: write_.Decision, base: Ref) 
     version.mark.store(pending, .release);
     fault.point("install.filled");
     return ref;
-}
-
-/// P22: entries of the keys that the new version has and its base has not.
-fn linkEntries(session: *Session, write: *Write) Error!void {
-    const segment = session.segment;
-    const version = try segment.at(Version, write.version);
-    if (version.isTombstone()) return;
-    const base: ?*Version = if (write.base_present) try segment.at(Version, write.base) else null;
-    for (write.table.indexes[0..write.table.index_count]) |*index| {
-        if (base) |b| {
-            if (index.column.isEqual(b.image(), version.image())) continue;
-        }
-        const key = session.words[0..index.key_words];
-        key_.encodeKey(index.column, version.image(), key);
-        if (mutant.is(.entry_lost)) continue;
-        try index.list.insert(session, .{ .words = key, .slot = write.slot });
-    }
 }
 
 /// Unique indexes: after linking, every other row with the key must be gone; two that insert one

@@ -14,6 +14,7 @@ const view_ = @import("../table/view.zig");
 const vacuum = @import("vacuum.zig");
 const write_ = @import("write.zig");
 const word = @import("../segment/word.zig");
+const Places = @import("places.zig").Places;
 const ReadSet = @import("read_set.zig").ReadSet;
 const Session = @import("../segment/session.zig").Session;
 const Ref = @import("../segment/rel_ptr.zig").Ref;
@@ -51,6 +52,8 @@ pub const Context = struct {
     scratch: [*]align(8) u8,
     payload: std.ArrayList(u8) = .empty,
     written: std.ArrayList(log_buffer.Written) = .empty,
+    /// Scratch for what is put in the order of an index.
+    places: Places = .{},
     conflict: Conflict = .{},
     age: u64 = 0,
     last_csn: u64 = 0,
@@ -66,6 +69,7 @@ pub const Context = struct {
         for (context.views) |view| if (view) |v| context.allocator.destroy(v);
         context.payload.deinit(context.allocator);
         context.written.deinit(context.allocator);
+        context.places.deinit(context.allocator);
         const scratch: []align(8) u8 = context.scratch[0..limits.image_size_max];
         context.allocator.free(scratch);
     }

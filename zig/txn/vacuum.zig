@@ -21,10 +21,12 @@ const skiplist = @import("../index/skiplist.zig");
 const schema_ = @import("../table/schema.zig");
 const view_ = @import("../table/view.zig");
 const fate = @import("fate.zig");
+const places_ = @import("places.zig");
 const retire = @import("retire.zig");
 const Skiplist = skiplist.Skiplist;
 const Position = skiplist.Position;
 const Segment = segment_.Segment;
+const Place = places_.Place;
 const Session = @import("../segment/session.zig").Session;
 const SessionSlot = layout.SessionSlot;
 const Version = layout.Version;
@@ -42,6 +44,10 @@ pub const Tables = struct {
 
 /// A record is fetched while this many before it are taken back.
 const ahead_count = 6;
+/// Most records that are looked at before they are taken.
+const window_max = if (@import("build_options").scheduler) 64 else 1024;
+/// So many at once are worth the order of the indexes.
+const ordered_min = if (@import("build_options").scheduler) 2 else 16;
 
 /// A session that commits one row at a time computes the horizon once in so many commits.
 const refresh_interval = 8;
@@ -58,34 +64,52 @@ pub fn run(session: *Session, owner: *SessionSlot, tables: Tables, budget: u32) 
     const is_due = budget > refresh_interval or session.ticks % refresh_interval == 0;
     if (is_due) _ = session.refreshHorizon();
     var count: u32 = 0;
-    while (count < budget) : (count += 1) {
-        const taken = owner.retire_taken.load(.monotonic); // only the holder of the latch moves it
-        // pairs with the release in `retire.add`
-        if (taken == owner.retire_added.load(.acquire)) break;
-        const entry = (try retire.queueOf(session.segment, owner).at(taken)).*;
-        if (entry.csnOf() >= session.horizon) break;
-        try fetchAhead(session.segment, owner, taken + ahead_count);
-        try takeOne(session, owner, tables, entry, taken);
+    while (count < budget) {
+        // Monotonic: only the holder of the latch moves it.
+        const taken = owner.retire_taken.load(.monotonic);
+        const ready = try readyAt(session, owner, taken, budget - count);
+        if (ready.len == 0) break;
+        const in_order = ready.len >= ordered_min;
+        if (in_order) try closeTogether(session, tables, ready);
+        for (ready, taken.., 0..) |entry, number, i| {
+            fetchAhead(session.segment, ready, i);
+            try takeOne(session, owner, tables, entry, number, in_order);
+        }
+        count += @intCast(ready.len);
     }
     return count;
 }
 
-/// Begins to fetch what a later record names. With many processes on few cores the horizon lags by
-/// the time slices of those that wait for a core, and what comes back has long left the cache.
-fn fetchAhead(segment: *const Segment, owner: *SessionSlot, position: u64) Error!void {
-    // pairs with the release in `retire.add`
-    if (position >= owner.retire_added.load(.acquire)) return;
-    const entry = (try retire.queueOf(segment, owner).at(position)).*;
-    segment.fetch(entry.a);
-    if (entry.kind() == .version) segment.fetch(entry.b); // its row slot
+/// Records from `taken` on that the horizon has passed, as many as lie together.
+fn readyAt(session: *Session, owner: *SessionSlot, taken: u64, limit: u32) Error![]const Retired {
+    const added = owner.retire_added.load(.acquire); // pairs with the release in `retire.add`
+    if (added < taken) return error.SegmentCorrupt;
+    if (added == taken) return &.{};
+    const records = try retire.queueOf(session.segment, owner).from(taken);
+    const waiting = @min(@min(limit, window_max), @min(records.len, added - taken));
+    for (records[0..waiting], 0..) |record, i| {
+        if (record.csnOf() >= session.horizon) return records[0..i];
+    }
+    return records[0..waiting];
 }
 
+/// Begins to fetch what a later record names. With many processes on few cores the horizon lags by
+/// the time slices of those that wait for a core, and what comes back has long left the cache.
+fn fetchAhead(segment: *const Segment, records: []const Retired, at: usize) void {
+    if (at + ahead_count >= records.len) return;
+    const record = records[at + ahead_count];
+    segment.fetch(record.a);
+    if (record.kind() == .version) segment.fetch(record.b); // its row slot
+}
+
+/// `entries_closed`: what the version needed alone in the indexes is closed already.
 fn takeOne(
     session: *Session,
     owner: *SessionSlot,
     tables: Tables,
     entry: Retired,
     taken: u64,
+    entries_closed: bool,
 ) Error!void {
     switch (entry.kind()) {
         .version => {
@@ -94,7 +118,7 @@ fn takeOne(
                 tables.context,
                 version.table(),
             ) orelse return error.SegmentCorrupt;
-            if (!version.isTombstone()) try closeEntries(session, table, version, entry.b);
+            if (!entries_closed) try closeEntries(session, table, version, entry.b);
             version.mark.store(0, .release); // free: whoever still meets it was not pinned (P10)
             word.bump(&session.slot.counters.versions_reclaimed, 1);
             try reclaim(session, owner, .{ .ref = entry.a, .class = table.version_class }, taken);
@@ -146,76 +170,185 @@ fn closeEntries(
     version: *Version,
     slot: Ref,
 ) Error!void {
-    var path: Skiplist.Path = undefined;
+    @setRuntimeSafety(false); // the trail is filled by its first step
+    if (version.isTombstone()) return;
+    // Only what is not needed is looked up: most updates leave most keys as they are.
     const image = version.image();
-    for (table.indexes[0..table.index_count]) |*index| {
-        if (try isNeeded(session, table, index.column, slot, image)) continue;
-        // Only now the entry is looked up: most updates leave most keys as they are.
+    var rest = try unneeded(session, table, slot, image, allIndexes(table));
+    while (rest != 0) : (rest &= rest - 1) {
+        const number: u6 = @intCast(@ctz(rest));
+        const index = &table.indexes[number];
         const key = session.words[0..index.key_words];
         key_.encodeKey(index.column, image, key);
-        const at: Position = .{ .words = key, .slot = slot };
-        const state = (try index.list.findEntry(at, &path)) orelse continue;
-        if (try isNeeded(session, table, index.column, slot, image)) continue;
-        try retire.reserve(session, session.slot, 1);
-        const entry = path.equal;
-        const class = try index.list.classOf(entry);
-        session.slot.vacuum_entry.store(
-            (layout.Held{ .ref = entry, .class = class }).raw(),
-            .release,
-        );
-        fault.point("vacuum.named");
-        if (try index.list.close(session, &path, state)) {
-            fault.point("vacuum.unlinked");
-            const tail = session.segment.header.tail.load(.seq_cst);
-            try retire.add(session.segment, session.slot, Retired.init(.entry, tail, entry, class));
-        }
-        session.slot.vacuum_entry.store(0, .release);
+        var trail: Skiplist.Trail = undefined;
+        trail.begin();
+        try closeEntry(session, table, number, image, .{ .words = key, .slot = slot }, &trail);
     }
 }
 
-/// True when a version of the row that is undecided, at or above the horizon, or the newest below
-/// it has the key.
-fn isNeeded(
+/// The same for all versions among some records, in the order of each index. Whoever begins again
+/// finds those gone that are closed.
+fn closeTogether(session: *Session, tables: Tables, records: []const Retired) Error!void {
+    @setRuntimeSafety(false); // no pattern is written into what is filled here
+    const segment = session.segment;
+    var start: usize = 0;
+    while (start < records.len) {
+        // As far as they are of one table.
+        const rest = records[start..];
+        var unneeded_by: [window_max]u64 = undefined;
+        var closing: u64 = 0;
+        var table: ?*const view_.TableView = null;
+        const count = for (rest, 0..) |record, i| {
+            fetchAhead(segment, rest, i);
+            unneeded_by[i] = 0;
+            if (record.kind() != .version) continue;
+            const version = try segment.at(Version, record.a);
+            const its = table orelse tables.get(tables.context, version.table()) orelse
+                return error.SegmentCorrupt;
+            if (its.id != version.table()) break i;
+            table = its;
+            if (version.isTombstone()) continue;
+            unneeded_by[i] =
+                try unneeded(session, its, record.b, version.image(), allIndexes(its));
+            closing |= unneeded_by[i];
+        } else rest.len;
+        while (closing != 0) : (closing &= closing - 1) {
+            const number: u6 = @intCast(@ctz(closing));
+            try closeInOrder(session, table.?, number, rest[0..count], unneeded_by[0..count]);
+        }
+        start += count;
+    }
+}
+
+/// Closes in one index of the table the entries of those records that have its bit.
+fn closeInOrder(
     session: *Session,
     table: *const view_.TableView,
-    column: *const schema_.Column,
+    number: u6,
+    records: []const Retired,
+    unneeded_by: []const u64,
+) Error!void {
+    @setRuntimeSafety(false); // as above
+    const segment = session.segment;
+    const index = &table.indexes[number];
+    const key = session.words[0..index.key_words];
+    var places: [2 * window_max]Place = undefined;
+    var count: usize = 0;
+    for (records, unneeded_by, 0..) |record, mask, i| {
+        if (mask >> number & 1 == 0) continue;
+        const version = try segment.at(Version, record.a);
+        key_.encodeKey(index.column, version.image(), key);
+        places[count] = .{ .word = key[0], .number = @intCast(i) };
+        count += 1;
+    }
+    var trail: Skiplist.Trail = undefined;
+    trail.begin();
+    for (places_.sort(places[0..count], places[count..])) |place| {
+        const record = records[place.number];
+        const image = (try segment.at(Version, record.a)).image();
+        if (key.len == 1) key[0] = place.word else key_.encodeKey(index.column, image, key);
+        try closeEntry(session, table, number, image, .{ .words = key, .slot = record.b }, &trail);
+    }
+}
+
+/// Closes and retires the entry at a position if the version with `image` alone needed it.
+fn closeEntry(
+    session: *Session,
+    table: *const view_.TableView,
+    number: u6,
+    image: [*]align(8) const u8,
+    position: Position,
+    trail: *Skiplist.Trail,
+) Error!void {
+    const list = &table.indexes[number].list;
+    const state = (try list.findEntryAlong(position, trail)) orelse return;
+    const mask = @as(u64, 1) << number;
+    if (try unneeded(session, table, position.slot, image, mask) == 0) return;
+    try retire.reserve(session, session.slot, 1);
+    const entry = trail.path.equal;
+    const class = try list.classOf(entry);
+    const held: layout.Held = .{ .ref = entry, .class = class };
+    session.slot.vacuum_entry.store(held.raw(), .release);
+    fault.point("vacuum.named");
+    if (try list.close(session, &trail.path, state)) {
+        fault.point("vacuum.unlinked");
+        const tail = session.segment.header.tail.load(.seq_cst);
+        try retire.add(session.segment, session.slot, Retired.init(.entry, tail, entry, class));
+    }
+    session.slot.vacuum_entry.store(0, .release);
+}
+
+/// One bit for each index of a table.
+fn allIndexes(table: *const view_.TableView) u64 {
+    if (table.index_count == 0) return 0;
+    return @as(u64, std.math.maxInt(u64)) >> @intCast(64 - table.index_count);
+}
+
+/// Of the indexes of a mask those in which no version of the row that is undecided, at or above the
+/// horizon, or the newest below it has the key of `image`.
+fn unneeded(
+    session: *Session,
+    table: *const view_.TableView,
     slot: Ref,
     image: [*]align(8) const u8,
-) Error!bool {
-    if (mutant.is(.needed_closed)) return false;
+    mask: u64,
+) Error!u64 {
+    if (mutant.is(.needed_closed)) return mask;
+    if (mask == 0) return 0;
     const row = try session.segment.at(layout.RowSlot, slot);
     const published = &session.segment.header.horizon;
+    var rest = mask;
     var ref = Link.of(row.head.load(.seq_cst)).ref;
     var newer: u64 = std.math.maxInt(u64);
     var steps: u64 = 0;
     while (ref != rel_ptr.none and !layout.isClosed(ref)) : (steps += 1) {
         if (steps > limits.version_steps_max) return error.SegmentCorrupt;
         const version = session.segment.at(Version, ref) catch |err| {
-            return if (newer < published.load(.seq_cst)) false else err;
+            return if (newer < published.load(.seq_cst)) rest else err;
         };
         const what = fate.of(session.segment, version) catch |err| {
-            return if (newer < published.load(.seq_cst)) false else err;
+            return if (newer < published.load(.seq_cst)) rest else err;
         };
-        const has_key = !version.isTombstone() and version.table() == table.id and
-            column.isEqual(version.image(), image);
+        const others = if (version.isTombstone() or version.table() != table.id)
+            rest
+        else
+            withOtherKey(table, version.image(), image, rest);
         const older = version.older.load(.acquire); // pairs with the release that installed
         // Another's horizon may have passed the newer version and let go what is below it: then
         // that one was the newest below the horizon, and what was read here means nothing
         // (docs/decisions/vacuum-walks.md).
-        if (newer < published.load(.seq_cst)) return false;
+        if (newer < published.load(.seq_cst)) return rest;
         switch (what) {
             .free => return error.SegmentCorrupt,
             .aborted => {},
-            .undecided => if (has_key) return true,
+            .undecided => rest = others,
             .committed => |csn| {
-                if (has_key) return true;
-                if (csn < session.horizon) return false;
+                rest = others;
+                if (csn < session.horizon) return rest;
                 newer = csn;
             },
         }
+        if (rest == 0) return 0;
         ref = older;
     }
-    return false;
+    return rest;
+}
+
+/// Of the indexes of a mask those in which two images have different keys.
+fn withOtherKey(
+    table: *const view_.TableView,
+    a: [*]align(8) const u8,
+    b: [*]align(8) const u8,
+    mask: u64,
+) u64 {
+    var others: u64 = 0;
+    var each = mask;
+    while (each != 0) : (each &= each - 1) {
+        const number = @ctz(each);
+        if (table.indexes[number].column.isEqual(a, b)) continue;
+        others |= @as(u64, 1) << @intCast(number);
+    }
+    return others;
 }
 
 /// P21: takes a slot whose newest version is a tombstone below the horizon out of the map.
