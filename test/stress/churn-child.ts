@@ -1,6 +1,7 @@
 /**
- * Children of the churn suite. `fill`; `work SEED UPDATES`: updates of random rows, one by one and
- * in batches, and says each hundredth of them that is done; `look`: memory, checked or not.
+ * Children of the churn suite. `fill SEED MB`: rows, and a limit of the log unless 0; `work SEED
+ * UPDATES`: updates of random rows, one by one and in batches, and says each hundredth of them that
+ * is done; `look`: memory, checked or not.
  */
 import { defineTable, t } from "../../src/index.ts";
 import { say } from "../support/crew.ts";
@@ -27,6 +28,8 @@ const draw = (n: number): { id: number; altitude: number; at: number; note: numb
   note: random.below(1_000),
 });
 if (post.word(0) === "fill") {
+  const limit = post.number(2);
+  if (limit > 0) db.setConfig("aerostore.log_size_limit_mb", limit);
   rows.upsertMany(Array.from({ length: rowCount }, (_, id) => ({ ...draw(id), id })));
   say("null");
 } else if (post.word(0) === "work") {
@@ -46,6 +49,7 @@ if (post.word(0) === "fill") {
 } else {
   const problems = post.word(2) === "check" ? [...db.check().problems] : [];
   if (rows.count() !== rowCount) problems.push(`${rows.count()} rows instead of ${rowCount}`);
-  say(JSON.stringify({ problems, usedBytes: db.stats().memory.usedBytes }));
+  const { memory, checkpoint } = db.stats();
+  say(JSON.stringify({ problems, usedBytes: memory.usedBytes, checkpoints: checkpoint.count }));
 }
 db.close();

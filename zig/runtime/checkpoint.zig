@@ -2,7 +2,8 @@
 //! on (P28).
 //!
 //! **Concurrency**: one at a time for a database, by a byte of the lock file. The snapshot is
-//! pinned and cannot be revoked, so memory grows by what is written meanwhile.
+//! pinned until its last row is read, and cannot be revoked, so memory grows by what is written
+//! meanwhile: a table that is read soon is read at full speed.
 //!
 //! **Who may die where**: before the rename the old checkpoint stands; after it both it and the log
 //! that is not yet dropped give the same rows.
@@ -23,6 +24,8 @@ const Link = rel_ptr.Link;
 
 const lock_byte_checkpoint = 2;
 const wait_slice_ns = 20_000_000;
+/// Rows that take less time than commits notice; past them commits go first.
+const prompt_rows_max = 1 << 18;
 
 pub const State = enum(u32) { idle = 0, running = 1, done = 2, failed = 3, busy = 4, poisoned =
     5,
@@ -82,7 +85,6 @@ pub const Checkpointer = struct {
     }
 
     fn run(checkpointer: *Checkpointer) void {
-        os.yieldPriority(); // commits matter more
         const state: State = if (checkpointer.write()) .done else |err| switch (err) {
             error.Busy => .busy,
             error.Poisoned, error.LogPoisoned => .poisoned,
@@ -108,14 +110,14 @@ pub const Checkpointer = struct {
 
         try checkpointer.rotate();
         const session = &engine.context.session;
-        const snapshot = session.openSnapshot(true);
-        defer session.setPin(layout.pin_none);
-
-        checkpointer.snapshot_csn = snapshot;
         const buffer = try checkpointer.allocator.alloc(u8, checkpoint_write.buffer_size);
         defer checkpointer.allocator.free(buffer);
 
         const storage = checkpointer.directory.storage();
+        const snapshot = session.openSnapshot(true);
+        defer session.setPin(layout.pin_none);
+
+        checkpointer.snapshot_csn = snapshot;
         var writer = try checkpoint_write.Writer.begin(storage, buffer, .{
             .database_id = header.database_id,
             .snapshot_csn = snapshot,
@@ -145,10 +147,14 @@ pub const Checkpointer = struct {
                     try writer.addRow(table.imageSlice(version));
                     checkpointer.rows += 1;
                     if (checkpointer.rows % 4096 != 0) continue;
+                    if (checkpointer.rows == prompt_rows_max) os.yieldPriority();
                     checkpointer.size = writer.position;
                     if (checkpointer.isStopping()) return error.Stopped;
                 }
             }
+            // Nothing of the segment's rows is read any more.
+            session.setPin(layout.pin_none);
+            os.yieldPriority();
             // What the checkpoint shows must not be ahead of what the log has on the disk.
             try checkpointer.waitDurable(snapshot);
         }
