@@ -151,7 +151,7 @@ const Driver = struct {
     fn drainRing(driver: *Driver) !void {
         const session = &driver.engine.context.session;
         const epoch = ring.epochOf(session.segment.header.drained.raw);
-        while (try drain.run(session, epoch, null) != 0) {}
+        while (try drain.run(session, epoch, null, null) != 0) {}
     }
 };
 

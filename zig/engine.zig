@@ -40,6 +40,7 @@ comptime {
     _ = @import("segment/arena.zig");
     _ = @import("segment/classes.zig");
     _ = @import("segment/layout.zig");
+    _ = @import("segment/liveness.zig");
     _ = @import("segment/log_state.zig");
     _ = @import("segment/paged.zig");
     _ = @import("segment/rel_ptr.zig");

@@ -45,12 +45,20 @@ pub const version_steps_max: u64 = if (is_scheduled) 1 << 14 else 1 << 24;
 pub const log_buffer_share = 512;
 pub const log_buffer_size_min = 64 * 1024;
 pub const log_buffer_size_max = 512 * 1024;
+/// Tokens whose outcome is known: one for so many bytes of the segment, and at most so many.
+pub const outcome_share = 256;
+pub const outcome_count_max = 1 << 20;
 /// How long others wait for a numbered commit before they abort it (P17).
 pub const numbered_wait_ns = 10_000;
-/// How long others wait for an older open commit before they abort it (P17).
+/// How long others wait for an older open commit before they abort it (P17). It doubles each time
+/// they have done so, but so often at most: on a busy machine a large commit needs more than one
+/// slice of a processor.
 pub const open_wait_ns = 4_000_000;
+pub const open_wait_doublings_max = 5;
 /// How long others wait for a younger open commit before they abort it (P17).
 pub const young_wait_ns = 20_000;
+/// How long the WAL writer waits for a cell that nobody has committed behind (P25).
+pub const hole_wait_ns = 1_000_000_000;
 
 pub const io_result_size = 512;
 pub const io_input_size = 32 * 1024;

@@ -62,7 +62,7 @@ const regions: readonly (readonly [offset: string, count: string, elementSize: n
   ["sessions_offset", "session_count", 0],
   ["cells_offset", "cell_count", 8],
   ["latches_offset", "latch_count", 8],
-  ["outcomes_offset", "outcome_count", 16],
+  ["outcomes_offset", "outcome_count", 8],
   ["catalog_offset", "", 8],
   ["pages_offset", "page_count", 8],
   ["extents_offset", "extent_count", 4],

@@ -11,8 +11,8 @@ test("outcome: of killed workers, what has its row is committed, the rest aborte
 });
 
 test("outcome: the newest are known when older ones are forgotten", async () => {
-  // A segment of 16 MiB keeps one for 512 bytes; a GiB and more keep a million.
-  const { problems, known } = await runWrap(40_000);
+  // A segment of 16 MiB keeps one for 256 bytes; 256 MiB and more keep a million.
+  const { problems, known } = await runWrap(80_000);
   expect(problems).toEqual([]);
-  expect(known).toBe(32_768);
+  expect(known).toBe(65_536);
 });

@@ -312,6 +312,59 @@ describe("savepoints", () => {
   });
 });
 
+/** More rows than a search returns at once. */
+const many = 5_000;
+
+describe("results that are read on while the transaction writes", () => {
+  const queries = ["", "-sort balance", "-sort -balance", "-compare {>= balance 0}"] as const;
+  const idsOf = (rows: Iterable<{ id: number }>): number[] =>
+    Array.from(rows, ({ id }) => id).sort((a, b) => a - b);
+  const all = Array.from({ length: many }, (_, id) => id);
+
+  test.each(queries)("savepoint: rolled-back rows stay in a result of before, %p", (query) => {
+    using tx = db.begin();
+    const table = tx.table(Accounts);
+    const savepoint = tx.savepoint();
+    table.upsertMany(all.map((id) => ({ id, balance: 1_000_000 + id })));
+    const result = table.search(query);
+    tx.rollbackTo(savepoint);
+    // In the memory that the rollback has given back.
+    table.upsertMany(all.map((id) => ({ id: 100_000 + id, balance: -id - 1 })));
+    const rows = result.toArray();
+    expect(idsOf(rows)).toEqual(all);
+    expect(rows.every(({ id, balance: value }) => value === 1_000_000 + id)).toBe(true);
+  });
+
+  test.each(queries)("transaction: a result shows what was written before it, %p", (query) => {
+    accounts.upsertMany(all.map((id) => ({ id, balance: id })));
+    using tx = db.begin();
+    const table = tx.table(Accounts);
+    table.update(1, { balance: 7 });
+    const result = table.search(query);
+    for (const id of all) table.update(id, { balance: 20_000 - id });
+    for (const id of all.slice(10)) table.delete(id);
+    const rows = result.toArray();
+    expect(idsOf(rows)).toEqual(all);
+    expect(rows.every(({ id, balance: value }) => value === (id === 1 ? 7 : id))).toBe(true);
+    expect(table.count()).toBe(10);
+  });
+
+  test("transaction: what a result of before read is validated, though it was rolled back", async () => {
+    accounts.upsertMany(all.map((id) => ({ id, balance: id })));
+    using tx = db.begin();
+    const table = tx.table(Accounts);
+    const savepoint = tx.savepoint();
+    table.insert({ id: 9_000, balance: 9_000 });
+    const result = table.search("-sort balance");
+    expect(result.first()?.id).toBe(0);
+    tx.rollbackTo(savepoint);
+    table.insert({ id: 9_001, balance: 9_001 });
+    result.close();
+    accounts.insert({ id: 9_002, balance: -1 });
+    expect(await codeOf(() => tx.commit())).toBe("SERIALIZATION_FAILURE");
+  });
+});
+
 describe("snapshots", () => {
   test("snapshot: everything inside sees one instant", () => {
     const seen = db.snapshot((view) => {

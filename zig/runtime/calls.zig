@@ -178,7 +178,7 @@ pub fn countRows(handle: *Handle, table_id: u32) !void {
 
 pub fn begin(handle: *Handle, flags: u32) !void {
     const session = &handle.engine.context.session;
-    if (flags & 2 == 0) session.retry_age = 0 else word.bump(&session.slot.counters.retries, 1);
+    if (flags & 2 == 0) session.retry = .none else word.bump(&session.slot.counters.retries, 1);
     handle.io.result.transaction = try handle.begin(flags & 1 != 0);
 }
 
@@ -224,7 +224,7 @@ pub fn lock(handle: *Handle, id: u32, table_id: u32) !void {
     if (!try transaction.lock(table_id, key)) return error.Busy;
     // A latch taken by a transaction that has lost before.
     const session = &handle.engine.context.session;
-    if (session.retry_age != 0) word.bump(&session.slot.counters.escalations, 1);
+    if (session.retry.csn != 0) word.bump(&session.slot.counters.escalations, 1);
 }
 
 pub fn outcomeOf(handle: *Handle, low: u32, high: u32) !void {
@@ -232,7 +232,8 @@ pub fn outcomeOf(handle: *Handle, low: u32, high: u32) !void {
     const segment = context.session.segment;
     const value = @as(u64, high) << 32 | low;
     var state = outcome.of(segment, value);
-    if (state == .pending and !context.session.isAlive(outcome.sessionOf(segment, value))) {
+    const owner = outcome.sessionOf(segment, value) orelse context.session.index;
+    if (state == .pending and !context.session.isAlive(owner)) {
         // A repair needs a pin that cannot be revoked.
         handle.engine.pins.enterCommit(&context.session);
         defer handle.engine.pins.leave(&context.session);

@@ -105,7 +105,7 @@ pub const Checkpointer = struct {
 
         if (!try os.lockByte(lock_fd, lock_byte_checkpoint)) return error.Busy;
         var engine: engine_.Engine = undefined;
-        try engine.attach(checkpointer.allocator, &attached.segment, .{ .locks = lock_fd });
+        try engine.attach(checkpointer.allocator, &attached.segment, attached.liveness());
         defer engine.detach();
 
         try checkpointer.rotate();

@@ -31,6 +31,7 @@ pub const Handle = struct {
     /// The thread that it belongs to.
     owner: *const registry.Owner,
     attached: *registry.Attached,
+    /// Of its own, for locks that the handles of a process take from each other.
     lock_fd: os.Fd,
     engine: Engine,
     io: *io_.Block,
@@ -58,7 +59,7 @@ pub const Handle = struct {
         handle.transactions.deinit(handle.allocator);
         handle.programs.deinit(handle.allocator);
         handle.engine.detach();
-        os.close(handle.lock_fd); // the liveness byte goes with it
+        os.close(handle.lock_fd);
     }
 
     pub fn transactionOf(handle: *Handle, id: u32) error{InvalidArgument}!?*Transaction {

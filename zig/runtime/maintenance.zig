@@ -33,7 +33,6 @@ pub const Maintenance = struct {
     allocator: std.mem.Allocator,
     attached: *registry.Attached,
     engine: engine_.Engine,
-    lock_fd: os.Fd,
     thread: std.Thread,
     stopping: u32 = 0,
     /// Null while the log is kept nowhere.
@@ -43,6 +42,7 @@ pub const Maintenance = struct {
     has_lease: bool = false,
     epoch: u16 = 0,
     patience: Patience = .{},
+    hole: drain.Hole = .{},
     housekept_ms: u64 = 0,
     synced_ms: u64 = 0,
 
@@ -51,15 +51,12 @@ pub const Maintenance = struct {
         attached: *registry.Attached,
         directory: ?[:0]const u8,
     ) Error!*Maintenance {
-        const lock_fd = try os.open(attached.lock_path, .{ .create = true });
-        errdefer os.close(lock_fd);
         const maintenance = try allocator.create(Maintenance);
         errdefer allocator.destroy(maintenance);
         maintenance.* = .{
             .allocator = allocator,
             .attached = attached,
             .engine = undefined,
-            .lock_fd = lock_fd,
             .thread = undefined,
             .directory = null,
         };
@@ -71,7 +68,7 @@ pub const Maintenance = struct {
         }
         errdefer if (maintenance.directory) |*d| d.close();
         errdefer if (maintenance.schedule) |*schedule| schedule.deinit();
-        try maintenance.engine.attach(allocator, &attached.segment, .{ .locks = lock_fd });
+        try maintenance.engine.attach(allocator, &attached.segment, attached.liveness());
         errdefer maintenance.engine.detach();
         maintenance.thread = std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{maintenance}) catch
             return error.ThreadFailed;
@@ -87,7 +84,6 @@ pub const Maintenance = struct {
         if (maintenance.log) |*log| log.close(maintenance.allocator);
         if (maintenance.directory) |*directory| directory.close();
         maintenance.engine.detach();
-        os.close(maintenance.lock_fd);
         maintenance.allocator.destroy(maintenance);
     }
 
@@ -276,7 +272,9 @@ pub const Maintenance = struct {
         while (maintenance.has_lease) {
             _ = header.writer_beat.add(1, .acq_rel);
             const sink: ?drain.Sink = if (maintenance.log) |*log| log.sink() else null;
-            const count = drain.run(session, maintenance.epoch, sink) catch |err| switch (err) {
+            const hole = if (stopping) null else &maintenance.hole;
+            const taken = drain.run(session, maintenance.epoch, sink, hole);
+            const count = taken catch |err| switch (err) {
                 error.LostEpoch => return maintenance.loseLease(),
                 error.SinkFailed => return maintenance.fail(maintenance.log.?.failure),
                 error.SegmentCorrupt => return maintenance.stall(.io_error),

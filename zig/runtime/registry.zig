@@ -18,6 +18,9 @@ const engine_ = @import("../txn/engine.zig");
 const repair = @import("../txn/repair.zig");
 const io_ = @import("io.zig");
 const Handle = @import("handle.zig").Handle;
+const liveness_ = @import("../segment/liveness.zig");
+const Liveness = liveness_.Liveness;
+const LockFile = liveness_.LockFile;
 const Listeners = @import("listeners.zig").Listeners;
 const Lock = @import("lock.zig").Lock;
 const Maintenance = @import("maintenance.zig").Maintenance;
@@ -32,10 +35,37 @@ pub const Attached = struct {
     inode: u64,
     lock_path: [:0]u8,
     handle_count: u32 = 0,
+    /// Open while there is a handle.
+    lock_file: LockFile = .{ .fd = -1 },
     maintenance: ?*Maintenance = null,
     /// Held by who starts the maintenance thread: Workers open at a time.
     starting: Lock = .{},
     listeners: Listeners = .{},
+
+    pub fn liveness(attached: *Attached) Liveness {
+        return .{ .file = &attached.lock_file };
+    }
+
+    /// Counts a handle that is being opened.
+    fn enter(attached: *Attached) os.Error!void {
+        if (attached.handle_count == 0) {
+            attached.lock_file.fd = try os.open(attached.lock_path, .{ .create = true });
+        }
+        attached.handle_count += 1;
+    }
+
+    /// Counts a handle that is closed. The maintenance thread goes with the last one, which holds
+    /// the registry's lock meanwhile.
+    fn leave(attached: *Attached) void {
+        attached.handle_count -= 1;
+        if (attached.handle_count > 0) return;
+        if (attached.maintenance) |maintenance| {
+            attached.maintenance = null;
+            maintenance.stop();
+        }
+        attached.segment.noteClosed();
+        os.close(attached.lock_file.fd);
+    }
 };
 
 const Place = struct { handle: ?*Handle = null, io: ?*io_.Block = null };
@@ -76,6 +106,8 @@ pub const Registry = struct {
         } else return error.TooManySessions;
         const owner = try registry.currentOwner();
         const attached = try registry.attach(path, lock_path, fingerprint);
+        try attached.enter();
+        errdefer attached.leave();
         const place = &registry.places[number - 1];
         if (place.io == null) {
             const memory = try os.mapPrivate(std.mem.alignForward(usize, @sizeOf(io_.Block), 4096));
@@ -93,7 +125,7 @@ pub const Registry = struct {
             .engine = undefined,
             .io = place.io.?,
         };
-        try handle.engine.attach(registry.allocator, &attached.segment, .{ .locks = lock_fd });
+        try handle.engine.attach(registry.allocator, &attached.segment, attached.liveness());
         errdefer handle.engine.detach();
         const swept = repair.sweep(&handle.engine.context) catch |err| switch (err) {
             error.UnknownTable => return error.SegmentCorrupt,
@@ -102,7 +134,6 @@ pub const Registry = struct {
         handle.orphans_repaired = handle.engine.repaired + swept;
         attached.segment.noteOpened();
         place.handle = handle;
-        attached.handle_count += 1;
         return @intCast(number);
     }
 
@@ -177,12 +208,6 @@ pub const Registry = struct {
         registry.places[number - 1].handle = null;
         handle.deinit();
         registry.allocator.destroy(handle);
-        attached.handle_count -= 1;
-        if (attached.handle_count > 0) return;
-        if (attached.maintenance) |maintenance| {
-            attached.maintenance = null;
-            maintenance.stop();
-        }
-        attached.segment.noteClosed();
+        attached.leave();
     }
 };

@@ -14,7 +14,8 @@ const Engine = engine_.Engine;
 const read_set = @import("../txn/read_set.zig");
 const Snapshot = @import("../txn/pins.zig").Snapshot;
 const Source = @import("../txn/source.zig").Source;
-const Transaction = @import("../txn/transaction.zig").Transaction;
+const transaction_ = @import("../txn/transaction.zig");
+const Transaction = transaction_.Transaction;
 const Execution = executor.Executor(Source);
 const Program = executor.Program;
 const Image = [*]align(8) const u8;
@@ -133,6 +134,20 @@ pub const Search = struct {
     execution: Execution,
     scan: ?*ScanRecord,
     room: executor.Room,
+    /// In the list of its transaction while it shows own writes.
+    reader: transaction_.Reader = .{ .keep = keep },
+    /// The rest of the rows, read when the transaction was about to write.
+    kept: ?Kept = null,
+
+    const Kept = struct {
+        images: std.ArrayList(u8) = .empty,
+        /// Bytes given.
+        at: usize = 0,
+        failure: ?Error = null,
+    };
+
+    /// Bytes that `keep` reads at a time.
+    const kept_step = 64 * 1024;
 
     /// Opens a search; `close` ends it. Outside a transaction it pins a snapshot of its own.
     pub fn open(
@@ -152,6 +167,8 @@ pub const Search = struct {
         search.transaction = transaction;
         search.scan = null;
         search.entry = null;
+        search.reader = .{ .keep = keep };
+        search.kept = null;
         const validated = transaction != null and !transaction.?.read_only;
         const program = if (validated) blk: {
             search.scan = try ScanRecord.create(transaction.?, table, plan);
@@ -178,11 +195,14 @@ pub const Search = struct {
             .transaction = if (has_own) transaction else null,
         };
         search.execution = .init(allocator, &search.source, program, &search.room);
+        if (has_own) transaction.?.addReader(&search.reader);
         return search;
     }
 
     pub fn close(search: *Search) void {
         const engine = search.engine;
+        if (search.transaction) |transaction| transaction.removeReader(&search.reader);
+        if (search.kept) |*kept| kept.images.deinit(engine.context.allocator);
         if (search.scan) |scan| scan.settle(search);
         search.execution.deinit();
         if (search.entry) |entry| entry.users -= 1;
@@ -197,6 +217,49 @@ pub const Search = struct {
 
     /// Copies the next rows into `buffer`.
     pub fn next(search: *Search, buffer: []u8) Error!executor.Batch {
+        if (search.kept) |*kept| return search.nextKept(kept, buffer);
+        return search.read(buffer);
+    }
+
+    fn nextKept(search: *Search, kept: *Kept, buffer: []u8) Error!executor.Batch {
+        const size = search.source.table.schema.image_size;
+        if (buffer.len < size) return error.BufferTooSmall;
+        const left = kept.images.items[kept.at..];
+        const bytes = @min(buffer.len / size * size, left.len);
+        @memcpy(buffer[0..bytes], left[0..bytes]);
+        kept.at += bytes;
+        const is_last = bytes == left.len;
+        if (is_last) if (kept.failure) |failure| return failure;
+        return .{ .rows = @intCast(bytes / size), .done = is_last };
+    }
+
+    /// Reads the rest: own writes are about to change.
+    fn keep(reader: *transaction_.Reader) void {
+        const search: *Search = @fieldParentPtr("reader", reader);
+        search.kept = .{};
+        const kept = &search.kept.?;
+        const allocator = search.engine.context.allocator;
+        const size = search.source.table.schema.image_size;
+        while (true) {
+            const room = kept.images.addManyAsSlice(
+                allocator,
+                @max(kept_step, size),
+            ) catch |err| return search.failKept(kept, kept.images.items.len, err);
+            const start = kept.images.items.len - room.len;
+            const batch = search.read(room) catch |err| return search.failKept(kept, start, err);
+            kept.images.items.len = start + @as(usize, batch.rows) * size;
+            if (batch.done) break;
+        }
+        search.scan = null; // it knows how far was read, and is not to look again
+    }
+
+    fn failKept(search: *Search, kept: *Kept, size: usize, failure: Error) void {
+        kept.images.items.len = size;
+        kept.failure = failure;
+        search.scan = null; // protected as far as it was known
+    }
+
+    fn read(search: *Search, buffer: []u8) Error!executor.Batch {
         const outcome = if (search.scan) |scan|
             scan.next(search, buffer)
         else

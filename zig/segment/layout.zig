@@ -60,7 +60,7 @@ pub const Geometry = extern struct {
         geometry.latch_count = if (is_small) 16 else 4096;
         geometry.outcome_count = std.math.floorPowerOfTwo(
             u32,
-            @intCast(@min(options.size / 512, 1 << 20)),
+            @intCast(@min(options.size / limits.outcome_share, limits.outcome_count_max)),
         );
         geometry.extent_count = @intCast(options.size / limits.extent_size);
         geometry.page_count = @intCast(options.size / limits.page_size);
@@ -333,6 +333,7 @@ pub const SessionSlot = extern struct {
     state: Word(u64) align(limits.cache_line_size),
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     csn: Word(u64),
+    /// An `Age`.
     /// Release when it changes; pairs with the acquire of whoever looks.
     age: Word(u64),
     /// Outcome table entry that this commit decides, plus one; 0 none.
@@ -425,15 +426,50 @@ pub const Retired = extern struct {
 
 /// What became of a commit whose token was asked for.
 pub const Outcome = extern struct {
-    /// `{ token number: 62, OutcomeState: 2 }`
+    /// An `OutcomeWord`.
     /// Release when it changes; pairs with the acquire of whoever looks.
     word: Word(u64),
-    /// `{ session: 12, generation: 52 }` of the owner.
-    /// Release when it changes; pairs with the acquire of whoever looks.
-    owner: Word(u64),
+};
+
+pub const OutcomeWord = packed struct(u64) {
+    state: OutcomeState,
+    /// Of the owner.
+    session: u12,
+    /// The token less one; its upper bits are those of the number that is given out next.
+    number: u50,
+
+    pub fn of(word: u64) OutcomeWord {
+        return @bitCast(word);
+    }
+
+    pub fn with(word: OutcomeWord, state: OutcomeState) OutcomeWord {
+        return .{ .state = state, .session = word.session, .number = word.number };
+    }
+
+    pub fn raw(word: OutcomeWord) u64 {
+        return @bitCast(word);
+    }
 };
 
 pub const OutcomeState = enum(u2) { unknown = 0, pending = 1, committed = 2, aborted = 3 };
+
+/// P17: how long others wait for an open commit.
+pub const Age = packed struct(u64) {
+    /// The tail at the first attempt of the transaction.
+    csn: u48,
+    /// Attempts that others have aborted.
+    wounds: u16,
+
+    pub const none: Age = .{ .csn = 0, .wounds = 0 };
+
+    pub fn of(word: u64) Age {
+        return @bitCast(word);
+    }
+
+    pub fn raw(age: Age) u64 {
+        return @bitCast(age);
+    }
+};
 
 /// One word of the page table: who has the page.
 pub const PageState = packed struct(u64) {

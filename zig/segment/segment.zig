@@ -29,78 +29,7 @@ pub const CreateOptions = struct {
     fingerprint: u64 = 0,
 };
 
-/// How a session learns whether another one's owner is alive: by bytes that the kernel drops with
-/// their holder.
-pub const Liveness = union(enum) {
-    /// Descriptor of the lock file; byte `lock_byte_sessions + index` is held by the owner. One per
-    /// session, since the bytes belong to the open file description.
-    locks: os.Fd,
-    /// Tests: the same in private memory.
-    simulated: Simulated,
-
-    /// Takes the byte of a slot; false when another holds it.
-    pub fn lock(liveness: Liveness, index: u32) bool {
-        return switch (liveness) {
-            .locks => |fd| os.lockByte(fd, lock_byte_sessions + index) catch false,
-            .simulated => |simulated| simulated.lock(index),
-        };
-    }
-
-    pub fn unlock(liveness: Liveness, index: u32) void {
-        switch (liveness) {
-            .locks => |fd| os.unlockByte(fd, lock_byte_sessions + index),
-            .simulated => |simulated| simulated.unlock(index),
-        }
-    }
-
-    /// True when another holds the byte of a slot.
-    pub fn isHeld(liveness: Liveness, index: u32) bool {
-        return switch (liveness) {
-            .locks => |fd| os.byteHeld(fd, lock_byte_sessions + index),
-            .simulated => |simulated| simulated.isHeld(index),
-        };
-    }
-};
-
-/// The lock file of tests: who holds each slot's byte. Like open file descriptions, holders are
-/// told apart by number, and all bytes of one are dropped at its death.
-pub const Simulated = struct {
-    holders: *[limits.session_count_max]u16,
-    /// Never 0.
-    self: u16,
-
-    fn lock(simulated: Simulated, index: u32) bool {
-        const holder = @cmpxchgStrong(
-            u16,
-            &simulated.holders[index],
-            0,
-            simulated.self,
-            .acq_rel,
-            .acquire,
-        ) orelse
-            return true;
-        return holder == simulated.self;
-    }
-
-    fn unlock(simulated: Simulated, index: u32) void {
-        // pairs with the acquire in `lock`
-        @atomicStore(u16, &simulated.holders[index], 0, .release);
-    }
-
-    fn isHeld(simulated: Simulated, index: u32) bool {
-        const holder = @atomicLoad(u16, &simulated.holders[index], .acquire); // pairs with `unlock`
-        return holder != 0 and holder != simulated.self;
-    }
-
-    /// What the kernel does when a holder is gone.
-    pub fn drop(simulated: Simulated) void {
-        for (simulated.holders) |*holder| {
-            // Pairs with whoever takes the byte next.
-            if (holder.* == simulated.self) @atomicStore(u16, holder, 0, .release);
-        }
-    }
-};
-
+/// Bytes of the lock file.
 pub const lock_byte_boot = 0;
 pub const lock_byte_sessions = 64;
 

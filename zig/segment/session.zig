@@ -15,7 +15,7 @@ const mutant = @import("../testing/mutant.zig");
 const segment_ = @import("segment.zig");
 const ring = @import("ring.zig");
 const Segment = segment_.Segment;
-const Liveness = segment_.Liveness;
+const Liveness = @import("liveness.zig").Liveness;
 
 pub const Session = struct {
     segment: *const Segment,
@@ -30,8 +30,8 @@ pub const Session = struct {
     ticks: u32 = 0,
     /// Scratch for one index key, so that the hot path has no array to initialize.
     words: [limits.index_key_words_max]u64 = @splat(0),
-    /// Age of the last aborted attempt, kept for its retry (P17); 0 none.
-    retry_age: u64 = 0,
+    /// Of the last attempt that lost, kept for its retry (P17).
+    retry: layout.Age = .none,
 
     /// The session of a slot whose byte the caller holds and that needs no repair.
     pub fn init(segment: *const Segment, index: u32, liveness: Liveness) Session {

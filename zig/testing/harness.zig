@@ -5,6 +5,7 @@ const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const segment_ = @import("../segment/segment.zig");
+const Liveness = @import("../segment/liveness.zig").Liveness;
 const schema_ = @import("../table/schema.zig");
 const Skiplist = @import("../index/skiplist.zig").Skiplist;
 const key_ = @import("../index/key.zig");
@@ -80,7 +81,7 @@ pub const World = struct {
         return engine;
     }
 
-    pub fn newLiveness(world: *World) segment_.Liveness {
+    pub fn newLiveness(world: *World) Liveness {
         world.holder_last += 1;
         return .{ .simulated = .{ .holders = world.holders, .self = world.holder_last } };
     }
@@ -140,7 +141,7 @@ pub const World = struct {
         for (0..32) |_| {
             // A CSN above everything that was retired, and a floor below which nobody can read.
             const epoch = ring.epochOf(header.drained.raw);
-            while (try drain.run(session, epoch, null) != 0) {}
+            while (try drain.run(session, epoch, null, null) != 0) {}
             _ = ring.abort(&world.segment, ring.takeCsn(&world.segment).?);
             session.setPin(layout.pin_none);
             _ = session.refreshHorizon();

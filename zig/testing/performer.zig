@@ -136,7 +136,7 @@ fn performed(engine: *Engine, table: u32, op: Op) !history_.Result {
         .drain => {
             const session = &engine.context.session;
             const epoch = ring.epochOf(session.segment.header.drained.load(.acquire));
-            _ = drain.run(session, epoch, null) catch |err| switch (err) {
+            _ = drain.run(session, epoch, null, null) catch |err| switch (err) {
                 error.LostEpoch => {}, // another was faster
                 else => return err,
             };

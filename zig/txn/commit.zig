@@ -69,10 +69,10 @@ pub fn run(
     const slot = session.slot;
     try log_state.check(session.segment.header);
     if (writes.len > paged.count_max / 2) return error.TransactionTooLarge;
-    const now = session.segment.header.tail.load(.monotonic);
-    const age = if (session.retry_age != 0) session.retry_age else now;
-    slot.age.store(age, .release); // a hint to those who wait
-    context.age = age;
+    var age = session.retry;
+    if (age.csn == 0) age.csn = @intCast(session.segment.header.tail.load(.monotonic));
+    slot.age.store(age.raw(), .release); // a hint to those who wait
+    context.age = age.csn;
 
     context.observed = reads;
     if (session.state().phase != .open) close(slot, session.state());
@@ -82,8 +82,11 @@ pub fn run(
             try finishAborted(session, slot);
         }
         if (err != error.LogFull) word.bump(&slot.counters.aborts, 1);
-        if (err == error.Conflict) context.countConflict();
-        session.retry_age = if (err == error.Conflict) age else 0;
+        if (err == error.Conflict) {
+            context.countConflict();
+            if (context.conflict.cause == .wounded) age.wounds +|= 1;
+        }
+        session.retry = if (err == error.Conflict) age else .none;
         return err;
     };
 }
@@ -106,7 +109,7 @@ fn attempt(
     if (count == 0 and extra_payload.len == 0) {
         // Nothing changed; what was read must have held at one instant all the same.
         if (reads) |set| if (!set.isEmpty()) try set.validate(context, nowDecided(session));
-        session.retry_age = 0;
+        session.retry = .none;
         return 0;
     }
     fault.point("commit.installed");
@@ -159,7 +162,7 @@ fn attempt(
     )) return context.lose(.wounded, null);
     fault.point("commit.decided");
     session.floor = csn + 1;
-    session.retry_age = 0;
+    session.retry = .none;
     context.last_csn = csn;
     try finishCommitted(session, slot, csn);
     countRows(writes);
@@ -501,19 +504,11 @@ pub fn finishCommitted(session: *Session, slot: *SessionSlot, csn: u64) segment_
         }
         fault.point("finish.retired");
     }
-    settleOutcome(segment, slot, .committed);
+    // The token's answer is known before the sequence moves on (P26).
+    const token = slot.token.load(.monotonic); // the owner's, or its repairer's
+    if (token != 0) outcome.settle(segment, index, token, .committed);
     fault.point("finish.settled");
     close(slot, state);
-}
-
-/// The token's answer is known before the sequence moves on (P26).
-fn settleOutcome(
-    segment: *const segment_.Segment,
-    slot: *SessionSlot,
-    state: layout.OutcomeState,
-) void {
-    const token = slot.token.load(.monotonic); // the owner's, or its repairer's
-    if (token != 0) outcome.settle(segment, token, state);
 }
 
 /// P18. Also run by the repairer of a dead owner. Does nothing when no commit was begun.

@@ -10,6 +10,7 @@
 //! cells again.
 const std = @import("std");
 const limits = @import("../limits.zig");
+const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
 const fault = @import("../testing/fault.zig");
@@ -32,8 +33,25 @@ pub const Error = error{ SinkFailed, SegmentCorrupt, LostEpoch };
 
 pub const batch_cells_max = 4096;
 
+/// The empty cell at which a writer stands that is in no hurry: nobody has committed behind it,
+/// since whoever does decides it first (P15). So its owner, if it is only slow, need not lose its
+/// commit.
+pub const Hole = struct {
+    csn: u64 = 0,
+    since_ns: u64 = 0,
+
+    fn isOver(hole: *Hole, segment: *const Segment, csn: u64) bool {
+        // Aborted commits behind it fill the ring, too. Stale is fine: there is a half left.
+        if (segment.header.tail.load(.monotonic) - csn >= segment.cell_count / 2) return true;
+        const now = os.monotonicNs();
+        if (hole.since_ns == 0 or hole.csn != csn) hole.* = .{ .csn = csn, .since_ns = now };
+        return now - hole.since_ns >= limits.hole_wait_ns;
+    }
+};
+
 /// Drains up to one batch; returns how many cells. With `sink == null` the log is kept nowhere.
-pub fn run(session: *Session, epoch: u16, sink: ?Sink) Error!u64 {
+/// Without `hole` an empty cell gets as long as from a commit.
+pub fn run(session: *Session, epoch: u16, sink: ?Sink, hole: ?*Hole) Error!u64 {
     const segment = session.segment;
     const header = segment.header;
     const word = header.drained.load(.seq_cst);
@@ -49,6 +67,7 @@ pub fn run(session: *Session, epoch: u16, sink: ?Sink) Error!u64 {
             .empty => {
                 // Not yet decided: what is before it goes first, then it gets its wait (P17).
                 if (csn > first) break;
+                if (hole) |h| if (!h.isOver(segment, csn)) return 0;
                 ring.waitCell(segment, csn, raw);
                 _ = ring.abort(segment, csn);
                 continue;

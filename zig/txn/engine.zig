@@ -29,6 +29,7 @@ const Context = context_.Context;
 const Pins = @import("pins.zig").Pins;
 const ReadSet = @import("read_set.zig").ReadSet;
 const Transaction = @import("transaction.zig").Transaction;
+const Liveness = @import("../segment/liveness.zig").Liveness;
 const Segment = segment_.Segment;
 const Session = @import("../segment/session.zig").Session;
 const Link = @import("../segment/rel_ptr.zig").Link;
@@ -37,7 +38,7 @@ const Version = layout.Version;
 pub const Error = commit.Error || error{ UnknownTable, TooManySessions, OutOfMemory };
 
 /// Attempts of a single statement before the conflict is reported.
-const attempts_max = 64;
+pub const attempts_max = 64;
 /// Old versions that one commit takes back; more than it makes, so that none pile up.
 const vacuum_budget = 4;
 /// A write leaves its old version, its slot when it deletes, and an entry for each index that it
@@ -92,7 +93,7 @@ pub const Engine = struct {
         engine: *Engine,
         allocator: std.mem.Allocator,
         segment: *const Segment,
-        liveness: segment_.Liveness,
+        liveness: Liveness,
     ) Error!void {
         var repaired: u32 = 0;
         const index = try claimSlot(allocator, segment, liveness, &repaired);
@@ -225,43 +226,55 @@ pub const Engine = struct {
 
     /// Commits with retries: conflicts of writes that carry no expectation are nobody's business.
     fn commitWrites(engine: *Engine, writes: []write_.Write, reads: ?*ReadSet) Error!void {
-        const context = &engine.context;
-        const session = &context.session;
-        var attempt: u32 = 0;
+        var conflict_count: u32 = 0;
         var full_count: u32 = 0;
         defer engine.keepReserve();
 
-        while (true) : (attempt += 1) {
-            engine.pins.enterCommit(session);
-            defer engine.pins.leave(session);
-
-            if (reads) |set| {
-                set.clear(ring.firstUndecided(session.segment, session.floor));
-            }
-            for (writes) |*each| {
-                write_.unbind(each);
-                each.version = 0;
-            }
-            _ = commit.run(context, writes, reads, &.{}) catch |err| switch (err) {
-                error.Conflict => {
-                    word.bump(&session.slot.counters.retries, 1);
-                    if (attempt >= attempts_max) return err;
-                    engine.backOff(attempt);
-                    continue;
-                },
-                error.LogFull => {
-                    try engine.waitForLog();
-                    continue;
-                },
-                error.SegmentFull => {
-                    if (!try engine.makeRoom(writes, full_count)) return err;
-                    full_count += 1;
-                    continue;
+        while (true) {
+            const is_done = engine.attempt(writes, reads, &full_count) catch |err| switch (err) {
+                error.Conflict => lost: {
+                    if (conflict_count >= attempts_max) return err;
+                    engine.backOff(conflict_count);
+                    conflict_count += 1;
+                    break :lost false;
                 },
                 else => return err,
             };
-            return engine.vacuumSome(writes.len);
+            if (is_done) return;
         }
+    }
+
+    /// One attempt under a pin of its own. False: room had to be made or waited for first.
+    fn attempt(
+        engine: *Engine,
+        writes: []write_.Write,
+        reads: ?*ReadSet,
+        full_count: *u32,
+    ) Error!bool {
+        const context = &engine.context;
+        const session = &context.session;
+        engine.pins.enterCommit(session);
+        defer engine.pins.leave(session);
+
+        if (reads) |set| set.clear(ring.firstUndecided(session.segment, session.floor));
+        for (writes) |*each| {
+            write_.unbind(each);
+            each.version = 0;
+        }
+        _ = commit.run(context, writes, reads, &.{}) catch |err| switch (err) {
+            error.LogFull => {
+                try engine.waitForLog();
+                return false;
+            },
+            error.SegmentFull => {
+                if (!try engine.makeRoom(writes, full_count.*)) return err;
+                full_count.* += 1;
+                return false;
+            },
+            else => return err,
+        };
+        try engine.vacuumSome(writes.len);
+        return true;
     }
 
     /// After a commit found no room, for the time `full_count` (from 0): true when another attempt
@@ -339,10 +352,13 @@ pub const Engine = struct {
         return count;
     }
 
-    /// Truncated exponential backoff with jitter, 1 ms to 16 ms, after a few attempts at once.
-    fn backOff(engine: *Engine, attempt: u32) void {
-        if (scheduler.isActive() or attempt < 3) return;
-        const ceiling_ns = @as(u64, 1_000_000) << @intCast(@min(attempt - 3, 4));
+    /// After a conflict, for the time `conflict_count` (from 0): truncated exponential backoff with
+    /// jitter, 1 ms to 16 ms, after a few attempts at once. **Precondition**: not pinned for it, so
+    /// that nobody's memory waits as well.
+    pub fn backOff(engine: *Engine, conflict_count: u32) void {
+        word.bump(&engine.context.session.slot.counters.retries, 1);
+        if (scheduler.isActive() or conflict_count < 3) return;
+        const ceiling_ns = @as(u64, 1_000_000) << @intCast(@min(conflict_count - 3, 4));
         os.sleepNs(engine.context.session.nextRandom() % ceiling_ns);
     }
 
@@ -354,7 +370,7 @@ pub const Engine = struct {
         try log_state.check(header);
         if (header.log_enabled.load(.acquire) == 0) {
             const epoch = ring.epochOf(header.drained.load(.acquire));
-            _ = drain.run(session, epoch, null) catch |err| switch (err) {
+            _ = drain.run(session, epoch, null, null) catch |err| switch (err) {
                 error.LostEpoch => {},
                 error.SegmentCorrupt => return error.SegmentCorrupt,
                 error.SinkFailed => unreachable, // there is no sink
@@ -439,7 +455,7 @@ pub fn inKeyOrder(_: void, a: write_.Write, b: write_.Write) bool {
 fn claimSlot(
     allocator: std.mem.Allocator,
     segment: *const Segment,
-    liveness: segment_.Liveness,
+    liveness: Liveness,
     repaired: *u32,
 ) Error!u32 {
     // Free slots first; then those of the dead.

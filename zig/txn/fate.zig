@@ -91,8 +91,12 @@ pub fn settle(session: *Session, met: Undecided, age: u64) void {
         if (ring.abort(segment, met.csn)) word.bump(&counters.wounds, 1);
         return;
     }
-    const younger = slot.age.load(.monotonic) > age; // a stale age only misjudges who waits
-    const wait_ns: u64 = if (younger) limits.young_wait_ns else limits.open_wait_ns;
+    // a stale age only misjudges who waits
+    const met_age = layout.Age.of(slot.age.load(.monotonic));
+    const younger = met_age.csn > age;
+    const doublings: u6 = @intCast(@min(met_age.wounds, limits.open_wait_doublings_max));
+    const older_wait_ns = @as(u64, limits.open_wait_ns) << doublings;
+    const wait_ns: u64 = if (younger) limits.young_wait_ns else older_wait_ns;
     if (!scheduler.isActive()) {
         const start = os.monotonicNs();
         var turns: u32 = 0;

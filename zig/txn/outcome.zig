@@ -14,55 +14,46 @@ const Segment = @import("../segment/segment.zig").Segment;
 const Session = @import("../segment/session.zig").Session;
 const State = layout.State;
 const OutcomeState = layout.OutcomeState;
+const OutcomeWord = layout.OutcomeWord;
 
 /// Opens an entry; the token is its number plus one.
 pub fn open(session: *Session) u64 {
     const segment = session.segment;
     const number = segment.header.outcome_next.add(1, .acq_rel);
+    const opened = wordOf(number, @intCast(session.index), .pending);
     const entry = entryOf(segment, number);
-    entry.word.store(wordOf(number, .unknown), .release); // the old owner's word is gone first
-    entry.owner.store(ownerOf(session), .release);
-    entry.word.store(wordOf(number, .pending), .release); // pairs with the acquire in `of`
+    while (true) { // each failure means that another token has got the place, or left it
+        const before = entry.word.load(.monotonic); // nothing else is published with it
+        // One that stood still for as long as the table lasts leaves the place to the newer one.
+        const old = OutcomeWord.of(before);
+        if (old.state != .unknown and opened.number -% old.number > 1 << 49) break;
+        if (entry.word.cas(before, opened.raw(), .acq_rel)) break;
+    }
     return number + 1;
-}
-
-pub fn ownerOf(session: *Session) u64 {
-    // the owner's own
-    return @as(u64, session.index) << 52 | session.slot.generation.load(.monotonic);
 }
 
 fn entryOf(segment: *const Segment, number: u64) *layout.Outcome {
     return &segment.outcomes[number & (segment.header.geometry.outcome_count - 1)];
 }
 
-fn wordOf(number: u64, state: OutcomeState) u64 {
-    return number << 2 | @intFromEnum(state);
+fn wordOf(number: u64, session: u12, state: OutcomeState) OutcomeWord {
+    return .{ .number = @truncate(number), .session = session, .state = state };
 }
 
-pub fn settle(segment: *const Segment, token: u64, state: OutcomeState) void {
+/// Settles an entry of one of the session `index`. Does nothing when another token has its place.
+pub fn settle(segment: *const Segment, index: u32, token: u64, state: OutcomeState) void {
     const number = token - 1;
-    _ = entryOf(segment, number).word.cas(
-        wordOf(number, .pending),
-        wordOf(number, state),
-        .acq_rel,
-    );
+    const pending = wordOf(number, @intCast(index), .pending);
+    _ = entryOf(segment, number).word.cas(pending.raw(), pending.with(state).raw(), .acq_rel);
 }
 
 /// The answer to a token. `pending` may mean that the owner died; the caller repairs and asks
 /// again.
 pub fn of(segment: *const Segment, token: u64) OutcomeState {
-    if (token == 0) return .unknown;
-    const number = token - 1;
-    if (number >= segment.header.outcome_next.load(.acquire)) return .unknown;
-    const entry = entryOf(segment, number);
-    const raw = entry.word.load(.acquire); // pairs with the releases above
-    if (raw >> 2 != number) return .unknown;
-    const state: OutcomeState = @enumFromInt(@as(u2, @truncate(raw)));
-    if (state != .pending) return state;
-    const owner = entry.owner.load(.acquire);
-    const index = owner >> 52;
-    if (index >= segment.session_count) return .unknown;
-    const slot = &segment.sessions[index];
+    const entry = find(segment, token) orelse return .unknown;
+    if (entry.state != .pending) return entry.state;
+    if (entry.session >= segment.session_count) return .unknown;
+    const slot = &segment.sessions[entry.session];
     const descriptor = slot.state.load(.seq_cst);
     if (slot.token.load(.seq_cst) != token) return .pending;
     const phase = State.of(descriptor).phase;
@@ -73,7 +64,18 @@ pub fn of(segment: *const Segment, token: u64) OutcomeState {
     return .pending;
 }
 
-/// The session of a pending token, so that a dead one can be repaired.
-pub fn sessionOf(segment: *const Segment, token: u64) u32 {
-    return @intCast(entryOf(segment, token - 1).owner.load(.acquire) >> 52);
+/// The session of a token that is known, so that a dead one can be repaired.
+pub fn sessionOf(segment: *const Segment, token: u64) ?u32 {
+    const entry = find(segment, token) orelse return null;
+    return if (entry.session < segment.session_count) entry.session else null;
+}
+
+/// Null: never given out, or others have taken its place since.
+fn find(segment: *const Segment, token: u64) ?OutcomeWord {
+    if (token == 0) return null;
+    const number = token - 1;
+    const next = segment.header.outcome_next.load(.acquire);
+    if (number >= next or next - number > segment.header.geometry.outcome_count) return null;
+    const entry = OutcomeWord.of(entryOf(segment, number).word.load(.acquire));
+    return if (entry.number == @as(u50, @truncate(number))) entry else null;
 }

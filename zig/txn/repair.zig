@@ -409,18 +409,11 @@ fn repairOutcomes(segment: *const segment_.Segment, index: u32) void {
     const next = segment.header.outcome_next.load(.acquire);
     const count = segment.header.geometry.outcome_count;
     const first = next -| count;
-    const slot = &segment.sessions[index];
-    const owner = @as(u64, index) << 52 | slot.generation.load(.acquire);
     var number = first;
     while (number < next) : (number += 1) {
-        const outcome = &segment.outcomes[number & (count - 1)];
-        if (outcome.owner.load(.acquire) != owner) continue;
-        const raw = outcome.word.load(.acquire);
-        if (raw & 3 != @intFromEnum(layout.OutcomeState.pending)) continue;
-        _ = outcome.word.cas(
-            raw,
-            raw & ~@as(u64, 3) | @intFromEnum(layout.OutcomeState.aborted),
-            .acq_rel,
-        );
+        const entry = &segment.outcomes[number & (count - 1)];
+        const word_ = layout.OutcomeWord.of(entry.word.load(.acquire));
+        if (word_.session != index or word_.state != .pending) continue;
+        _ = entry.word.cas(word_.raw(), word_.with(.aborted).raw(), .acq_rel);
     }
 }

@@ -58,6 +58,14 @@ const Undo = struct {
     is_new: bool,
 };
 
+/// A search that is read on while its transaction writes: what it has of own writes would change
+/// under it.
+pub const Reader = struct {
+    next: ?*Reader = null,
+    /// Reads the rest now, and needs the transaction's writes no more.
+    keep: *const fn (reader: *Reader) void,
+};
+
 const Savepoint = struct { id: u32, undo_count: usize, mark: Stack.Mark };
 
 pub const Transaction = struct {
@@ -83,6 +91,8 @@ pub const Transaction = struct {
     /// Number of the outcome entry, plus one; 0 when nobody asked.
     token: u64 = 0,
     latches: std.ArrayList(u32) = .empty,
+    /// Open searches that show own writes.
+    readers: ?*Reader = null,
 
     pub fn begin(engine: *Engine, id: u32, read_only: bool) error{OutOfMemory}!*Transaction {
         const allocator = engine.context.allocator;
@@ -159,11 +169,7 @@ pub const Transaction = struct {
         const engine = transaction.engine;
         engine.pins.close(&engine.context.session, transaction.pinned());
         for (transaction.latches.items) |number| latch.release(engine, transaction.id, number);
-        if (transaction.token != 0) outcome.settle(
-            engine.context.session.segment,
-            transaction.token,
-            .aborted,
-        );
+        transaction.settle(.aborted);
         transaction.recycle();
         if (engine.spare == null) {
             engine.spare = transaction;
@@ -322,6 +328,7 @@ pub const Transaction = struct {
             if (known == null) try transaction.noteRead(table, key, found);
             return request.result;
         }
+        transaction.keepReaders();
         const image: ?[*]align(8) const u8 = if (decision == .remove) null else blk: {
             const copy = try transaction.memory.alloc(size);
             @memcpy(copy[0..size], context.scratch[0..size]);
@@ -373,6 +380,29 @@ pub const Transaction = struct {
         if (transaction.savepoints.items.len > 0) try transaction.noteRead(table, key, found);
     }
 
+    pub fn addReader(transaction: *Transaction, reader: *Reader) void {
+        reader.next = transaction.readers;
+        transaction.readers = reader;
+    }
+
+    /// Does nothing for one that has been kept.
+    pub fn removeReader(transaction: *Transaction, reader: *Reader) void {
+        var link = &transaction.readers;
+        while (link.*) |each| : (link = &each.next) {
+            if (each != reader) continue;
+            link.* = reader.next;
+            return;
+        }
+    }
+
+    /// Before own writes change: open searches show what they were when they were opened.
+    fn keepReaders(transaction: *Transaction) void {
+        while (transaction.readers) |reader| {
+            transaction.readers = reader.next;
+            reader.keep(reader);
+        }
+    }
+
     pub fn savepoint(transaction: *Transaction) Error!u32 {
         const id = transaction.savepoint_next;
         try transaction.savepoints.append(transaction.engine.context.allocator, .{
@@ -392,6 +422,7 @@ pub const Transaction = struct {
     /// Back to the savepoint, which stays. False: there is none of that number.
     pub fn rollback(transaction: *Transaction, id: u32) bool {
         const position = transaction.findSavepoint(id) orelse return false;
+        transaction.keepReaders();
         const target = transaction.savepoints.items[position];
         const kept = target.undo_count + @intFromBool(mutant.is(.rollback_short));
         while (transaction.undo.items.len > kept) {
@@ -425,7 +456,6 @@ pub const Transaction = struct {
     pub fn commit(transaction: *Transaction) Error!u64 {
         const engine = transaction.engine;
         const context = &engine.context;
-        const session = &context.session;
         if (transaction.isRevoked()) return error.SnapshotTooOld;
         if (transaction.read_only or transaction.writes.items.len == 0) {
             transaction.settle(.committed);
@@ -447,44 +477,66 @@ pub const Transaction = struct {
                 .found = own.slot,
             });
         }
-        const writes = installs.items;
-        sortForInstall(writes);
-        engine.pins.enterCommit(session);
-        defer engine.pins.leave(session);
-
+        sortForInstall(installs.items);
+        var wound_count: u32 = 0;
         var full_count: u32 = 0;
         defer engine.keepReserve();
 
         while (true) {
-            // Each time: `makeRoom` lets the pin go, and a slot may be another key's afterwards.
-            if (transaction.isRevoked()) return error.SnapshotTooOld;
-            if (transaction.token != 0) session.slot.token.store(transaction.token, .release);
-            transaction.reads.snapshot = @max(transaction.reads.snapshot, transaction.snapshot);
-            const csn = commit_.run(
-                context,
-                writes,
-                &transaction.reads,
-                &.{},
-            ) catch |err| switch (err) {
-                error.LogFull, error.SegmentFull => {
-                    for (writes) |*each| {
-                        write_.unbind(each);
-                        each.version = 0;
-                    }
-                    if (err == error.LogFull) {
-                        try engine.waitForLog();
-                    } else {
-                        if (!try engine.makeRoom(writes, full_count)) return err;
-                        full_count += 1;
-                    }
-                    continue;
+            const csn = transaction.attempt(&full_count) catch |err| switch (err) {
+                error.Conflict => lost: {
+                    // Aborted by others, who did not wait: nothing that it has read need have
+                    // changed.
+                    const is_wounded = context.conflict.cause == .wounded;
+                    if (!is_wounded or wound_count >= engine_.attempts_max) return err;
+                    engine.backOff(wound_count);
+                    wound_count += 1;
+                    break :lost null;
                 },
                 else => return err,
             };
-            transaction.settle(.committed);
-            try engine.vacuumSome(writes.len);
-            return csn;
+            return csn orelse continue;
         }
+    }
+
+    /// One attempt under a pin that cannot be revoked. Null: room had to be made or waited for
+    /// first.
+    fn attempt(transaction: *Transaction, full_count: *u32) Error!?u64 {
+        const engine = transaction.engine;
+        const context = &engine.context;
+        const session = &context.session;
+        const writes = transaction.installs.items;
+        engine.pins.enterCommit(session);
+        defer engine.pins.leave(session);
+
+        // Each time: without a pin for committing, a slot may be another key's afterwards.
+        if (transaction.isRevoked()) return error.SnapshotTooOld;
+        for (writes) |*each| {
+            write_.unbind(each);
+            each.version = 0;
+        }
+        if (transaction.token != 0) session.slot.token.store(transaction.token, .release);
+        transaction.reads.snapshot = @max(transaction.reads.snapshot, transaction.snapshot);
+        const csn = commit_.run(
+            context,
+            writes,
+            &transaction.reads,
+            &.{},
+        ) catch |err| switch (err) {
+            error.LogFull => {
+                try engine.waitForLog();
+                return null;
+            },
+            error.SegmentFull => {
+                if (!try engine.makeRoom(writes, full_count.*)) return err;
+                full_count.* += 1;
+                return null;
+            },
+            else => return err,
+        };
+        transaction.settle(.committed);
+        try engine.vacuumSome(writes.len);
+        return csn;
     }
 
     /// No two have one key, so that no sort need be stable: that of std fills a large cache first,
@@ -499,7 +551,8 @@ pub const Transaction = struct {
 
     fn settle(transaction: *Transaction, state: layout.OutcomeState) void {
         if (transaction.token == 0) return;
-        outcome.settle(transaction.engine.context.session.segment, transaction.token, state);
+        const session = &transaction.engine.context.session;
+        outcome.settle(session.segment, session.index, transaction.token, state);
         transaction.token = 0;
     }
 
