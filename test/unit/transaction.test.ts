@@ -349,7 +349,7 @@ describe("results that are read on while the transaction writes", () => {
     expect(table.count()).toBe(10);
   });
 
-  test("transaction: what a result of before read is validated, though it was rolled back", async () => {
+  test("transaction: a result is validated as far as it read, rolled back or not", async () => {
     accounts.upsertMany(all.map((id) => ({ id, balance: id })));
     using tx = db.begin();
     const table = tx.table(Accounts);

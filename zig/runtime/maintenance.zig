@@ -26,6 +26,8 @@ const Schedule = @import("schedule.zig").Schedule;
 /// Between two looks of a thread that does not write.
 const watch_interval_ms = 50;
 const housekeeping_interval_ms = 100;
+/// Sessions that one look at the dead looks at.
+const swept_count = 64;
 
 pub const Error = engine_.Error || os.Error || error{ThreadFailed};
 
@@ -44,6 +46,7 @@ pub const Maintenance = struct {
     patience: Patience = .{},
     hole: drain.Hole = .{},
     housekept_ms: u64 = 0,
+    sweep_cursor: u32 = 0,
     synced_ms: u64 = 0,
 
     pub fn start(
@@ -363,7 +366,7 @@ pub const Maintenance = struct {
         maintenance.housekept_ms = now;
         const engine = &maintenance.engine;
         // Corruption shows at the statements that meet it; the housekeeper only does what it can.
-        _ = repair.sweep(&engine.context) catch 0;
+        repair.sweepSome(&engine.context, &maintenance.sweep_cursor, swept_count) catch {};
         // Vacuum is not among this: a record that it took back would be in this session's free
         // lists, and this session never takes one. A slot's next owner inherits its queue, and a
         // full segment empties them all.

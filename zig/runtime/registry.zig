@@ -63,7 +63,6 @@ pub const Attached = struct {
             attached.maintenance = null;
             maintenance.stop();
         }
-        attached.segment.noteClosed();
         os.close(attached.lock_file.fd);
     }
 };
@@ -209,5 +208,6 @@ pub const Registry = struct {
         handle.deinit();
         registry.allocator.destroy(handle);
         attached.leave();
+        if (attached.handle_count == 0) attached.segment.noteClosed();
     }
 };

@@ -34,11 +34,24 @@ pub const Error = error{ SegmentFull, SegmentCorrupt, UnknownTable };
 
 /// Repairs every session whose owner is gone. Returns how many.
 pub fn sweep(context: *Context) Error!u32 {
+    return sweepRange(context, 0, std.math.maxInt(u32));
+}
+
+/// Of up to `count` sessions from `cursor` on, which moves on. Every process does this all the
+/// time, and to look at a session costs a system call.
+pub fn sweepSome(context: *Context, cursor: *u32, count: u32) Error!void {
+    const start = cursor.*;
+    const limit = context.session.segment.header.session_limit.load(.acquire);
+    cursor.* = if (start + count < limit) start + count else 0;
+    _ = try sweepRange(context, start, count);
+}
+
+fn sweepRange(context: *Context, start: u32, count: u32) Error!u32 {
     const segment = context.session.segment;
     const limit = @min(segment.header.session_limit.load(.acquire), segment.session_count);
     var repaired: u32 = 0;
-    var index: u32 = 0;
-    while (index < limit) : (index += 1) {
+    var index = start;
+    while (index < @min(limit, start +| count)) : (index += 1) {
         if (index == context.session.index) continue;
         const slot = &segment.sessions[index];
         // pairs with the release at the end of a repair
