@@ -224,7 +224,10 @@ class Boot {
       case Status.layout_mismatch:
         return { kind: "refused", reason: "another build of the engine made the segment" };
       case Status.segment_corrupt:
-        return { kind: "refused", reason: "the segment's checksum is wrong" };
+        return {
+          kind: "refused",
+          reason: "the segment's header is damaged: its checksum or its commit numbers are wrong",
+        };
       default:
         throw bootError(status, this.#known.segment);
     }

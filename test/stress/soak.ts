@@ -128,7 +128,7 @@ const suites: Readonly<Record<string, Suite>> = {
   },
   flips: {
     about: "single bits flipped in segments",
-    rounds: 20,
+    rounds: 80,
     transactions: 0,
     run: async (seed) => {
       const { problems, outcomes } = await runFlips({ seed, rounds: 250, width: 2 });
@@ -171,8 +171,16 @@ function damageCounts(kind: string, count: number, report: DamageReport): Round[
 /** A history is checked as a whole, so a long one is several. */
 const historyMax = 50_000;
 
+/** Names for several suites. */
+const groups: Readonly<Record<string, readonly string[]>> = {
+  boot: ["restarts", "steps", "flips", "crowds"],
+};
+
 function usage(): never {
   const list = Object.entries(suites).map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`);
+  for (const [name, members] of Object.entries(groups)) {
+    list.push(`  ${name.padEnd(10)} ${members.join(", ")}`);
+  }
   console.error(
     "bun run soak [suite…] [--seed S] [--rounds N] [--transactions N] [--record]\n" +
       list.join("\n"),
@@ -254,7 +262,8 @@ function readArguments() {
 }
 
 const { values, positionals } = readArguments();
-const names = positionals.length > 0 ? positionals : Object.keys(suites);
+const asked = positionals.length > 0 ? positionals : Object.keys(suites);
+const names = asked.flatMap((name) => groups[name] ?? name);
 const options = {
   seed: wholeNumber(values.seed) ?? chooseSeed(),
   rounds: wholeNumber(values.rounds),

@@ -343,19 +343,24 @@ describe("segments that cannot be attached", () => {
     expect(again.table(Notes).count()).toBe(5);
   });
 
-  test("open: a damaged header is found by its checksum", async () => {
+  test.each([
+    ["a damaged header", createdAt, 0x77],
+    ["a tail that is a lap ahead", layouts.SegmentHeader.fields.tail.offset + 5, 1],
+  ])("open: %s is found before anything goes by it", async (_, at, byte) => {
     using temporary = new TemporaryDatabase();
-    (await temporary.open({ tables })).close();
+    const db = await temporary.open({ tables });
+    fill(db, 3);
+    db.close();
     // Another file, because this process has the first one mapped and looks no further.
     copyFileSync(temporary.shmPath, temporary.path("copy"));
-    poke(temporary.path("copy"), createdAt, 0x77);
-    chmodSync(temporary.path("copy"), 0o600);
+    poke(temporary.path("copy"), at, byte);
     rmSync(temporary.shmPath);
     copyFileSync(temporary.path("copy"), temporary.shmPath);
     chmodSync(temporary.shmPath, 0o600);
     const again = await temporary.open({ tables });
     expect(again.boot).toMatchObject({ mode: "ColdReplay" });
-    expect(again.boot.reason).toContain("checksum");
+    expect(again.boot.reason).toContain("header is damaged");
+    expect(again.table(Notes).count()).toBe(3);
   });
 
   test("open: a file that is no segment is replaced", async () => {

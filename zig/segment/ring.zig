@@ -110,11 +110,18 @@ fn decide(segment: *const Segment, csn: u64, cell: Cell) bool {
     return slot.cas(raw, @bitCast(cell), .seq_cst);
 }
 
+/// Where a walk down from `csn` ends: at the floor, and a lap below at the latest, since all that
+/// is older has been drained (P5), however damaged the tail may be.
+fn walkEnd(segment: *const Segment, csn: u64, floor: u64) u64 {
+    return @max(floor, csn -| segment.cell_count);
+}
+
 /// The lowest undecided CSN (P7); everything below `floor` is known to be decided.
 pub fn firstUndecided(segment: *const Segment, floor: u64) u64 {
     var lowest = segment.header.tail.load(.seq_cst);
     var csn = lowest;
-    while (csn > floor) {
+    const end = walkEnd(segment, csn, floor);
+    while (csn > end) {
         csn -= 1;
         switch (classify(segment, csn, load(segment, csn))) {
             .committed, .drained => break,
@@ -130,7 +137,8 @@ pub fn firstUndecided(segment: *const Segment, floor: u64) u64 {
 pub fn decideEarlier(segment: *const Segment, csn: u64, floor: u64) u64 {
     var aborted: u64 = 0;
     var earlier = csn;
-    while (earlier > floor) {
+    const end = walkEnd(segment, csn, floor);
+    while (earlier > end) {
         earlier -= 1;
         const raw = load(segment, earlier);
         switch (classify(segment, earlier, raw)) {
@@ -162,4 +170,20 @@ pub fn waitCell(segment: *const Segment, csn: u64, seen: u64) void {
         }
         if (os.monotonicNs() >= deadline) return;
     }
+}
+
+test "ring: a damaged tail is walked down for one lap at most" {
+    const size = 4 << 20;
+    const memory = try std.testing.allocator.alignedAlloc(u8, .fromByteUnits(4096), size);
+    defer std.testing.allocator.free(memory);
+
+    @memset(memory, 0);
+    const segment = Segment.createInMemory(memory, .{
+        .size = size,
+        .session_count = 4,
+        .cell_count = 1 << 12,
+    }).?;
+    const tail = 1 << 40;
+    segment.header.tail.raw = tail;
+    try std.testing.expectEqual(tail - segment.cell_count, firstUndecided(&segment, 1));
 }

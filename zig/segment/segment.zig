@@ -144,6 +144,10 @@ pub const Segment = struct {
         if (!std.mem.eql(u8, std.mem.asBytes(&geometry), std.mem.asBytes(&header.geometry))) {
             return error.LayoutMismatch;
         }
+        // P5, in this order because commits go on: a tail that is wild would be walked for ever.
+        const tail = header.tail.load(.seq_cst);
+        const drained = header.drained.load(.seq_cst) & ((1 << 48) - 1);
+        if (tail -| drained > geometry.cell_count) return error.SegmentCorrupt;
         return view(memory, fd, geometry);
     }
 

@@ -58,6 +58,9 @@ pub fn run(session: *Session, epoch: u16, sink: ?Sink, hole: ?*Hole) Error!u64 {
     if (ring.epochOf(word) != epoch) return error.LostEpoch;
     const first = ring.drainedOf(word);
     const tail = header.tail.load(.seq_cst);
+    if (tail -| first > segment.cell_count) { // P5: the words are damaged, or the lease is lost
+        return if (header.drained.load(.seq_cst) == word) error.SegmentCorrupt else error.LostEpoch;
+    }
     const limit = @min(tail, first + batch_cells_max);
     var csn = first;
     var full = false;
