@@ -109,6 +109,7 @@ comptime {
     _ = @import("runtime/schedule.zig");
     _ = @import("runtime/search.zig");
     _ = @import("runtime/stats.zig");
+    _ = @import("runtime/syncer.zig");
     _ = @import("table/bulk.zig");
     _ = @import("txn/latch.zig");
     _ = @import("txn/outcome.zig");

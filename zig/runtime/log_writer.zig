@@ -14,6 +14,7 @@ const drain = @import("../txn/drain.zig");
 const formats = @import("../wal/format.zig");
 const wal_file = @import("../wal/file.zig");
 const storage_ = @import("../wal/storage.zig");
+const Syncer = @import("syncer.zig").Syncer;
 
 const batch_buffer_size = 512 * 1024;
 
@@ -141,6 +142,28 @@ pub const LogWriter = struct {
         }
         log.batch.cover(end_csn) catch return error.RecordTooLarge;
         try log.writer.append(&log.batch);
+    }
+
+    /// Has everything appended synced beside, while nobody waits for it. False: not possible.
+    pub fn syncBeside(log: *LogWriter, syncer: *Syncer, header: *const layout.Header) bool {
+        const end = log.writer.next_csn;
+        if (log.writer.poisoned) return false;
+        if (header.durable.load(.monotonic) >= end) return true; // it only rises
+        return syncer.begin(.{
+            .storage = log.writer.storage,
+            .file = log.writer.file,
+            .position = log.writer.position,
+            .end_csn = end,
+        });
+    }
+
+    /// Notes what was synced beside.
+    pub fn collect(log: *LogWriter, syncer: *Syncer) void {
+        switch (syncer.take()) {
+            .none => {},
+            .position => |position| log.writer.noteSynced(position),
+            .poisoned => log.writer.poisoned = true,
+        }
     }
 
     /// One sync for everything appended, then everybody who waits is woken.

@@ -22,6 +22,7 @@ const registry = @import("registry.zig");
 const LogWriter = log_writer.LogWriter;
 const Patience = @import("patience.zig").Patience;
 const Schedule = @import("schedule.zig").Schedule;
+const Syncer = @import("syncer.zig").Syncer;
 
 /// Between two looks of a thread that does not write.
 const watch_interval_ms = 50;
@@ -41,6 +42,7 @@ pub const Maintenance = struct {
     directory: ?storage_.Directory,
     schedule: ?Schedule = null,
     log: ?LogWriter = null,
+    syncer: Syncer,
     has_lease: bool = false,
     epoch: u16 = 0,
     patience: Patience = .{},
@@ -62,6 +64,7 @@ pub const Maintenance = struct {
             .engine = undefined,
             .thread = undefined,
             .directory = null,
+            .syncer = .{ .header = attached.segment.header },
         };
         if (directory) |path| {
             maintenance.directory = storage_.Directory.open(path) catch return error.IoError;
@@ -83,6 +86,7 @@ pub const Maintenance = struct {
         @atomicStore(u32, &maintenance.stopping, 1, .seq_cst);
         maintenance.wake();
         maintenance.thread.join();
+        maintenance.syncer.stop();
         if (maintenance.schedule) |*schedule| schedule.deinit();
         if (maintenance.log) |*log| log.close(maintenance.allocator);
         if (maintenance.directory) |*directory| directory.close();
@@ -138,7 +142,8 @@ pub const Maintenance = struct {
         if (maintenance.has_lease or header.writer_session.load(.acquire) == 0) {
             const flush_ms: u64 = header.flush_interval_ms.load(.monotonic); // a setting
             const since_ms = os.monotonicNs() / 1_000_000 - maintenance.synced_ms;
-            const wait_ms: u64 = @max(1, @min(flush_ms -| since_ms, housekeeping_interval_ms));
+            const left_ms = if (maintenance.syncer.isBusy()) flush_ms else flush_ms -| since_ms;
+            const wait_ms: u64 = @max(1, @min(left_ms, housekeeping_interval_ms));
             @atomicStore(u32, &listeners.is_hearing, 1, .seq_cst);
             log_state.sleepAsWriter(header, seen.writer, wait_ms * 1_000_000);
             return;
@@ -183,8 +188,7 @@ pub const Maintenance = struct {
         maintenance.epoch = @truncate(epoch);
         fault.point("lease.epoch");
         if (maintenance.directory) |*directory| {
-            if (maintenance.log) |*log| log.close(maintenance.allocator);
-            maintenance.log = null;
+            maintenance.closeLog();
             maintenance.log = LogWriter.open(
                 maintenance.allocator,
                 directory.storage(),
@@ -214,7 +218,7 @@ pub const Maintenance = struct {
             header,
             drained,
         ) orelse return false;
-        if (maintenance.log) |*log| log.close(maintenance.allocator);
+        maintenance.closeLog();
         maintenance.log = next;
         maintenance.epoch = ring.epochOf(drained);
         maintenance.has_lease = true;
@@ -258,8 +262,20 @@ pub const Maintenance = struct {
         maintenance.patience.restart();
         const header = maintenance.attached.segment.header;
         _ = header.writer_session.cas(maintenance.engine.context.session.index + 1, 0, .acq_rel);
-        if (maintenance.log) |*log| log.close(maintenance.allocator);
+        maintenance.closeLog();
+    }
+
+    fn closeLog(maintenance: *Maintenance) void {
+        const log = if (maintenance.log) |*log| log else return;
+        maintenance.settle(log);
+        log.close(maintenance.allocator);
         maintenance.log = null;
+    }
+
+    /// Returns when nothing is synced beside, and notes what came of it.
+    fn settle(maintenance: *Maintenance, log: *LogWriter) void {
+        maintenance.syncer.settle();
+        log.collect(&maintenance.syncer);
     }
 
     /// Drains what is there and syncs it when it is time, or when somebody waits for it. Commits
@@ -270,6 +286,7 @@ pub const Maintenance = struct {
         const session = &maintenance.engine.context.session;
         const writer = header.writer_session.load(.acquire);
         if (writer != session.index + 1) return maintenance.loseLease();
+        if (maintenance.log) |*log| log.collect(&maintenance.syncer);
         maintenance.rotate();
         const goal = header.tail.load(.seq_cst);
         while (maintenance.has_lease) {
@@ -298,6 +315,13 @@ pub const Maintenance = struct {
         const due = now - maintenance.synced_ms >= header.flush_interval_ms.load(.monotonic);
         const wanted = header.durable_wanted.load(.seq_cst) > header.durable.load(.monotonic);
         if (!stopping and !due and !wanted) return;
+        // It wakes this thread when it is done.
+        if (!stopping and maintenance.syncer.isBusy()) return;
+        if (!stopping and !wanted and log.syncBeside(&maintenance.syncer, header)) {
+            maintenance.synced_ms = now;
+            return;
+        }
+        maintenance.settle(log);
         log.sync(header) catch |err| return maintenance.fail(err);
         maintenance.synced_ms = now;
         maintenance.attached.listeners.tell(header);
@@ -310,6 +334,7 @@ pub const Maintenance = struct {
         const log = if (maintenance.log) |*log| log else return;
         const wanted = header.rotate_wanted.load(.acquire); // pairs with the checkpoint's add
         if (wanted == header.rotate_done.load(.acquire)) return;
+        maintenance.settle(log);
         log.sync(header) catch |err| return maintenance.fail(err);
         const epoch = header.log_epoch.add(1, .seq_cst) + 1;
         const before = header.drained.load(.seq_cst);

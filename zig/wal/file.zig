@@ -429,6 +429,12 @@ pub const Writer = struct {
         };
         writer.synced_position = writer.position;
     }
+
+    /// Another has synced the file, from when this was its `position`.
+    pub fn noteSynced(writer: *Writer, position: u64) void {
+        assert(position <= writer.position);
+        writer.synced_position = @max(writer.synced_position, position);
+    }
 };
 
 pub const DropReport = struct {
