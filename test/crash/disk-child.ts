@@ -1,6 +1,6 @@
 /**
  * A database whose disk gets full, or fails: what commits, waits and reads say meanwhile and
- * afterwards. Needs the library with fault points. `full`, `failing` or `rotation`.
+ * afterwards. Needs the library with fault points. `full`, `failing`, `beside` or `rotation`.
  */
 import { AerostoreError, defineTable, t } from "../../src/index.ts";
 import type { Database } from "../../src/index.ts";
@@ -76,6 +76,20 @@ async function failing(db: Database): Promise<object> {
   return { codes, isPoisoned: db.stats().log.isPoisoned };
 }
 
+/** The same where nobody waits for the disk. */
+async function beside(db: Database): Promise<object> {
+  commitSync(db, 1);
+  fail("sync", 1);
+  commit(db, 2);
+  await until(() => db.stats().log.isPoisoned);
+  const codes = {
+    waiting: await codeOf(() => db.durable()),
+    committing: await codeOf(() => commit(db, 3)),
+    reading: await codeOf(() => db.table(Rows).get(2)),
+  };
+  return { codes };
+}
+
 /** A new log file that cannot be made leaves the old one in use. */
 async function rotation(db: Database): Promise<object> {
   commitSync(db, 1);
@@ -104,6 +118,9 @@ switch (post.word(0)) {
     break;
   case "failing":
     say(JSON.stringify(await failing(db)));
+    break;
+  case "beside":
+    say(JSON.stringify(await beside(db)));
     break;
   case "rotation":
     say(JSON.stringify(await rotation(db)));

@@ -38,6 +38,16 @@ test("disk: a failed sync poisons the log, and the next open reads the disk", as
   expect(found).not.toHaveProperty("rows", expect.arrayContaining([3]));
 });
 
+test("disk: a sync that fails while nobody waits for it poisons the log, too", async () => {
+  await using crew = new Crew();
+  const codes = { waiting: "LOG_POISONED", committing: "LOG_POISONED", reading: "none" };
+  expect(await crew.run(program, ["beside"], { env })).toEqual({ codes });
+  const found = await crew.run(program, ["look"], { env });
+  expect(found).toMatchObject({ mode: "ColdReplay", problems: [] });
+  expect(found).toHaveProperty("rows", expect.arrayContaining([1]));
+  expect(found).not.toHaveProperty("rows", expect.arrayContaining([3]));
+});
+
 test("disk: a new log file that cannot be made leaves the old one in use", async () => {
   await using crew = new Crew();
   const expected = { code: "IO_ERROR", rows: 2, hasRotated: true };
