@@ -10,7 +10,7 @@ export const logReasons: readonly string[] = [
   "it belongs to another database",
   "another file has the same epoch",
   "its place among the files is wrong",
-  "the beginning of the log is missing",
+  "the beginning of the log is missing, or a checkpoint that had it",
   "it ends before the next file begins",
   "a batch is damaged although later ones are whole",
   "a batch does not follow on the one before it",

@@ -2,6 +2,7 @@
  * Recovery of a data directory into a segment that nobody else knows yet: the engine's loops over
  * checkpoint, log and indexes, in slices, so that the event loop turns and progress is told.
  */
+import { accessSync, constants, lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { AerostoreError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
@@ -79,9 +80,34 @@ function failure(status: Status, directory: string, report: Uint8Array<ArrayBuff
       return damaged("WAL_CORRUPT", logReasons, directory, report);
     case Status.checkpoint_corrupt:
       return damaged("CHECKPOINT_CORRUPT", checkpointReasons, directory, report);
+    case Status.permission:
+      return refused(directory);
     default:
       return errorFromStatus(status, { attempted: "recovering a database", path: directory });
   }
+}
+
+/** The engine does not say which file it may not have: the first that nobody could read. */
+function refused(directory: string): Error {
+  for (const name of readdirSync(directory).sort()) {
+    if (!/^(aerostore\.(wal|epoch)|occ_checkpoint\.dat)/.test(name)) continue;
+    const path = join(directory, name);
+    if (!lstatSync(path).isFile()) {
+      const message =
+        `recovering a database from ${path}: it is a directory, a symbolic link or another ` +
+        "special file; move it away, and restore the file from a backup";
+      return new AerostoreError("PERMISSION", message, { path });
+    }
+    try {
+      accessSync(path, constants.R_OK);
+    } catch {
+      return errorFromStatus(Status.permission, { attempted: "recovering a database", path });
+    }
+  }
+  return errorFromStatus(Status.permission, {
+    attempted: "recovering a database",
+    path: directory,
+  });
 }
 
 function damaged(

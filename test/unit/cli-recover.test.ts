@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineTable, open, t } from "../../src/index.ts";
 import type { Database } from "../../src/index.ts";
@@ -81,7 +81,7 @@ test("recover: a checkpoint without its log is refused, and begun anew on order"
   const remembered = readFileSync(epoch);
   rmSync(epoch);
   const unknown = await sandbox.run(["check"]);
-  expect(unknown.stderr).toContain(`${log}: the beginning of the log is missing (at byte 0)`);
+  expect(unknown.stderr).toContain(`${log}: the beginning of the log is missing, or a checkpoint`);
   writeFileSync(epoch, remembered);
   writeFileSync(log, bytes);
   // Nothing of the file is to remain: what the checkpoint has does.
@@ -159,6 +159,28 @@ test("recover: a log without the database's id is refused, and no other id made"
   expect(refused).toMatchObject({ status: 1, stdout: "" });
   expect(refused.stderr).toStartWith(`CHECKPOINT_CORRUPT: reading the database id from ${path}: `);
   writeFileSync(path, bytes);
+  using again = await openIn(sandbox);
+  expect(again.table(Notes).count()).toBe(3);
+});
+
+test("recover: what is no file in a file's place is named", async () => {
+  using sandbox = new CliSandbox();
+  const db = await openIn(sandbox);
+  await fill(db, 3);
+  await db.checkpoint();
+  db.close();
+  rmSync(sandbox.shmPath);
+  for (const name of ["aerostore.wal", "aerostore.epoch", "occ_checkpoint.dat"]) {
+    const path = join(sandbox.data, name);
+    const bytes = readFileSync(path);
+    rmSync(path);
+    mkdirSync(path);
+    const refused = await sandbox.run(["check"]);
+    expect(refused).toMatchObject({ status: 1, stdout: "" });
+    expect(refused.stderr).toStartWith(`PERMISSION: recovering a database from ${path}: it is a`);
+    rmdirSync(path);
+    writeFileSync(path, bytes);
+  }
   using again = await openIn(sandbox);
   expect(again.table(Notes).count()).toBe(3);
 });
