@@ -15,7 +15,9 @@ export function bootError(status: Status, path: string, found?: string): Error {
       return errorFromStatus(Status.permission, { ...attempt, found: what, advice });
     }
     case Status.permission: {
-      const what = found ?? "it belongs to another user, or others may write to it";
+      const what =
+        found ??
+        "it belongs to another user, others may write to it, or its file system is read-only";
       const advice =
         "change owner and mode to yours and 0600, or choose another path with shmPath (--shm)";
       return errorFromStatus(status, { ...attempt, found: what, advice });
