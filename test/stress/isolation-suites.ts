@@ -65,8 +65,8 @@ export const isolationSuites: Readonly<Record<string, Suite>> = {
       const report = await runTransfers({
         seed,
         workers: 6,
-        events: 60,
-        pauseMs: 400,
+        events: 120,
+        pauseMs: 200,
         stopMs: 5_000,
       });
       const { acknowledged, kills, stops, longestStallMs } = report;
@@ -164,6 +164,7 @@ export const isolationSuites: Readonly<Record<string, Suite>> = {
         note: `Bytes in use after each tenth: ${usedBytes.join(" ")}.`,
         counts: {
           updates: report.updates,
+          checkpoints: report.checkpoints,
           "bytes after a tenth": usedBytes[0] ?? 0,
           "bytes at the end": usedBytes.at(-1) ?? 0,
           "bytes at most": Math.max(...usedBytes),
