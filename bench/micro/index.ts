@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { open } from "aerostore";
 import type { Database } from "aerostore";
 import { run } from "mitata";
+import { scanTables } from "./scans.ts";
 import { Flights } from "./table.ts";
 
 /** Declares benchmarks over an open database that has `Flights`. */
@@ -13,6 +14,7 @@ type Suite = (db: Database) => void;
 const suites: Readonly<Record<string, () => Promise<Suite>>> = {
   rows: async () => (await import("./rows.ts")).declareRows,
   queries: async () => (await import("./queries.ts")).declareQueries,
+  scans: async () => (await import("./scans.ts")).declareScans,
   transactions: async () => (await import("./transactions.ts")).declareTransactions,
 };
 
@@ -24,7 +26,10 @@ export async function runMicro(names: readonly string[]): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "aerostore-micro-"));
   const memory = mkdtempSync("/dev/shm/aerostore-micro-");
   try {
-    using db = await open(directory, { tables: [Flights], shmPath: join(memory, "segment") });
+    using db = await open(directory, {
+      tables: [Flights, ...scanTables],
+      shmPath: join(memory, "segment"),
+    });
     for (const name of chosen) {
       const load = suites[name];
       if (load === undefined) {

@@ -2,8 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { open } from "../../src/index.ts";
 import type { Database, Stats, Transaction } from "../../src/index.ts";
 import { Crew } from "../support/crew.ts";
-import { interleavings, lengthOf, runTemplate } from "./schedule.ts";
-import type { Bench, Step } from "./schedule.ts";
+import { root } from "../support/source.ts";
+import type { Order, Reply } from "./player-child.ts";
+import { interleavings, lengthOf, LocalPlayer, runTemplate } from "./schedule.ts";
+import type { Bench, Phase, Player, Seen, Step } from "./schedule.ts";
 import { Cells, cellsAtStart, pairs, triples } from "./templates.ts";
 
 const crew = new Crew();
@@ -27,7 +29,11 @@ function bench(count: number): Bench {
   if (first === undefined) throw new Error("nothing is open");
   const cells = first.table(Cells);
   return {
-    handles: used,
+    begin: ({ scripts }, who) => {
+      const handle = used[who % used.length];
+      if (handle === undefined) throw new Error("nothing is open");
+      return new LocalPlayer(handle, scripts[who] ?? []);
+    },
     reset: () =>
       first.transact((tx) => {
         const table = tx.table(Cells);
@@ -36,6 +42,61 @@ function bench(count: number): Bench {
       }),
     state: () => JSON.stringify(cells.search("-sort id").toArray()),
   };
+}
+
+/** Another process, in which transactions are played. */
+class Partner implements AsyncDisposable {
+  readonly #child: Bun.Subprocess;
+  #resolve: (reply: Reply) => void = () => undefined;
+  #reply: Promise<Reply>;
+
+  constructor() {
+    this.#reply = this.#expect();
+    const command = [process.execPath, "test/isolation/player-child.ts"];
+    this.#child = Bun.spawn([...command, crew.data, crew.shmPath, ""], {
+      cwd: root,
+      stdio: ["ignore", "inherit", "inherit"],
+      ipc: (reply: Reply) => this.#resolve(reply),
+      onExit: () => this.#resolve({ phase: "lost", seen: ["the child has ended"] }),
+    });
+  }
+
+  async #expect(): Promise<Reply> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  async ask(order: Order): Promise<Reply> {
+    await this.#reply; // of the child's beginning
+    this.#reply = this.#expect();
+    this.#child.send(order);
+    return this.#reply;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.disconnect();
+    await this.#child.exited;
+  }
+}
+
+class RemotePlayer implements Player {
+  seen: Seen = [];
+  readonly #partner: Partner;
+
+  constructor(partner: Partner) {
+    this.#partner = partner;
+  }
+
+  async next(): Promise<Phase> {
+    const { phase, seen } = await this.#partner.ask({ kind: "next" });
+    this.seen = seen;
+    return phase;
+  }
+
+  async abort(): Promise<void> {
+    await this.#partner.ask({ kind: "abort" });
+  }
 }
 
 test("schedules: all orders are made", () => {
@@ -48,9 +109,8 @@ test("schedules: all orders are made", () => {
   expect([...interleavings([3, 3, 3])]).toHaveLength(1_680);
 });
 
-test("schedules: reads that are not validated are found out", () => {
-  const { handles: used, ...rest } = bench(2);
-  const [outside] = used;
+test("schedules: reads that are not validated are found out", async () => {
+  const [outside] = handles;
   /** Reads the newest value, whatever the transaction's snapshot, and is not validated. */
   const get =
     (id: number): Step =>
@@ -87,7 +147,7 @@ test("schedules: reads that are not validated are found out", () => {
     },
   ];
   for (const template of weak) {
-    const { problems } = runTemplate({ handles: used, ...rest }, template);
+    const { problems } = await runTemplate(bench(2), template);
     expect(problems.length, template.name).toBeGreaterThan(0);
   }
 });
@@ -95,9 +155,9 @@ test("schedules: reads that are not validated are found out", () => {
 for (const count of [1, 2]) {
   describe(`isolation, ${count === 1 ? "one handle" : "two handles"}`, () => {
     for (const template of pairs) {
-      test(`${template.name}: every order is serial, every serial order succeeds`, () => {
+      test(`${template.name}: every order is serial, every serial order succeeds`, async () => {
         expect(template.scripts.map(lengthOf)).toEqual([4, 4]);
-        const { problems, orders, allCommitted } = runTemplate(bench(count), template);
+        const { problems, orders, allCommitted } = await runTemplate(bench(count), template);
         expect(problems).toEqual([]);
         expect(orders).toBe(70);
         expect(allCommitted).toBeGreaterThanOrEqual(2);
@@ -106,10 +166,29 @@ for (const count of [1, 2]) {
   });
 }
 
+test("isolation, two processes: every order is serial, every serial order succeeds", async () => {
+  await using partner = new Partner();
+  const { begin, ...rest } = bench(1);
+  const across: Bench = {
+    ...rest,
+    begin: async (template, who) => {
+      if (who === 0) return begin(template, who);
+      await partner.ask({ kind: "begin", template: template.name, who });
+      return new RemotePlayer(partner);
+    },
+  };
+  for (const template of pairs) {
+    const { problems, orders, allCommitted } = await runTemplate(across, template);
+    expect(problems).toEqual([]);
+    expect(orders).toBe(70);
+    expect(allCommitted, template.name).toBeGreaterThanOrEqual(2);
+  }
+});
+
 describe("isolation, three transactions", () => {
   for (const template of triples) {
-    test(`${template.name}: every order is serial, every serial order succeeds`, () => {
-      const { problems, orders } = runTemplate(bench(3), template);
+    test(`${template.name}: every order is serial, every serial order succeeds`, async () => {
+      const { problems, orders } = await runTemplate(bench(3), template);
       expect(problems).toEqual([]);
       expect(orders).toBe(1_680);
     });
@@ -117,8 +196,8 @@ describe("isolation, three transactions", () => {
 });
 
 test("isolation: conflicts are counted by what they were lost on", () => {
-  const { handles: used, reset } = bench(2);
-  const [one, two] = used;
+  const { reset } = bench(2);
+  const [one, two] = handles;
   if (one === undefined || two === undefined) throw new Error("nothing is open");
   const cells = one.table(Cells);
   const lost = (read: (tx: Transaction) => void, write: () => void): Stats["counters"] => {

@@ -26,9 +26,20 @@ export interface Outcome {
   readonly state: string;
 }
 
-/** Where each transaction is run: on one handle or on several. */
+/** How far a transaction has come. `lost`: by a conflict; it is aborted then. */
+export type Phase = "open" | "committed" | "lost";
+
+/** One transaction of a template, wherever it runs. */
+export interface Player {
+  /** Runs the next step, or commits behind the last one. */
+  next(): Phase | Promise<Phase>;
+  abort(): void | Promise<void>;
+  readonly seen: Seen;
+}
+
+/** Where each transaction is run: on one handle or on several, here or in another process. */
 export interface Bench {
-  readonly handles: readonly Database[];
+  readonly begin: (template: Template, who: number) => Player | Promise<Player>;
   /** Puts the state back to what it is before each run. */
   readonly reset: () => void;
   readonly state: () => string;
@@ -60,49 +71,58 @@ export function lengthOf(script: Script): number {
   return script.length + 1;
 }
 
-/**
- * Runs the scripts with their steps in this order; the step behind a script's last one commits. A
- * transaction begins at its first step.
- */
-export function runOrder(
-  bench: Bench,
-  scripts: readonly Script[],
-  order: readonly number[],
-): Outcome {
-  bench.reset();
-  const parties = scripts.map((script, index) => ({
-    script,
-    handle: bench.handles[index % bench.handles.length],
-    tx: undefined as Transaction | undefined,
-    at: 0,
-    seen: [] as Seen,
-    committed: false,
-    failed: false,
-  }));
-  for (const who of order) {
-    const party = parties[who];
-    if (party === undefined || party.failed) continue;
-    party.tx ??= party.handle?.begin();
-    const { tx, script, seen } = party;
-    if (tx === undefined) continue;
-    const step = script[party.at++];
+/** A transaction on a handle of this process; it begins with its first step. */
+export class LocalPlayer implements Player {
+  readonly seen: Seen = [];
+  readonly #handle: Database;
+  readonly #script: Script;
+  #tx: Transaction | undefined;
+  #at = 0;
+
+  constructor(handle: Database, script: Script) {
+    this.#handle = handle;
+    this.#script = script;
+  }
+
+  next(): Phase {
+    this.#tx ??= this.#handle.begin();
+    const step = this.#script[this.#at++];
     try {
-      if (step !== undefined) {
-        step(tx, seen);
-        continue;
-      }
-      tx.commit();
-      party.committed = true;
+      if (step === undefined) this.#tx.commit();
+      else step(this.#tx, this.seen);
+      return step === undefined ? "committed" : "open";
     } catch (error) {
       if (!(error instanceof AerostoreError) || !error.retryable) throw error;
-      party.failed = true;
-      tx.abort();
+      this.#tx.abort();
+      return "lost";
     }
   }
-  for (const { tx } of parties) tx?.abort();
+
+  abort(): void {
+    this.#tx?.abort();
+  }
+}
+
+/** Runs a template's scripts with their steps in this order. */
+export async function runOrder(
+  bench: Bench,
+  template: Template,
+  order: readonly number[],
+): Promise<Outcome> {
+  bench.reset();
+  const players = new Map<number, Player>();
+  const phases = template.scripts.map((): Phase => "open");
+  for (const who of order) {
+    if (phases[who] !== "open") continue;
+    const player = players.get(who) ?? (await bench.begin(template, who));
+    players.set(who, player);
+    phases[who] = await player.next();
+  }
+  for (const player of players.values()) await player.abort();
+  const committed = phases.map((phase) => phase === "committed");
   return {
-    committed: parties.map(({ committed }) => committed),
-    seen: parties.map(({ seen, committed }) => (committed ? seen : undefined)),
+    committed,
+    seen: committed.map((is, who) => (is ? players.get(who)?.seen : undefined)),
     state: bench.state(),
   };
 }
@@ -128,10 +148,11 @@ function same(a: Seen, b: Seen | undefined): boolean {
 }
 
 /** Every subset of the scripts in every order, one transaction after the other. */
-function serialRuns(
+async function serialRuns(
   bench: Bench,
-  scripts: readonly Script[],
-): { runs: SerialRun[]; lost: string[] } {
+  template: Template,
+): Promise<{ runs: SerialRun[]; lost: string[] }> {
+  const { scripts } = template;
   const runs: SerialRun[] = [];
   const lost: string[] = [];
   for (const permutation of permutations(scripts.length)) {
@@ -140,7 +161,7 @@ function serialRuns(
       const order = permutation
         .filter((who) => mask[who])
         .flatMap((who) => Array.from({ length: lengthOf(scripts[who] ?? []) }, () => who));
-      const { committed, seen, state } = runOrder(bench, scripts, order);
+      const { committed, seen, state } = await runOrder(bench, template, order);
       if (!mask.every((each, index) => each === committed[index])) {
         lost.push(`in the serial order ${order.join("")} not all were committed`);
       }
@@ -161,13 +182,14 @@ export interface TemplateReport {
  * Runs a template in all orders: whatever was committed must be explained by a serial order, at
  * least one transaction must be in, and every serial order must succeed.
  */
-export function runTemplate(bench: Bench, { name, scripts }: Template): TemplateReport {
-  const { runs, lost } = serialRuns(bench, scripts);
+export async function runTemplate(bench: Bench, template: Template): Promise<TemplateReport> {
+  const { name, scripts } = template;
+  const { runs, lost } = await serialRuns(bench, template);
   const problems = lost.map((what) => `${name}: ${what}`);
   let [orders, allCommitted] = [0, 0];
   for (const order of interleavings(scripts.map(lengthOf))) {
     orders++;
-    const outcome = runOrder(bench, scripts, order);
+    const outcome = await runOrder(bench, template, order);
     if (outcome.committed.every((committed) => committed)) allCommitted++;
     const where = `${name}, order ${order.join("")}`;
     if (!isSerial(runs, outcome)) problems.push(`${where}: ${JSON.stringify(outcome)}`);
