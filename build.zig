@@ -7,6 +7,7 @@
 //!   zig build driver               zig-out/bin/driver, whose instructions are counted
 //!   zig build schedules            zig-out/bin/schedules, the campaigns of the scheduler
 //!   zig build encode-bench         zig-out/bin/encode-bench: what a log record costs by itself
+//!   zig build scan-bench           zig-out/bin/scan-bench: a scan beside a plain sum
 //!   zig build check                compiles everything, installs nothing (for editors)
 //!   zig build fmt                  `zig fmt --check` over zig/ and build.zig
 //!
@@ -62,6 +63,14 @@ pub fn build(b: *std.Build) void {
     });
     const encode_bench_step = b.step("encode-bench", "Build what measures the log's records");
     encode_bench_step.dependOn(&b.addInstallArtifact(encode_bench, .{}).step);
+
+    const scan_bench = b.addExecutable(.{
+        .name = "scan-bench",
+        .root_module = createModule(b, "zig/scan_bench.zig", target, optimize, .{}),
+        .use_llvm = true,
+    });
+    const scan_bench_step = b.step("scan-bench", "Build what compares a scan with a plain sum");
+    scan_bench_step.dependOn(&b.addInstallArtifact(scan_bench, .{}).step);
 
     const tests = b.addTest(.{
         .name = "engine-test",

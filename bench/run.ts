@@ -1,6 +1,7 @@
 /** `bun run bench`: measures Aerostore and what a Bun user would pick instead, on the same work. */
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { showBandwidth } from "./bandwidth.ts";
 import { measureDurability } from "./durability.ts";
 import { readEnvironment } from "./harness/environment.ts";
 import { parseOptions, usage, UsageError } from "./harness/options.ts";
@@ -23,6 +24,10 @@ async function main(words: readonly string[]): Promise<number> {
   }
   if (command === "instructions") {
     await showInstructions(words.includes("--record"));
+    return 0;
+  }
+  if (command === "bandwidth") {
+    await showBandwidth();
     return 0;
   }
   if (command === "durability") {

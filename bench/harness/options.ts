@@ -10,6 +10,7 @@ export const usage = `bun run bench [suite…] [--peers a,b] [--rounds N] [--sec
 bun run bench report [FILE]      writes an HTML report of a run (default: the latest)
 bun run bench list               suites and peers
 bun run bench micro [suite…]     single calls, with mitata
+bun run bench bandwidth          a scan beside a plain sum over the same rows
 bun run bench instructions [--record]   instructions per operation, with callgrind
 
   --peers      which to compare (default: all that are here)

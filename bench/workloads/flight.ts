@@ -52,6 +52,7 @@ export function foldFlight(row: Flight): number {
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const startTime = 1_700_000_000;
+const partRows = 100_000;
 
 /** A callsign for each number below 17,000,000; different numbers have different ones. */
 export function callsign(index: number): string {
@@ -81,6 +82,15 @@ export function makeFlight(index: number, at: number, random: Random): Flight {
 export function makeFleet(count: number, seed: number): Flight[] {
   const random = new Random(seed);
   return Array.from({ length: count }, (_, index) => makeFlight(index, index, random));
+}
+
+/** The same fleet in parts of a size that memory has room for. */
+export function* makeFleetParts(count: number, seed: number): Generator<Flight[], void> {
+  const random = new Random(seed);
+  for (let from = 0; from < count; from += partRows) {
+    const rows = Math.min(partRows, count - from);
+    yield Array.from({ length: rows }, (_, at) => makeFlight(from + at, from + at, random));
+  }
 }
 
 /** Tab-separated lines of updates to a fleet, in time order. */

@@ -3,7 +3,7 @@ import { drive } from "../harness/drive.ts";
 import { Random } from "../harness/random.ts";
 import type { Case, Metric, Settings, Workload } from "../harness/workload.ts";
 import type { Ability } from "../peers/peer.ts";
-import { callsign, flightShape, foldFlight, makeFleet } from "./flight.ts";
+import { callsign, flightShape, foldFlight, makeFleetParts } from "./flight.ts";
 import { mix } from "./model.ts";
 import type { Query, Value } from "./model.ts";
 
@@ -17,6 +17,8 @@ interface Question {
   readonly query: Query;
   /** Only the number of rows is asked for. */
   readonly countOnly?: boolean;
+  /** Measured at sizes a factor of ten apart: what it costs has to grow with their logarithm. */
+  readonly grows?: boolean;
   readonly unit: "us" | "ms";
   /** The searches that every peer does alike; fewer where one takes long. */
   readonly agreed: number;
@@ -81,6 +83,34 @@ const questions: readonly Question[] = [
     values: (random, rows) => [startTime + 50 + random.below(rows)],
   },
   {
+    name: "seek",
+    about: "The first row of an index range (`-limit 1`), in tables of growing size",
+    needs: ["range"],
+    query: {
+      where: [{ column: "updated_at", op: ">=", value: 0 }],
+      sort: { column: "updated_at", descending: false, distinct: true },
+      limit: 1,
+    },
+    grows: true,
+    unit: "us",
+    agreed: 1_000,
+    values: (random, rows) => [startTime + random.below(rows)],
+  },
+  {
+    name: "limit",
+    about: "The 10 latest rows before a time, by index, in tables of growing size",
+    needs: ["range"],
+    query: {
+      where: [{ column: "updated_at", op: "<", value: 0 }],
+      sort: { column: "updated_at", descending: true, distinct: true },
+      limit: 10,
+    },
+    grows: true,
+    unit: "us",
+    agreed: 500,
+    values: (random, rows) => [startTime + 10 + random.below(rows)],
+  },
+  {
     name: "top",
     about: "The 50 most northern rows above a speed, without an index",
     needs: ["search"],
@@ -121,12 +151,18 @@ function metricsOf(unit: "us" | "ms"): readonly [Metric, ...Metric[]] {
 }
 
 function casesOf(question: Question, settings: Settings): readonly Case[] {
-  const sizes = settings.smoke ? [500] : settings.full ? [100_000, 1_000_000] : [100_000];
-  return sizes.map((rows) => ({
+  return sizesOf(question, settings).map((rows) => ({
     name: `${rows} rows`,
-    parameters: { rows },
+    parameters: { rows, bytesMax: 2 ** 30 + rows * 400 },
     needs: question.needs,
   }));
+}
+
+function sizesOf(question: Question, settings: Settings): readonly number[] {
+  if (settings.smoke) return [500];
+  const small = question.grows === true ? [10_000, 100_000] : [100_000];
+  const large = question.grows === true ? [1_000_000, 10_000_000] : [1_000_000];
+  return settings.full ? [...small, ...large] : small;
 }
 
 function workloadOf(question: Question): Workload {
@@ -142,7 +178,7 @@ function workloadOf(question: Question): Workload {
       const rows = parameters["rows"] ?? 0;
       const store = await open();
       const table = store.table(shape);
-      await table.load(makeFleet(rows, settings.seed));
+      for (const part of makeFleetParts(rows, settings.seed)) await table.load(part);
       const random = new Random(settings.seed + 3);
       const values = Array.from({ length: 1_024 }, () => question.values(random, rows));
       const at = (index: number): readonly Value[] => values[index & 1_023] ?? [];
