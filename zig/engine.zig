@@ -5,6 +5,7 @@ comptime {
     _ = @import("abi.zig");
     _ = @import("driver.zig");
     _ = @import("encode_bench.zig");
+    _ = @import("scan_bench.zig");
     _ = @import("limits.zig");
     _ = @import("manifest.zig");
     _ = @import("os.zig");
