@@ -1,6 +1,6 @@
 //! A program that compares a scan with what memory gives: the time of a count over two columns that
-//! no index has, in one thread, and of a plain sum of all words of the same row versions, where they
-//! lie, whose places are known beforehand.
+//! no index has, in one thread, and of a plain sum of all words of the same row versions, where
+//! they lie, whose places are known beforehand.
 //!
 //!   zig build scan-bench && zig-out/bin/scan-bench 1000000
 //!
@@ -74,7 +74,8 @@ pub fn main(init: std.process.Init.Minimal) !void {
         scan_ns = @min(scan_ns, scanned - started);
         sum_ns = @min(sum_ns, summed - scanned);
     }
-    std.debug.print("{d} rows, {d} bytes: scan {d} us, sum {d} us, {d} % of its bandwidth ({x})\n", .{
+    const line = "{d} rows, {d} bytes: scan {d} us, sum {d} us, {d} % of its bandwidth ({x})\n";
+    std.debug.print(line, .{
         row_count,
         row_count * @sizeOf(VersionWords),
         scan_ns / 1_000,
