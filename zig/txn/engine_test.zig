@@ -101,3 +101,26 @@ test "engine: 4,096 sessions attach, write and see each other's rows" {
     try std.testing.expectEqual(limits.session_count_max / 16 - 1, rows);
     try world.verify(first, table);
 }
+
+test "engine: batches of rows that share keys leave every index in order and whole" {
+    const world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const table = try world.createTable(engine);
+    var prng = std.Random.DefaultPrng.init(5);
+    const random = prng.random();
+    for (0..20) |turn| {
+        var batch: harness.Batch = .init(std.testing.allocator, engine, table);
+        defer batch.deinit();
+        // Few altitudes, so that rows of one key come in any order; stamps that rise and fall.
+        for (0..200) |_| try batch.add(
+            random.uintLessThan(u64, 400),
+            random.intRangeAtMost(i64, -2, 2),
+            random.uintLessThan(u64, 40 + turn * 100),
+        );
+        _ = try batch.write(write_.newest_none);
+        try world.verify(engine, table);
+    }
+    try world.settle(engine);
+    try world.verifySettled(engine, table);
+}
