@@ -85,6 +85,8 @@ pub const Check = struct {
     walk: ?primary_map.Map.Walk = null,
     slots: ?SlotScan = null,
     index_number: u32 = 0,
+    /// Entries of the index in hand that are out of order.
+    disorder_count: u32 = 0,
     entry: ?*layout.Entry = null,
     start_csn: u64 = bulk.csn_recovered + 1,
     loader: ?checkpoint_load.Loader = null,
@@ -312,9 +314,14 @@ pub const Check = struct {
         const index = &table.indexes[check.index_number];
         check.checkEntries(index) catch {
             check.note(.index_unreadable, index.column.position, 0, 0);
-            check.entry = null;
-            check.index_number += 1;
+            check.endIndex();
         };
+    }
+
+    fn endIndex(check: *Check) void {
+        check.entry = null;
+        check.disorder_count = 0;
+        check.index_number += 1;
     }
 
     fn checkEntries(check: *Check, index: *const view_.IndexView) !void {
@@ -323,11 +330,7 @@ pub const Check = struct {
         const is_head = check.entry == null;
         var before: ?*layout.Entry = if (is_head) null else entry;
         for (0..4096) |_| {
-            const found = (try list.after(entry)) orelse {
-                check.entry = null;
-                check.index_number += 1;
-                return;
-            };
+            const found = (try list.after(entry)) orelse return check.endIndex();
             check.report.entries += 1;
             const slot = found.entry.slot.load(.monotonic); // never changes while linked
             _ = try check.segment().at(layout.RowSlot, slot);
@@ -336,12 +339,13 @@ pub const Check = struct {
                 const order = key_.order(list.keyOf(b), list.keyOf(found.entry));
                 // as above
                 const in_order = order == .lt or (order == .eq and b.slot.load(.monotonic) < slot);
-                if (!in_order) check.note(
-                    .index_order,
-                    index.column.position,
-                    0,
-                    rel_ptr.toBytes(found.ref),
-                );
+                if (!in_order) {
+                    const offset = rel_ptr.toBytes(found.ref);
+                    check.note(.index_order, index.column.position, 0, offset);
+                    // A list that leads back into itself has such an entry in each round.
+                    check.disorder_count += 1;
+                    if (check.disorder_count == problems_max) return error.SegmentCorrupt;
+                }
             }
             before = found.entry;
             entry = found.entry;
