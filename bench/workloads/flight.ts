@@ -80,8 +80,16 @@ export function makeFlight(index: number, at: number, random: Random): Flight {
 
 /** `count` flights, no two with the same time of update. */
 export function makeFleet(count: number, seed: number): Flight[] {
+  return [...makeFleets(count, count, seed)].flat();
+}
+
+/** The same in parts of at most `size`, for more than should be held at once. */
+export function* makeFleets(count: number, size: number, seed: number): Generator<Flight[]> {
   const random = new Random(seed);
-  return Array.from({ length: count }, (_, index) => makeFlight(index, index, random));
+  for (let first = 0; first < count; first += size) {
+    const length = Math.min(size, count - first);
+    yield Array.from({ length }, (_, index) => makeFlight(first + index, first + index, random));
+  }
 }
 
 /** The same fleet in parts of a size that memory has room for. */

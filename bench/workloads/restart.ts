@@ -8,9 +8,10 @@ import type { FirstSearchJob, FirstSearchReport } from "../harness/first-search.
 import { median } from "../harness/results.ts";
 import type { Bench, Case, Outcome, Workload } from "../harness/workload.ts";
 import type { OpenOptions } from "../peers/peer.ts";
-import { flightShape, makeFleet } from "./flight.ts";
+import { flightShape, makeFleets } from "./flight.ts";
 
 const shape = flightShape(["altitude"]);
+const batchSize = 100_000;
 const script = join(import.meta.dir, "..", "harness", "first-search.ts");
 /** A file: Bun runs an empty `-e` without starting JavaScript at all. */
 const emptyScript = join(import.meta.dir, "..", "harness", "empty.ts");
@@ -36,9 +37,7 @@ async function run(bench: Bench): Promise<Outcome> {
   };
   const store = await bench.open({ bytesMax: options.bytesMax });
   const table = store.table(shape);
-  const batch = 100_000;
-  const fleet = makeFleet(rows, settings.seed);
-  for (let at = 0; at < rows; at += batch) await table.load(fleet.slice(at, at + batch));
+  for (const part of makeFleets(rows, batchSize, settings.seed)) await table.load(part);
   await store.settle?.();
   await store.close();
   const job: FirstSearchJob = { peer: peer.name, place, options, rows };
