@@ -58,7 +58,7 @@ function add(counts: Record<string, number>, name: string): void {
 
 export const isolationSuites: Readonly<Record<string, Suite>> = {
   transfers: {
-    about: "six workers with transfers, two killed a second, some stopped for up to 5 s",
+    about: "six workers with transfers, one killed after the other, some stopped for up to 5 s",
     rounds: 10,
     transactions: 0,
     run: async (seed) => {
