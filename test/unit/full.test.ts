@@ -5,6 +5,7 @@
 import { expect, test } from "bun:test";
 import { defineTable, t } from "../../src/index.ts";
 import type { Table } from "../../src/index.ts";
+import { Crew } from "../support/crew.ts";
 import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
 
 const Things = defineTable("things", {
@@ -100,4 +101,29 @@ test("full segment: commits that are undone again and again use nothing up", asy
   expect(things.deleteWhere("-limit 500")).toBe(500);
   expect(things.count()).toBe(count - 500);
   expect(db.check()).toMatchObject({ ok: true, rows: count - 500 });
+});
+
+test("full segment: a commit waits while another process's snapshot lets memory go", async () => {
+  await using crew = new Crew();
+  const holder = crew.start("test/unit/full-child.ts", ["hold"]);
+  expect(await holder.said("held")).toBe("held");
+  expect(await crew.run("test/unit/full-child.ts", ["write", 200_000])).toBe(200_000);
+  expect((await holder.ended).status).toBe(0);
+});
+
+test("full segment: a transaction whose own old snapshot keeps it full gives up that one", async () => {
+  using temporary = new TemporaryDatabase();
+  const db = await temporary.open({ tables: [Things], maxBytes });
+  const things = db.table(Things);
+  things.upsert({ id: 1, rank: 0, text: "x" });
+  const other = await temporary.open({ tables: [Things], maxBytes });
+  using old = other.begin();
+  expect(old.table(Things).get(1)?.rank).toBe(0);
+  let rank = 1;
+  const update = (): void => void things.upsert({ id: 2, rank: rank++, text: "y".repeat(60) });
+  while ((await codeOf(update)) === "none");
+  expect(await codeOf(update)).toBe("SEGMENT_FULL");
+  for (let id = 10; id < 1000; id++) old.table(Things).insert({ id, rank: 0, text: "" });
+  expect(await codeOf(() => old.commit())).toBe("SNAPSHOT_TOO_OLD");
+  update();
 });

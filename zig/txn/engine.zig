@@ -52,6 +52,15 @@ const vacuum_share_max = 64;
 const reserve_writes_max = 1024;
 /// Attempts of a commit that finds no room, after the first.
 const full_attempts_max = 2;
+/// The same where the horizon has to be waited for.
+const full_waits_max = 64;
+/// So many CSNs above the horizon are worth waiting for in a full segment.
+const lag_min = 1024;
+/// The horizon is waited for as long as it does not stand still for so long: processes that share
+/// few processors with many others hold their pins for a while.
+const lag_wait_ms = 2000;
+/// The same where a session of this process holds it, which may be the one that would wait.
+const lag_wait_own_ms = 10;
 /// A row that was deleted goes in steps: its versions and entries, its slot, its tombstone.
 const reclaim_rounds = 4;
 
@@ -278,10 +287,11 @@ pub const Engine = struct {
     }
 
     /// After a commit found no room, for the time `full_count` (from 0): true when another attempt
-    /// is worth while, since the horizon lets something go, or deletes may have what is kept for
-    /// them until `keepReserve`. **Precondition**: pinned for committing, nothing installed.
+    /// is worth while, since the horizon lets something go, at once or after a while, or deletes
+    /// may have what is kept for them until `keepReserve`. **Precondition**: pinned for committing,
+    /// nothing installed.
     pub fn makeRoom(engine: *Engine, writes: []const write_.Write, full_count: u32) Error!bool {
-        if (full_count >= full_attempts_max) return false;
+        if (full_count >= full_waits_max) return false;
         const session = &engine.context.session;
         const slot = session.slot;
         var freed: u32 = 0;
@@ -301,7 +311,51 @@ pub const Engine = struct {
             if (each.op != .delete) break false;
         } else writes.len <= reserve_writes_max;
         if (only_deletes) slot.may_use_reserve.store(1, .monotonic); // the owner's own
-        return only_deletes or freed > 0;
+        if (full_count < full_attempts_max and (only_deletes or freed > 0)) return true;
+        return engine.waitForHorizon();
+    }
+
+    /// Sleeps until the horizon has gone on. False when it does not lag, when the caller holds it
+    /// back itself, and when it stands still. **Precondition**: pinned for committing.
+    fn waitForHorizon(engine: *Engine) bool {
+        if (scheduler.isActive()) return false;
+        const session = &engine.context.session;
+        engine.pins.leave(session);
+        defer engine.pins.enterCommit(session);
+
+        const before = session.refreshHorizon();
+        const decided = ring.firstUndecided(session.segment, session.floor);
+        const holder = pinAt(session.segment, before) orelse return false;
+        if (decided -| before < lag_min or holder == session.slot) return false;
+        const wait_ms: u64 = if (holder.pid == session.slot.pid) lag_wait_own_ms else lag_wait_ms;
+        word.bump(&session.slot.counters.waits, 1);
+        const begun_ms = os.monotonicNs() / 1_000_000;
+        var attempt: u32 = 3;
+        while (session.refreshHorizon() == before) : (attempt += 1) {
+            if (os.monotonicNs() / 1_000_000 - begun_ms >= wait_ms) return false;
+            engine.backOff(attempt);
+        }
+        return true;
+    }
+
+    /// The session whose pin holds the horizon at a CSN.
+    fn pinAt(segment: *const Segment, csn: u64) ?*layout.SessionSlot {
+        const limit = @min(segment.header.session_limit.load(.acquire), segment.session_count);
+        for (segment.sessions[0..limit]) |*slot| {
+            const raw = slot.pin.load(.seq_cst);
+            if (raw == layout.pin_none or raw == layout.pin_revoked) continue;
+            if (layout.Pin.of(raw).csn <= csn) return slot;
+        }
+        return null;
+    }
+
+    /// Whether what a segment without room could let go is held back by one old snapshot alone,
+    /// which a transaction had better give up.
+    pub fn isHeldBy(engine: *Engine, snapshot: u64) bool {
+        const session = &engine.context.session;
+        if (engine.pins.snapshots.items.len != 1) return false;
+        const decided = ring.firstUndecided(session.segment, session.floor);
+        return session.refreshHorizon() >= snapshot -| 1 and decided -| snapshot >= lag_min;
     }
 
     /// Ends what `makeRoom` allowed.

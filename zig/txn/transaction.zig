@@ -528,7 +528,10 @@ pub const Transaction = struct {
                 return null;
             },
             error.SegmentFull => {
-                if (!try engine.makeRoom(writes, full_count.*)) return err;
+                if (!try engine.makeRoom(writes, full_count.*)) {
+                    const is_old = engine.isHeldBy(transaction.snapshot);
+                    return if (is_old) error.SnapshotTooOld else err;
+                }
                 full_count.* += 1;
                 return null;
             },
