@@ -330,10 +330,10 @@ pub const Engine = struct {
         const wait_ms: u64 = if (holder.pid == session.slot.pid) lag_wait_own_ms else lag_wait_ms;
         word.bump(&session.slot.counters.waits, 1);
         const begun_ms = os.monotonicNs() / 1_000_000;
-        var attempt: u32 = 3;
-        while (session.refreshHorizon() == before) : (attempt += 1) {
+        var turn: u32 = 3;
+        while (session.refreshHorizon() == before) : (turn += 1) {
             if (os.monotonicNs() / 1_000_000 - begun_ms >= wait_ms) return false;
-            engine.backOff(attempt);
+            engine.backOff(turn);
         }
         return true;
     }
