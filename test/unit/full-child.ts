@@ -1,5 +1,5 @@
 /**
- * Children of the tests of a full segment. `hold`: keeps a snapshot until somebody waits for memory.
+ * Children of the tests of a full segment. `hold`: keeps a snapshot until somebody waits for room.
  * `write COUNT`: so many updates; how many were made.
  */
 import { defineTable, t } from "../../src/index.ts";
