@@ -111,7 +111,7 @@ test("full segment: a commit waits while another process's snapshot lets memory 
   expect((await holder.ended).status).toBe(0);
 });
 
-test("full segment: a transaction gives up an old snapshot of its own that keeps it full", async () => {
+test("full segment: a transaction gives up an old snapshot that keeps it full", async () => {
   using temporary = new TemporaryDatabase();
   const db = await temporary.open({ tables: [Things], maxBytes });
   const things = db.table(Things);
