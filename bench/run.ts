@@ -5,6 +5,7 @@ import { showBandwidth } from "./bandwidth.ts";
 import { measureDurability } from "./durability.ts";
 import { readEnvironment } from "./harness/environment.ts";
 import { parseOptions, usage, UsageError } from "./harness/options.ts";
+import { renderMarkdown } from "./harness/markdown.ts";
 import { renderReport } from "./harness/report.ts";
 import { latestResults, loadResults, resultsFolder, saveResults } from "./harness/results.ts";
 import { showInstructions } from "./instructions.ts";
@@ -49,13 +50,22 @@ async function main(words: readonly string[]): Promise<number> {
   return failures.length === 0 ? 0 : 1;
 }
 
-/** Writes `report.html` beside the results: of one run, since only its own figures compare. */
-async function writeReport([file = latestResults()]: readonly string[]): Promise<number> {
+/**
+ * Writes `report.html` beside the results, or prints Markdown: of one run, since only its own
+ * figures compare.
+ */
+async function writeReport(words: readonly string[]): Promise<number> {
+  const [file = latestResults()] = words.filter((word) => word !== "--markdown");
   if (file === undefined) {
     console.error("there are no results yet: run `bun run bench` first");
     return 1;
   }
-  const page = await renderReport(await loadResults(file));
+  const measurements = await loadResults(file);
+  if (words.includes("--markdown")) {
+    console.log(renderMarkdown(measurements));
+    return 0;
+  }
+  const page = await renderReport(measurements);
   const path = join(resultsFolder, "report.html");
   await Bun.write(path, page);
   console.log(path);

@@ -8,6 +8,7 @@ export const usage = `bun run bench [suite…] [--peers a,b] [--rounds N] [--sec
               [--processes 1,2,4] [--seed N] [--feed FILE] [--dir FOLDER]
               [--smoke] [--full] [--json]
 bun run bench report [FILE]      writes an HTML report of a run (default: the latest)
+bun run bench report --markdown  prints its tables as Markdown
 bun run bench list               suites and peers
 bun run bench micro [suite…]     single calls, with mitata
 bun run bench bandwidth          a scan beside a plain sum over the same rows
