@@ -374,6 +374,10 @@ pub fn randomBytes(out: []u8) void {
     }
 }
 
+pub fn stopSelf() void {
+    _ = linux.kill(linux.getpid(), .STOP);
+}
+
 pub fn killSelf() noreturn {
     _ = linux.kill(linux.getpid(), .KILL);
     while (true) sleepNs(1_000_000_000);

@@ -1,5 +1,5 @@
-//! Fault points of the fault build: a process kills itself at a chosen shared step or named point,
-//! or its disk is full or fails.
+//! Fault points of the fault build: a process kills or stops itself at a chosen shared step or named
+//! point, or its disk is full or fails.
 //!
 //! **Concurrency**: the counters are process-global on purpose: the process is what dies.
 const std = @import("std");
@@ -10,6 +10,9 @@ var steps_left: u64 = 0;
 var point_name: [64]u8 = undefined;
 var point_size: usize = 0;
 var point_hits_left: u64 = 0;
+var point_stops = false;
+
+const stop_prefix = "stop ";
 
 /// Kills the process at the `count`-th shared step from now; 0 disarms.
 pub fn armSteps(count: u64) void {
@@ -17,7 +20,10 @@ pub fn armSteps(count: u64) void {
 }
 
 /// Kills the process when the named point is passed for the `hits`-th time from now; 0 disarms.
-pub fn armPoint(name: []const u8, hits: u64) void {
+/// Behind `stop ` and a name it is stopped, until somebody makes it go on.
+pub fn armPoint(words: []const u8, hits: u64) void {
+    point_stops = std.mem.startsWith(u8, words, stop_prefix);
+    const name = if (point_stops) words[stop_prefix.len..] else words;
     const size = @min(name.len, point_name.len);
     @memcpy(point_name[0..size], name[0..size]);
     point_size = size;
@@ -34,7 +40,8 @@ pub inline fn point(comptime name: []const u8) void {
     if (!options.fault) return;
     if (@atomicLoad(u64, &point_hits_left, .monotonic) == 0) return;
     if (!std.mem.eql(u8, name, point_name[0..point_size])) return;
-    if (@atomicRmw(u64, &point_hits_left, .Sub, 1, .seq_cst) == 1) os.killSelf();
+    if (@atomicRmw(u64, &point_hits_left, .Sub, 1, .seq_cst) != 1) return;
+    if (point_stops) os.stopSelf() else os.killSelf();
 }
 
 /// What a disk can do to its users.

@@ -105,6 +105,30 @@ pub fn run(session: *Session, epoch: u16, sink: ?Sink, hole: ?*Hole) Error!u64 {
     return csn - first;
 }
 
+const harness = @import("../testing/harness.zig");
+
+test "drain: whoever is slow keeps its cell while nobody is in a hurry" {
+    const world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const session = &engine.context.session;
+    const segment = session.segment;
+    var hole: Hole = .{};
+    while (try run(session, 0, null, null) != 0) {}
+
+    const slow = ring.takeCsn(segment).?;
+    try std.testing.expectEqual(0, try run(session, 0, null, &hole));
+    try std.testing.expectEqual(0, try run(session, 0, null, &hole));
+    try std.testing.expectEqual(.empty, ring.classify(segment, slow, ring.load(segment, slow)));
+    hole.since_ns -|= limits.hole_wait_ns;
+    try std.testing.expectEqual(1, try run(session, 0, null, &hole));
+
+    const other = ring.takeCsn(segment).?;
+    try std.testing.expectEqual(0, try run(session, 0, null, &hole));
+    try std.testing.expectEqual(1, try run(session, 0, null, null));
+    try std.testing.expect(!ring.commit(segment, other, session.index, 0));
+}
+
 /// Before a cell may be reused its owner's state says what became of it (P11, P25). Only the last
 /// commit of a session can be in its state still: each is looked at once, as its owner writes too.
 fn finalize(segment: *const Segment, first: u64, end: u64) segment_.Corrupt!void {
