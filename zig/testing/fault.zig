@@ -1,5 +1,5 @@
-//! Fault points of the fault build: a process kills or stops itself at a chosen shared step or named
-//! point, or its disk is full or fails.
+//! Fault points of the fault build: a process kills or stops itself at a chosen shared step or
+//! named point, or its disk is full or fails.
 //!
 //! **Concurrency**: the counters are process-global on purpose: the process is what dies.
 const std = @import("std");

@@ -64,7 +64,7 @@ const Writer = struct {
 fn drainRing(engine: *Engine) !void {
     const session = &engine.context.session;
     const epoch = ring.epochOf(session.segment.header.drained.raw);
-    while (try drain.run(session, epoch, null) != 0) {}
+    while (try drain.run(session, epoch, null, null) != 0) {}
 }
 
 /// Rows of low altitude: how many, or the first 50 by falling stamp.
