@@ -98,11 +98,14 @@ pub fn build(b: *std.Build) void {
     const fmt_step = b.step("fmt", "Check the formatting of the Zig sources");
     fmt_step.dependOn(&b.addFmt(.{ .paths = &.{ "zig", "build.zig" }, .check = true }).step);
 
-    const check_step = b.step("check", "Compile the libraries and the tests, install nothing");
+    const check_step = b.step("check", "Compile libraries, programs and tests, install nothing");
     check_step.dependOn(&library.step);
     check_step.dependOn(&fault_library.step);
     check_step.dependOn(&tests.step);
     check_step.dependOn(&schedules.step);
+    check_step.dependOn(&driver.step);
+    check_step.dependOn(&encode_bench.step);
+    check_step.dependOn(&scan_bench.step);
 }
 
 /// What the sources see as `@import("build_options")`.

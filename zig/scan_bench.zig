@@ -145,5 +145,5 @@ noinline fn sum(versions: []const *const VersionWords) u64 {
 fn drainRing(engine: *Engine) !void {
     const session = &engine.context.session;
     const epoch = ring.epochOf(session.segment.header.drained.raw);
-    while (try drain.run(session, epoch, null) != 0) {}
+    while (try drain.run(session, epoch, null, null) != 0) {}
 }
