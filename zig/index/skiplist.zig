@@ -334,7 +334,10 @@ pub const Skiplist = struct {
         try list.linkUpper(position, entry, ref, height, path);
         session.slot.held_entry.store(0, .release);
         if (!goes_on) return;
-        for (0..height) |level| { // the next position lies behind the entry
+        // The next position lies behind the entry. From the top, as `find` reads.
+        var level: u32 = height;
+        while (level > 0) {
+            level -= 1;
             const own = &entry.links()[level];
             const link = Link.of(own.load(.acquire)); // pairs as in `find`
             if (link.marked) return trail.begin(); // closed: it may not be in the list up there
@@ -376,10 +379,21 @@ pub const Skiplist = struct {
                 const own = &entry.links()[level];
                 const link = Link.of(own.load(.acquire)); // pairs with the release that marks
                 if (link.marked) break :levels;
-                if (link.ref != path.links[level].ref) {
+                // A trail knows each level from another moment: where the one below leads past the
+                // position, this one may lead to what stands before it. The word need not have
+                // changed since, so its compare-and-swap would not notice.
+                const past = path.links[level].ref;
+                if (past != rel_ptr.none and
+                    list.isBefore(try list.segment.at(Entry, past), position))
+                {
+                    try list.find(position, path);
+                    if (path.equal != ref) break :levels;
+                    continue;
+                }
+                if (link.ref != past) {
                     if (!own.cas(
                         link.raw(),
-                        link.next(path.links[level].ref).raw(),
+                        link.next(past).raw(),
                         .acq_rel,
                     )) continue;
                 }
@@ -657,3 +671,81 @@ pub const Appender = struct {
         session.slot.held_entry.store(0, .monotonic);
     }
 };
+
+const harness = @import("../testing/harness.zig");
+const scheduler = @import("../testing/scheduler.zig");
+
+/// Two that link at a time: one along a trail, the other between its positions.
+const Linker = struct {
+    session: *Session,
+    list: Skiplist,
+    keys: []const u64,
+    along: bool,
+    failed: bool = false,
+
+    fn main(context: *anyopaque) void {
+        const self: *Linker = @ptrCast(@alignCast(context));
+        self.link() catch {
+            self.failed = true;
+        };
+    }
+
+    fn link(self: *Linker) Error!void {
+        _ = self.session.pinFloor(true);
+        defer self.session.setPin(layout.pin_none);
+        var trail: Skiplist.Trail = undefined;
+        trail.begin();
+        for (self.keys) |*key| {
+            const position: Position = .{ .words = key[0..1], .slot = 64 };
+            if (self.along) {
+                try self.list.insertAlong(self.session, position, &trail);
+            } else {
+                try self.list.insert(self.session, position);
+            }
+        }
+    }
+};
+
+test "skiplist: every level stays in order where others link between the positions of a trail" {
+    if (!scheduler.supported) return error.SkipZigTest;
+    const allocator = std.testing.allocator;
+    for (0..12) |round| {
+        const world = try harness.World.init(allocator, .{});
+        defer world.deinit();
+
+        const first = try world.attach();
+        const second = try world.attach();
+        for (0..500) |seed| try expectOrder(
+            &first.context.session,
+            &second.context.session,
+            round * 500 + seed,
+        );
+    }
+}
+
+fn expectOrder(first: *Session, second: *Session, seed: u64) !void {
+    var index = std.mem.zeroes(layout.Index);
+    try Skiplist.create(first.segment, first, &index, 1);
+    const list: Skiplist = .{ .segment = first.segment, .index = &index };
+    var one: Linker = .{ .session = first, .list = list, .keys = &.{ 10, 40, 50 }, .along = true };
+    var other: Linker = .{ .session = second, .list = list, .keys = &.{ 30, 20 }, .along = false };
+    _ = try scheduler.run(std.testing.allocator, &.{
+        .{ .context = &one, .main = Linker.main },
+        .{ .context = &other, .main = Linker.main },
+    }, .{ .seed = seed });
+    try std.testing.expect(!one.failed and !other.failed);
+    const head = try list.segment.at(Entry, index.head);
+    for (0..height_max) |level| {
+        var ref = Link.of(head.links()[level].raw).ref;
+        var before: u64 = 0;
+        var count: u32 = 0;
+        while (ref != rel_ptr.none) : (count += 1) {
+            const entry = try list.segment.at(Entry, ref);
+            const word = list.keyOf(entry)[0];
+            try std.testing.expect(word > before);
+            before = word;
+            ref = Link.of(entry.links()[level].raw).ref;
+        }
+        if (level == 0) try std.testing.expectEqual(5, count);
+    }
+}
