@@ -9,6 +9,7 @@
 const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const log_state = @import("../segment/log_state.zig");
+const ring = @import("../segment/ring.zig");
 const fault = @import("../testing/fault.zig");
 const drain = @import("../txn/drain.zig");
 const formats = @import("../wal/format.zig");
@@ -146,7 +147,7 @@ pub const LogWriter = struct {
 
     /// Has everything appended synced beside, while nobody waits for it. False: not possible.
     pub fn syncBeside(log: *LogWriter, syncer: *Syncer, header: *const layout.Header) bool {
-        const end = log.writer.next_csn;
+        const end = log.drainedEnd(header);
         if (log.writer.poisoned) return false;
         if (header.durable.load(.monotonic) >= end) return true; // it only rises
         return syncer.begin(.{
@@ -166,9 +167,16 @@ pub const LogWriter = struct {
         }
     }
 
+    /// End of what is both in the file and drained. After an append that failed half way the file
+    /// has more, which the next writer would write again.
+    fn drainedEnd(log: *const LogWriter, header: *const layout.Header) u64 {
+        const drained = ring.drainedOf(header.drained.load(.acquire)); // pairs with its raising
+        return @min(log.writer.next_csn, drained);
+    }
+
     /// One sync for everything appended, then everybody who waits is woken.
     pub fn sync(log: *LogWriter, header: *layout.Header) wal_file.SyncError!void {
-        const end = log.writer.next_csn;
+        const end = log.drainedEnd(header);
         if (header.durable.load(.monotonic) >= end) return; // it only rises
         try log.writer.sync();
         fault.point("log.synced");

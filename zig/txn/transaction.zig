@@ -529,7 +529,8 @@ pub const Transaction = struct {
             },
             error.SegmentFull => {
                 if (!try engine.makeRoom(writes, full_count.*)) {
-                    const is_old = engine.isHeldBy(transaction.snapshot);
+                    const is_old = transaction.isRevoked() or
+                        engine.isHeldBy(transaction.snapshot);
                     return if (is_old) error.SnapshotTooOld else err;
                 }
                 full_count.* += 1;
