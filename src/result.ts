@@ -83,6 +83,8 @@ export class Result<Row> implements Iterable<Row>, Disposable {
   /** The search was ended before its end, so that the rest is unknown. */
   #isCut = false;
   #batchSize = batchSizeMin;
+  /** Passes over the rows that have begun and not ended. */
+  #passes = 0;
 
   /** For `Table.search`. Takes over `parts.source`. */
   constructor(parts: ResultParts<Row>) {
@@ -150,7 +152,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
     return values;
   }
 
-  /** One object per row. Leaving the loop early ends a long search. */
+  /** One object per row. Leaving the last loop early ends a long search. */
   [Symbol.iterator](): IterableIterator<Row> {
     return new RowIterator(this.#walk(), this.#decoder, this.#stride, false);
   }
@@ -174,6 +176,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
   /** All chunks, one after the other: the kept ones, then those still to come. */
   *#walk(): Generator<RowChunk, void> {
     this.#checkWhole();
+    this.#passes++;
     try {
       for (let index = 0; index < this.#chunks.length; index++) {
         const chunk = this.#chunks[index];
@@ -181,6 +184,8 @@ export class Result<Row> implements Iterable<Row>, Disposable {
         const isLast = index + 1 === this.#chunks.length;
         if (isLast && this.#rowCount * this.#stride < keptSizeMax) this.#readNext();
       }
+      // Another pass has the rows that were not kept: this one must not end as if it had them.
+      if (this.#isPassed) throw this.#spent();
       if (this.#source === undefined) return;
       this.#isPassed = true;
       const memory = Memory.allocate(batchSizeMax);
@@ -189,7 +194,8 @@ export class Result<Row> implements Iterable<Row>, Disposable {
         if (rowCount > 0) yield { memory, at: 0, rowCount };
       }
     } finally {
-      this.close();
+      this.#passes--;
+      if (this.#passes === 0) this.close(); // else others read on
     }
   }
 

@@ -18,6 +18,8 @@ export function shapeOf(query: Query): Shape | undefined {
   if (query.action.kind !== "read") return undefined;
   const lifter = new Lifter();
   const compare = lifter.clauses(query.compare);
+  // No group at all (`-or {}`) is no row, and another query than one without `-or`.
+  if (query.or !== undefined) lifter.note("/");
   const or = query.or?.map((group) => lifter.clauses(group));
   if (!lifter.isShared) return undefined;
   for (const { column, descending } of query.sort) {

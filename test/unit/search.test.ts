@@ -172,3 +172,78 @@ test("search: queries of one shape share a plan and no values", async () => {
   expect(table.count("-compare {= id 1.5}")).toBe(0);
   expect(table.count("-compare {= id 7}")).toBe(1);
 });
+
+test("search: no group of -or is no row, whatever was searched before", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Numbers] });
+  const table = database.table(Numbers);
+  for (let id = 0; id < 5; id++) table.insert({ id, square: id * id });
+  const lengths = (...queries: Parameters<typeof table.search>[0][]) =>
+    queries.map((query) => [table.search(query).length, table.count(query)]);
+  expect(lengths({ or: [] }, {}, "", "-or {}")).toEqual([
+    [0, 0],
+    [5, 5],
+    [5, 5],
+    [0, 0],
+  ]);
+  expect(lengths("-compare {= id 3}", "-compare {= id 3} -or {}")).toEqual([
+    [1, 1],
+    [0, 0],
+  ]);
+  expect(lengths("-compare {= square 9} -or {}", "-compare {= square 9}")).toEqual([
+    [0, 0],
+    [1, 1],
+  ]);
+});
+
+test("search: any number of different searches may be open", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Numbers] });
+  const table = database.table(Numbers);
+  const count = 20_000;
+  table.upsertMany(Array.from({ length: count }, (_, id) => ({ id, square: id * id })));
+  const open = Array.from({ length: 50 }, (_, low) => table.search(`-compare {>= id ${low}}`));
+  expect(open.map((result) => result.first() !== undefined)).toEqual(open.map(() => true));
+  expect(table.count("-compare {> square 0}")).toBe(count - 1);
+  expect(open.map((result) => result.length)).toEqual(open.map((_, low) => count - low));
+});
+
+test("search: a loop over a result goes on when another over it is left early", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Numbers] });
+  const table = database.table(Numbers);
+  const count = 20_000;
+  table.upsertMany(Array.from({ length: count }, (_, id) => ({ id, square: id * id })));
+  const result = table.search({});
+  const [first] = table.search({});
+  let rows = 0;
+  for (const _ of result) {
+    rows++;
+    if (rows !== 10) continue;
+    const [again] = result;
+    expect(again).toEqual(first);
+  }
+  expect(rows).toBe(count);
+});
+
+test("search: a loop that others have overtaken throws, instead of ending early", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Numbers], maxBytes: 512 << 20 });
+  const table = database.table(Numbers);
+  const count = 1_000_000; // more than a result keeps
+  const rows = (function* () {
+    for (let id = 0; id < count; id++) yield { id, square: id * id };
+  })();
+  table.upsertMany(rows, { batch: 10_000 });
+  const result = table.search({});
+  const slow = result.cursor();
+  slow.next();
+  let read = 0;
+  for (const _ of result) read++;
+  expect(read).toBe(count);
+  expect(
+    await codeOf(() => {
+      while (slow.next().done !== true);
+    }),
+  ).toBe("CLOSED");
+}, 60_000);

@@ -44,14 +44,13 @@ pub const Cache = struct {
         catalog_version: u32,
         /// Searches that are running it.
         users: u32,
+        /// Without a place in the cache, since all were running: it ends with its search.
+        is_spare: bool = false,
         program: Program,
     };
 
     pub fn deinit(cache: *Cache, allocator: std.mem.Allocator) void {
-        for (cache.entries) |entry| if (entry) |e| {
-            e.program.deinit();
-            allocator.destroy(e);
-        };
+        for (cache.entries) |entry| if (entry) |e| destroy(allocator, e);
         if (cache.spare) |search| allocator.destroy(search);
     }
 
@@ -72,12 +71,16 @@ pub const Cache = struct {
             cache.used[i] = cache.clock;
             return entry;
         }
-        const i = cache.place() orelse return error.OutOfMemory; // too many open searches
+        const allocator = engine.context.allocator;
+        const i = cache.place() orelse {
+            const entry = try create(allocator, table);
+            errdefer destroy(allocator, entry);
+            entry.is_spare = true;
+            try entry.program.compile(&table.schema, plan);
+            return entry;
+        };
         const entry = cache.entries[i] orelse blk: {
-            const allocator = engine.context.allocator;
-            const entry = try allocator.create(Entry);
-            entry.users = 0;
-            entry.program = .empty(allocator, &table.schema);
+            const entry = try create(allocator, table);
             cache.entries[i] = entry;
             break :blk entry;
         };
@@ -89,6 +92,28 @@ pub const Cache = struct {
         cache.hashes[i] = hash;
         cache.used[i] = cache.clock;
         return entry;
+    }
+
+    fn create(allocator: std.mem.Allocator, table: *const view_.TableView) Error!*Entry {
+        const entry = try allocator.create(Entry);
+        entry.* = .{
+            .table = table.id,
+            .catalog_version = 0,
+            .users = 0,
+            .program = .empty(allocator, &table.schema),
+        };
+        return entry;
+    }
+
+    fn destroy(allocator: std.mem.Allocator, entry: *Entry) void {
+        entry.program.deinit();
+        allocator.destroy(entry);
+    }
+
+    /// A search no longer runs the program.
+    fn release(engine: *Engine, entry: *Entry) void {
+        entry.users -= 1;
+        if (entry.is_spare) destroy(engine.context.allocator, entry);
     }
 
     /// Where the next program goes; null when every one is running.
@@ -179,9 +204,7 @@ pub const Search = struct {
             search.entry = entry;
             break :blk &entry.program;
         };
-        errdefer if (search.entry) |entry| {
-            entry.users -= 1;
-        };
+        errdefer if (search.entry) |entry| Cache.release(engine, entry);
         search.snapshot = if (transaction) |t| t.pinned() else try engine.pins.open(
             allocator,
             &engine.context.session,
@@ -205,7 +228,7 @@ pub const Search = struct {
         if (search.kept) |*kept| kept.images.deinit(engine.context.allocator);
         if (search.scan) |scan| scan.settle(search);
         search.execution.deinit();
-        if (search.entry) |entry| entry.users -= 1;
+        if (search.entry) |entry| Cache.release(engine, entry);
         if (search.transaction == null) engine.pins.close(&engine.context.session, search.snapshot);
         const cache = search.cache;
         if (cache.spare == null) {
