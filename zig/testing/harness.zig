@@ -206,18 +206,41 @@ pub const World = struct {
             var before: ?*layout.Entry = null;
             var met: u64 = 0;
             while (try index.list.after(entry)) |found| : (met += 1) {
-                if (before) |b| {
-                    const order = key_.order(index.list.keyOf(b), index.list.keyOf(found.entry));
-                    if (order == .gt) return error.EntriesOutOfOrder;
-                    if (order == .eq and
-                        b.slot.raw >= found.entry.slot.raw) return error.EntriesOutOfOrder;
-                }
+                if (before) |b| try checkOrder(index.list, b, found.entry);
                 before = found.entry;
                 entry = found.entry;
             }
             if (entries == .exact and met != rows) return error.StaleEntries;
+            for (1..limits.skiplist_height_max) |level| {
+                try world.checkLevel(index.list, level, entries == .exact);
+            }
         }
         return rows;
+    }
+
+    /// An upper level of an index: in order, and without closed entries where nobody is at work.
+    fn checkLevel(world: *World, list: Skiplist, level: usize, is_settled: bool) !void {
+        const segment = &world.segment;
+        const head = try segment.at(layout.Entry, list.index.head);
+        var before: ?*layout.Entry = null;
+        var ref = Link.of(head.links()[level].load(.seq_cst)).ref;
+        var steps: u64 = 0;
+        while (ref != rel_ptr.none) : (steps += 1) {
+            if (steps > limits.chain_steps_max) return error.EntriesOutOfOrder;
+            const found = try segment.at(layout.Entry, ref);
+            const link = Link.of(found.links()[level].load(.seq_cst));
+            if (!link.marked) {
+                if (before) |b| try checkOrder(list, b, found);
+                before = found;
+            } else if (is_settled) return error.StaleEntries;
+            ref = link.ref;
+        }
+    }
+
+    fn checkOrder(list: Skiplist, before: *layout.Entry, entry: *layout.Entry) !void {
+        const order = key_.order(list.keyOf(before), list.keyOf(entry));
+        if (order == .gt) return error.EntriesOutOfOrder;
+        if (order == .eq and before.slot.raw >= entry.slot.raw) return error.EntriesOutOfOrder;
     }
 };
 
