@@ -64,6 +64,7 @@ comptime {
     _ = @import("testing/row_model.zig");
     _ = @import("testing/scheduler.zig");
     _ = @import("testing/storage_sim.zig");
+    _ = @import("testing/trail_test.zig");
     _ = @import("txn/batch.zig");
     _ = @import("txn/commit.zig");
     _ = @import("txn/context.zig");
