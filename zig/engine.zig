@@ -40,6 +40,8 @@ comptime {
     _ = @import("query/sort.zig");
     _ = @import("segment/arena.zig");
     _ = @import("segment/classes.zig");
+    _ = @import("segment/depot.zig");
+    _ = @import("segment/geometry.zig");
     _ = @import("segment/layout.zig");
     _ = @import("segment/liveness.zig");
     _ = @import("segment/log_state.zig");

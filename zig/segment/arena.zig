@@ -1,13 +1,13 @@
 //! Memory of the segment: pages claimed from the page table, records taken from the session's own
-//! free lists.
+//! free lists and, where they are empty, from the depot.
 //!
 //! **Invariants**: a page belongs to nobody (`free`), to a session that is setting it up
-//! (`claimed`) or to the kind that its word names (`used`). A record is in exactly one free list,
-//! or held by one session (`held_*`, `reclaim_held`), or reachable, or in one retire queue.
+//! (`claimed`) or to the kind that its word names (`used`). A record is in exactly one free list
+//! or cell of the depot, or held by one session (`held_*`, `reclaim_held`), or reachable, or in one retire queue.
 //!
 //! **Concurrency**: the page table is changed by compare-and-swap. Free lists are private to the
-//! session that owns the slot, so they need no tags; the slot keeps them when its owner leaves, and
-//! the next owner inherits.
+//! session that owns the slot, so they need no tags; what it has too much of goes to the depot, and
+//! all of it when it leaves.
 //!
 //! **Who may die where**: a page claimed by a dead session is freed by its repair. A record that
 //! left a free list is named in a `held` word before; the repair compares that word with the list's
@@ -16,11 +16,13 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
 const classes = @import("classes.zig");
+const depot = @import("depot.zig");
 const layout = @import("layout.zig");
 const rel_ptr = @import("rel_ptr.zig");
 const Segment = @import("segment.zig").Segment;
 const Word = @import("word.zig").Word;
 const Ref = rel_ptr.Ref;
+const Chain = layout.Chain;
 
 pub const Error = error{ SegmentFull, SegmentCorrupt };
 
@@ -33,16 +35,37 @@ pub fn take(
 ) Error!Ref {
     const list = &segment.sessions[slot_index].free[class];
     // Monotonic: only the owner of the slot writes its lists.
-    const head = list.head.load(.monotonic);
-    if (head != rel_ptr.none) {
-        const next = (try linkOf(segment, class, head)).*;
-        segment.fetch(next); // the one that is taken next time
-        // Pairs with the acquire of the repairer.
-        held.store((layout.Held{ .ref = head, .class = class }).raw(), .release);
-        list.head.store(next, .release);
-        list.count.store(list.count.load(.monotonic) -% 1, .release);
-        return head;
-    }
+    const loaded = Chain.of(list.loaded.load(.monotonic));
+    if (loaded.ref != rel_ptr.none) return takeLoaded(segment, list, loaded, class, held);
+    const chain = depot.refill(segment, slot_index, class, .counted);
+    if (chain.ref != rel_ptr.none) return takeLoaded(segment, list, chain, class, held);
+    return carve(segment, slot_index, class, held) catch |err| {
+        if (err != error.SegmentFull) return err;
+        const last = depot.refill(segment, slot_index, class, .thorough);
+        if (last.ref == rel_ptr.none) return err;
+        return takeLoaded(segment, list, last, class, held);
+    };
+}
+
+inline fn takeLoaded(
+    segment: *const Segment,
+    list: *layout.FreeList,
+    chain: Chain,
+    class: u32,
+    held: *Word(u64),
+) Error!Ref {
+    const next = (try linkOf(segment, class, chain.ref)).*;
+    segment.fetch(next); // the one that is taken next time
+    // Pairs with the acquire of the repairer.
+    held.store((layout.Held{ .ref = chain.ref, .class = class }).raw(), .release);
+    const rest: Chain = .{ .ref = next, .count = chain.count -| 1 };
+    list.loaded.store(if (next == rel_ptr.none) 0 else rest.raw(), .release);
+    return chain.ref;
+}
+
+/// Takes the next record of a span, of a new one where the last is used up.
+fn carve(segment: *const Segment, slot_index: u32, class: u32, held: *Word(u64)) Error!Ref {
+    const list = &segment.sessions[slot_index].free[class];
     const units = classes.sizeOf(class) / limits.offset_unit;
     var bump = list.bump.load(.monotonic);
     if (bump == rel_ptr.none or bump + units > list.bump_end.load(.monotonic)) {
@@ -68,9 +91,20 @@ pub fn take(
 /// afterwards.
 pub fn give(segment: *const Segment, slot_index: u32, class: u32, ref: Ref) Error!void {
     const list = &segment.sessions[slot_index].free[class];
-    (try linkOf(segment, class, ref)).* = list.head.load(.monotonic);
-    list.head.store(ref, .release);
-    list.count.store(list.count.load(.monotonic) +% 1, .release);
+    const loaded = Chain.of(list.loaded.load(.monotonic)); // the owner's own
+    (try linkOf(segment, class, ref)).* = loaded.ref;
+    const chain: Chain = .{ .ref = ref, .count = loaded.count +| 1 };
+    list.loaded.store(chain.raw(), .release);
+}
+
+/// After something was given: no more is kept than `depot.chain_size` says, the rest is for others.
+/// **Precondition**: no `held` word names what was given.
+pub inline fn settle(segment: *const Segment, slot_index: u32, class: u32) void {
+    // Monotonic: the owner's own.
+    const loaded = Chain.of(segment.sessions[slot_index].free[class].loaded.load(.monotonic));
+    if (loaded.count >= depot.chain_size and loaded.count % depot.chain_size == 0) {
+        depot.share(segment, slot_index, class);
+    }
 }
 
 /// Where a free record names the next one.

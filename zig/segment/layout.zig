@@ -9,92 +9,13 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const classes = @import("classes.zig");
-const Word = @import("word.zig").Word;
+pub const Word = @import("word.zig").Word;
 const Ref = @import("rel_ptr.zig").Ref;
 
 pub const magic: u32 = 0xAEB0_B007;
 pub const format_version: u32 = 1;
 
-/// Where the regions lie; a pure function of the sizes asked for.
-pub const Geometry = extern struct {
-    size: u64,
-    session_count: u32,
-    cell_count: u32,
-    latch_count: u32,
-    outcome_count: u32,
-    page_count: u32,
-    extent_count: u32,
-    /// Bytes of each session's log buffer.
-    log_buffer_size: u32,
-    reserved: u32,
-    sessions_offset: u64,
-    cells_offset: u64,
-    latches_offset: u64,
-    outcomes_offset: u64,
-    catalog_offset: u64,
-    pages_offset: u64,
-    extents_offset: u64,
-    arena_offset: u64,
-
-    pub const Options = struct { size: u64, session_count: u32, cell_count: u32 };
-
-    /// Under the scheduler a ring may be so small that a schedule goes around it, and latches are
-    /// few, so that a repair is short.
-    const is_small = @import("build_options").scheduler;
-    const cell_count_min = if (is_small) 16 else limits.cell_count_min;
-
-    pub fn init(options: Options) ?Geometry {
-        if (options.size < limits.segment_size_min or
-            options.size > limits.segment_size_max) return null;
-        if (options.size % limits.extent_size != 0) return null;
-        if (options.session_count < 2 or
-            options.session_count > limits.session_count_max) return null;
-        if (!std.math.isPowerOfTwo(options.cell_count)) return null;
-        if (options.cell_count < cell_count_min) return null;
-        if (options.cell_count < options.session_count * 4) return null;
-
-        var geometry = std.mem.zeroes(Geometry);
-        geometry.size = options.size;
-        geometry.session_count = options.session_count;
-        geometry.cell_count = options.cell_count;
-        geometry.latch_count = if (is_small) 16 else 4096;
-        geometry.outcome_count = std.math.floorPowerOfTwo(
-            u32,
-            @intCast(@min(options.size / limits.outcome_share, limits.outcome_count_max)),
-        );
-        geometry.extent_count = @intCast(options.size / limits.extent_size);
-        geometry.page_count = @intCast(options.size / limits.page_size);
-        geometry.log_buffer_size = std.math.floorPowerOfTwo(u32, @intCast(std.math.clamp(
-            options.size / limits.log_buffer_share,
-            limits.log_buffer_size_min,
-            limits.log_buffer_size_max,
-        )));
-        var end: u64 = limits.page_size;
-        geometry.sessions_offset = region(
-            &end,
-            @as(u64, options.session_count) * @sizeOf(SessionSlot),
-        );
-        geometry.cells_offset = region(&end, @as(u64, options.cell_count) * 8);
-        geometry.latches_offset = region(&end, @as(u64, geometry.latch_count) * 8);
-        geometry.outcomes_offset = region(
-            &end,
-            @as(u64, geometry.outcome_count) * @sizeOf(Outcome),
-        );
-        geometry.catalog_offset = region(&end, limits.table_count_max * 8);
-        geometry.pages_offset = region(&end, @as(u64, geometry.page_count) * 8);
-        geometry.extents_offset = region(&end, @as(u64, geometry.extent_count) * 4);
-        geometry.arena_offset = end;
-        if (end + 16 * limits.page_size > options.size) return null;
-        if (end / limits.offset_unit <= limits.session_count_max + 1) return null;
-        return geometry;
-    }
-
-    fn region(end: *u64, size: u64) u64 {
-        const start = end.*;
-        end.* = std.mem.alignForward(u64, start + size, limits.page_size);
-        return start;
-    }
-};
+pub const Geometry = @import("geometry.zig").Geometry;
 
 pub const Header = extern struct {
     magic: u32,
@@ -245,12 +166,29 @@ pub const pin_none: u64 = std.math.maxInt(u64);
 /// Set by whoever revokes a pin that is older than the limit (P29).
 pub const pin_revoked: u64 = std.math.maxInt(u64) - 1;
 
-/// A free list of one class in one session.
+/// Free records of one class, each linked to the next, in one word.
+pub const Chain = packed struct(u64) {
+    ref: Ref,
+    /// About how many: it decides when a chain is given away, and nothing else.
+    count: u32,
+
+    pub const empty: Chain = .{ .ref = 0, .count = 0 };
+
+    pub fn raw(chain: Chain) u64 {
+        return @bitCast(chain);
+    }
+
+    pub fn of(word: u64) Chain {
+        return @bitCast(word);
+    }
+};
+
+/// The free records of one class in one session: two `Chain`s (`arena.zig`, `depot.zig`).
 pub const FreeList = extern struct {
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
-    head: Word(u32),
+    loaded: Word(u64),
     /// Release: in program order for the repairer, whose acquire pairs with it.
-    count: Word(u32),
+    spare: Word(u64),
     /// The unused rest of the newest span.
     /// Release: in program order for the repairer, whose acquire pairs with it.
     bump: Word(u32),
@@ -397,6 +335,9 @@ pub const SessionSlot = extern struct {
     /// Held while a retired record moves to a free list: `Held`.
     /// Release: in program order for the repairer, whose acquire pairs with it.
     reclaim_held: Word(u64),
+    /// The cell of the depot that this session is about to claim or has claimed, plus one; 0 none.
+    /// Release: in program order for the repairer, whose acquire pairs with it.
+    depot_cell: Word(u32),
 
     counters: Counters align(limits.cache_line_size),
     free: [classes.count]FreeList align(limits.cache_line_size),

@@ -10,6 +10,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
+const classes = @import("classes.zig");
 const layout = @import("layout.zig");
 const rel_ptr = @import("rel_ptr.zig");
 const Word = @import("word.zig").Word;
@@ -50,6 +51,11 @@ pub const Segment = struct {
     pages: [*]Word(u64),
     /// Release when it changes; pairs with the acquire of whoever looks.
     extents: [*]Word(u32),
+    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
+    depot: []Word(u64),
+    /// Chains of each class in the depot, about.
+    /// Monotonic: about right is enough.
+    chain_counts: *[classes.count]Word(u32),
     arena_ref: Ref,
     limit_ref: Ref,
     /// Bytes of each session's log buffer.
@@ -166,6 +172,11 @@ pub const Segment = struct {
             .catalog = @ptrCast(@alignCast(base + geometry.catalog_offset)),
             .pages = @ptrCast(@alignCast(base + geometry.pages_offset)),
             .extents = @ptrCast(@alignCast(base + geometry.extents_offset)),
+            .depot = @as(
+                [*]Word(u64),
+                @ptrCast(@alignCast(base + geometry.depot_offset)),
+            )[0..geometry.depot_count],
+            .chain_counts = @ptrCast(@alignCast(base + geometry.chain_counts_offset)),
             .arena_ref = rel_ptr.fromBytes(geometry.arena_offset),
             .limit_ref = rel_ptr.fromBytes(geometry.size - 2 * limits.page_size),
             .log_buffer_size = geometry.log_buffer_size,

@@ -7,6 +7,7 @@ const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const limits = @import("../limits.zig");
 const classes = @import("../segment/classes.zig");
+const depot = @import("../segment/depot.zig");
 const paged = @import("../segment/paged.zig");
 const segment_ = @import("../segment/segment.zig");
 const fate = @import("../txn/fate.zig");
@@ -77,7 +78,7 @@ const Accounts = struct {
         const slot = &accounts.segment.sessions[index];
         const state = layout.State.of(slot.state.raw);
         if (state.phase != .open or slot.intent_count.raw != 0 or slot.retire_latch.raw != 0 or
-            slot.reclaim_held.raw != 0 or slot.vacuum_entry.raw != 0 or slot.vacuum_slot.raw != 0)
+            slot.reclaim_held.raw != 0 or slot.depot_cell.raw != 0 or slot.vacuum_entry.raw != 0 or slot.vacuum_slot.raw != 0)
         {
             report("session {d}: {t}, {d} intents, latch {d}, reclaim {x}, vacuum {x} {x}", .{
                 index,
@@ -101,21 +102,9 @@ const Accounts = struct {
             try accounts.note(held.ref, held.class, .held);
             accounts.totals.held += 1;
         }
-        for (0..classes.count) |i| {
-            const class: u32 = @intCast(i);
-            var ref = slot.free[class].head.raw;
-            while (ref != rel_ptr.none) {
-                try accounts.note(ref, class, .free); // a ring is found as doubly owned
-                if (classes.kindOf(class) == .entry) {
-                    const entry = try accounts.segment.at(layout.Entry, ref);
-                    if (layout.EntryState.of(entry.state.raw).closed) return damaged(
-                        "free entry {d} is closed",
-                        .{ref},
-                    );
-                }
-                const record: [*]u8 = @ptrCast(try accounts.segment.at(u8, ref));
-                const next: *const Ref = @ptrCast(@alignCast(record + classes.linkOffset(class)));
-                ref = next.*;
+        for (&slot.free, 0..) |*list, class| {
+            for ([_]u64{ list.loaded.raw, list.spare.raw }) |raw| {
+                try accounts.walkChain(layout.Chain.of(raw).ref, @intCast(class));
             }
         }
         var number = slot.retire_taken.raw;
@@ -125,6 +114,34 @@ const Accounts = struct {
         try accounts.noteDirectory(slot.intents.raw);
         try accounts.noteDirectory(slot.retired.raw);
         try accounts.walkLog(slot);
+    }
+
+    fn walkChain(accounts: *Accounts, first: Ref, class: u32) Error!void {
+        var ref = first;
+        while (ref != rel_ptr.none) {
+            try accounts.note(ref, class, .free); // a ring is found as doubly owned
+            if (classes.kindOf(class) == .entry) {
+                const entry = try accounts.segment.at(layout.Entry, ref);
+                if (layout.EntryState.of(entry.state.raw).closed) return damaged(
+                    "free entry {d} is closed",
+                    .{ref},
+                );
+            }
+            const record: [*]u8 = @ptrCast(try accounts.segment.at(u8, ref));
+            const next: *const Ref = @ptrCast(@alignCast(record + classes.linkOffset(class)));
+            ref = next.*;
+        }
+    }
+
+    fn walkDepot(accounts: *Accounts) Error!void {
+        for (accounts.segment.depot, 0..) |*word, at| {
+            const cell = depot.Cell.of(word.raw);
+            if (cell.claimant != 0) {
+                report("cell {d} is claimed by session {d}", .{ at, cell.claimant - 1 });
+                return error.NotQuiet;
+            }
+            try accounts.walkChain(cell.ref, cell.class);
+        }
     }
 
     fn walkRetired(accounts: *Accounts, entry: layout.Retired) Error!void {
@@ -369,6 +386,7 @@ pub fn check(allocator: std.mem.Allocator, segment: *const Segment) Error!Totals
     defer accounts.runs.deinit();
 
     for (0..segment.session_count) |index| try accounts.walkSession(@intCast(index));
+    try accounts.walkDepot();
     for (0..limits.table_count_max) |id| {
         const ref = segment.catalog[id].table.raw;
         if (ref != rel_ptr.none) try accounts.walkTable(ref);

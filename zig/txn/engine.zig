@@ -8,6 +8,7 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
 const scheduler = @import("../testing/scheduler.zig");
+const depot = @import("../segment/depot.zig");
 const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
@@ -123,9 +124,10 @@ pub const Engine = struct {
         slot.pin.store(layout.pin_none, .seq_cst);
     }
 
-    /// Leaves the process array. The slot keeps its memory for the next owner.
+    /// Leaves the process array, and what is free to others.
     pub fn detach(engine: *Engine) void {
         const slot = engine.context.session.slot;
+        depot.leave(engine.context.session.segment, engine.context.session.index);
         slot.pin.store(layout.pin_none, .release);
         slot.attached.store(0, .release); // pairs with the acquire of whoever claims the slot
         engine.context.session.liveness.unlock(engine.context.session.index);

@@ -9,6 +9,7 @@ const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const classes = @import("../segment/classes.zig");
+const depot = @import("../segment/depot.zig");
 const arena = @import("../segment/arena.zig");
 const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
@@ -79,6 +80,7 @@ pub fn repairSession(context: *Context, index: u32) Error!void {
     session.slot.may_use_reserve.store(1, .monotonic);
     defer session.slot.may_use_reserve.store(reserve_before, .monotonic);
 
+    depot.repair(segment, index);
     try repairHeld(context, slot, index);
     try repairCommit(session, slot);
     try repairVacuum(context, slot, index);
@@ -89,6 +91,7 @@ pub fn repairSession(context: *Context, index: u32) Error!void {
     if (segment.header.writer_session.load(.acquire) == index + 1) {
         _ = segment.header.writer_session.cas(index + 1, 0, .acq_rel);
     }
+    depot.leave(segment, index);
     word.bump(&session.slot.counters.repairs, 1);
     slot.pin.store(layout.pin_none, .release);
     // pairs with the acquire in `sweep`: the slot may be handed out
@@ -185,7 +188,7 @@ fn leftList(segment: *const segment_.Segment, slot: *SessionSlot, held: Held) Er
     _ = try segment.at(u8, held.ref);
     const list = &slot.free[held.class];
     if (list.bump.load(.acquire) == held.ref) return false;
-    var ref = list.head.load(.acquire);
+    var ref = layout.Chain.of(list.loaded.load(.acquire)).ref;
     for (0..held_count) |_| {
         if (ref == held.ref) return false;
         if (ref == rel_ptr.none) break;

@@ -154,6 +154,7 @@ fn reclaim(session: *Session, owner: *SessionSlot, held: layout.Held, taken: u64
     fault.point("vacuum.taken");
     try arena.give(session.segment, session.index, held.class, held.ref);
     session.slot.reclaim_held.store(0, .release);
+    arena.settle(session.segment, session.index, held.class);
 }
 
 fn advance(session: *Session, owner: *SessionSlot, taken: u64) Error!void {
