@@ -38,6 +38,9 @@ export const commitPoints = [
   "vacuum.slot.named",
   "vacuum.slot.closed",
   "vacuum.slot.half",
+  "depot.named",
+  "depot.claimed",
+  "depot.moved",
 ] as const;
 
 export interface PointReport {
@@ -133,7 +136,7 @@ export async function runPoint(
   const reports: PointReport[] = [];
   await bank.open();
   for (const point of points) {
-    const hits = /^(abort|vacuum|index.closed)/.test(point) ? 1 : random.between(1, 20);
+    const hits = /^(abort|vacuum|index.closed|depot)/.test(point) ? 1 : random.between(1, 20);
     const { isHit, problems } = await bank.kill(point, hits);
     const where = `${point}, hit ${hits}`;
     reports.push({ point, isHit, problems: problems.map((each) => `${where}: ${each}`) });

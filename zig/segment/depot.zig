@@ -15,6 +15,7 @@
 //! there: `repair` empties the cell if it is, and puts the chain on offer otherwise.
 const std = @import("std");
 const fault = @import("../testing/fault.zig");
+const mutant = @import("../testing/mutant.zig");
 const classes = @import("classes.zig");
 const layout = @import("layout.zig");
 const rel_ptr = @import("rel_ptr.zig");
@@ -85,7 +86,7 @@ pub fn share(segment: *const Segment, index: u32, class: u32) void {
 pub fn leave(segment: *const Segment, index: u32) void {
     for (&segment.sessions[index].free, 0..) |*list, class| {
         for ([_]*layout.Word(u64){ &list.spare, &list.loaded }) |chain| {
-            if (Chain.of(chain.load(.monotonic)).ref == rel_ptr.none) continue; // the owner's own
+            if (chain.raw == 0) continue; // the owner's own
             if (!offer(segment, index, @intCast(class), chain)) return;
         }
     }
@@ -170,6 +171,7 @@ fn offer(segment: *const Segment, index: u32, class: u32, from: *layout.Word(u64
 /// Ends what a dead session was about to do here, before anything is given to its lists.
 /// **Precondition**: the caller holds the liveness byte of `index`.
 pub fn repair(segment: *const Segment, index: u32) void {
+    if (mutant.is(.depot_unrepaired)) return;
     const slot = &segment.sessions[index];
     const named = slot.depot_cell.load(.acquire); // pairs with the releases above
     if (named > 0 and named <= segment.depot.len) {
@@ -183,9 +185,9 @@ pub fn repair(segment: *const Segment, index: u32) void {
         }
     }
     slot.depot_cell.store(0, .release);
-    for (&slot.free) |*list| { // moved from one to the other, and not forgotten there yet
-        const spare = list.spare.load(.acquire);
-        if (spare == 0 or spare != list.loaded.load(.acquire)) continue;
+    for (&slot.free) |*list| {
+        // Moved from one to the other, and not forgotten there yet. The repairer's alone.
+        if (list.spare.raw == 0 or list.spare.raw != list.loaded.raw) continue;
         list.spare.store(Chain.empty.raw(), .release);
     }
 }

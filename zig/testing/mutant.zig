@@ -49,6 +49,8 @@ pub const Mutant = enum {
     abort_reused,
     /// The repair leaves the commit of the dead as it is (P26).
     repair_idle,
+    /// The repair leaves what the dead was about to share, or share in (P27).
+    depot_unrepaired,
     /// A rollback leaves the newest write, or forgets what was read.
     rollback_short,
     rollback_unread,
