@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "86e77b29b83e2a08";
-export const abiHash = "f786e21625804901";
+export const layoutFingerprint = "9dbe7b4cf0e53976";
+export const abiHash = "516f45ca71939615";
 
 export const Status = {
   ok: 0,
@@ -108,7 +108,7 @@ export const layouts = {
     },
   },
   Geometry: {
-    size: 104,
+    size: 120,
     align: 8,
     fields: {
       size: { type: "u64", offset: 0, size: 8 },
@@ -118,8 +118,8 @@ export const layouts = {
       outcome_count: { type: "u32", offset: 20, size: 4 },
       page_count: { type: "u32", offset: 24, size: 4 },
       extent_count: { type: "u32", offset: 28, size: 4 },
-      log_buffer_size: { type: "u32", offset: 32, size: 4 },
-      reserved: { type: "u32", offset: 36, size: 4 },
+      depot_count: { type: "u32", offset: 32, size: 4 },
+      log_buffer_size: { type: "u32", offset: 36, size: 4 },
       sessions_offset: { type: "u64", offset: 40, size: 8 },
       cells_offset: { type: "u64", offset: 48, size: 8 },
       latches_offset: { type: "u64", offset: 56, size: 8 },
@@ -127,7 +127,9 @@ export const layouts = {
       catalog_offset: { type: "u64", offset: 72, size: 8 },
       pages_offset: { type: "u64", offset: 80, size: 8 },
       extents_offset: { type: "u64", offset: 88, size: 8 },
-      arena_offset: { type: "u64", offset: 96, size: 8 },
+      depot_offset: { type: "u64", offset: 96, size: 8 },
+      chain_counts_offset: { type: "u64", offset: 104, size: 8 },
+      arena_offset: { type: "u64", offset: 112, size: 8 },
     },
   },
   SegmentHeader: {
@@ -142,10 +144,10 @@ export const layouts = {
       boot_generation: { type: "u64", offset: 48, size: 8 },
       created_ms: { type: "u64", offset: 56, size: 8 },
       first_csn: { type: "u64", offset: 64, size: 8 },
-      geometry: { type: "Geometry", offset: 72, size: 104 },
-      checksum: { type: "u64", offset: 176, size: 8 },
-      clean_shutdown: { type: "u32", offset: 184, size: 4 },
-      reserved: { type: "u32", offset: 188, size: 4 },
+      geometry: { type: "Geometry", offset: 72, size: 120 },
+      checksum: { type: "u64", offset: 192, size: 8 },
+      clean_shutdown: { type: "u32", offset: 200, size: 4 },
+      reserved: { type: "u32", offset: 204, size: 4 },
       tail: { type: "u64", offset: 256, size: 8 },
       drained: { type: "u64", offset: 384, size: 8 },
       durable: { type: "u64", offset: 392, size: 8 },
@@ -189,7 +191,7 @@ export const layouts = {
     },
   },
   SessionSlot: {
-    size: 2816,
+    size: 3840,
     align: 128,
     fields: {
       pin: { type: "u64", offset: 0, size: 8 },
@@ -224,8 +226,9 @@ export const layouts = {
       retire_latch: { type: "u32", offset: 408, size: 4 },
       may_use_reserve: { type: "u32", offset: 412, size: 4 },
       reclaim_held: { type: "u64", offset: 416, size: 8 },
+      depot_cell: { type: "u32", offset: 424, size: 4 },
       counters: { type: "Counters", offset: 512, size: 160 },
-      free: { type: "[126]bytes", offset: 768, size: 2016 },
+      free: { type: "[126]bytes", offset: 768, size: 3024 },
     },
   },
   Counters: {
