@@ -2,8 +2,9 @@
 //! free lists and, where they are empty, from the depot.
 //!
 //! **Invariants**: a page belongs to nobody (`free`), to a session that is setting it up
-//! (`claimed`) or to the kind that its word names (`used`). A record is in exactly one free list
-//! or cell of the depot, or held by one session (`held_*`, `reclaim_held`), or reachable, or in one retire queue.
+//! (`claimed`) or to the kind that its word names (`used`). A record is in exactly one free list or
+//! cell of the depot, or held by one session (`held_*`, `reclaim_held`), or reachable, or in one
+//! retire queue.
 //!
 //! **Concurrency**: the page table is changed by compare-and-swap. Free lists are private to the
 //! session that owns the slot, so they need no tags; what it has too much of goes to the depot, and

@@ -125,14 +125,14 @@ fn take(segment: *const Segment, index: u32, class: u32, search: Search) Chain {
         at = if (at + 1 == segment.depot.len) 0 else at + 1;
     }
     slot.depot_cell.store(0, .release);
-    // Counted by somebody who died on the way, or is still on it.
+    // Counted by somebody who died on the way, or is still on it; pairs with nothing.
     _ = count.cas(counted, 0, .acq_rel);
     return .empty;
 }
 
 fn lower(count: *layout.Word(u32)) void {
     while (true) { // each turn means that another counted
-        const counted = count.load(.monotonic); // Monotonic: as in `take`.
+        const counted = count.load(.monotonic); // Monotonic: as in `take`; pairs with nothing.
         if (counted == 0 or count.cas(counted, counted - 1, .acq_rel)) return;
     }
 }
@@ -152,6 +152,7 @@ fn offer(segment: *const Segment, index: u32, class: u32, from: *layout.Word(u64
         if (segment.depot[at].load(.monotonic) == 0) { // Monotonic: the swap decides.
             slot.depot_cell.store(at + 1, .release); // before it is claimed, for the repair
             fault.point("depot.named");
+            // pairs with the release that emptied it in `take`
             if (segment.depot[at].cas(0, claimed.raw(), .acq_rel)) {
                 fault.point("depot.claimed");
                 from.store(Chain.empty.raw(), .release);

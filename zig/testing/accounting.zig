@@ -78,7 +78,8 @@ const Accounts = struct {
         const slot = &accounts.segment.sessions[index];
         const state = layout.State.of(slot.state.raw);
         if (state.phase != .open or slot.intent_count.raw != 0 or slot.retire_latch.raw != 0 or
-            slot.reclaim_held.raw != 0 or slot.depot_cell.raw != 0 or slot.vacuum_entry.raw != 0 or slot.vacuum_slot.raw != 0)
+            slot.reclaim_held.raw != 0 or slot.depot_cell.raw != 0 or
+            slot.vacuum_entry.raw != 0 or slot.vacuum_slot.raw != 0)
         {
             report("session {d}: {t}, {d} intents, latch {d}, reclaim {x}, vacuum {x} {x}", .{
                 index,
