@@ -16,6 +16,8 @@ export interface TransferOptions {
   readonly pauseMs?: number;
   /** A stopped worker goes on after at most so long; else when the others have got on. */
   readonly stopMs?: number;
+  /** Of the segment. Default: as small as in other tests. */
+  readonly segmentBytes?: number;
 }
 
 export interface TransferReport {
@@ -59,10 +61,13 @@ export async function runTransfers(options: TransferOptions): Promise<TransferRe
   const stopped: Promise<void>[] = [];
   let [kills, stops] = [0, 0];
   let wake = (): void => undefined;
+  const { segmentBytes } = options;
+  const env = segmentBytes === undefined ? {} : { AEROSTORE_TEST_BYTES: String(segmentBytes) };
 
   const start = (index: number, place: Place): void => {
     place.saidAt = 0;
     const child = crew.start(program, [index, random.below(2 ** 32)], {
+      env,
       onLine: (line) => {
         if (line.startsWith("ready ")) return;
         if (/^(torn|lost) /.test(line)) return void problems.push(line);
@@ -91,7 +96,7 @@ export async function runTransfers(options: TransferOptions): Promise<TransferRe
     }
   };
 
-  await crew.run(audit, ["open"]);
+  await crew.run(audit, ["open"], { env });
   places.forEach((place, index) => start(index, place));
   await progress(places, 1);
   for (let event = 0; event < options.events && problems.length === 0; event++) {
@@ -131,7 +136,7 @@ export async function runTransfers(options: TransferOptions): Promise<TransferRe
       problems.push(describeEnd(child, end));
     }
   });
-  const found = (await crew.run(audit, ["audit"])) as Audit;
+  const found = (await crew.run(audit, ["audit"], { env })) as Audit;
   problems.push(...found.problems);
   places.forEach(({ acknowledged }, index) => {
     const done = found.done[index] ?? 0;

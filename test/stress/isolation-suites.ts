@@ -68,6 +68,7 @@ export const isolationSuites: Readonly<Record<string, Suite>> = {
         events: 120,
         pauseMs: 200,
         stopMs: 5_000,
+        segmentBytes: 2 ** 30, // the default of a database
       });
       const { acknowledged, kills, stops, longestStallMs } = report;
       const stall = Math.round(longestStallMs);

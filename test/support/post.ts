@@ -5,8 +5,11 @@ import type { Database, OpenOptions } from "../../src/index.ts";
 
 const [, , data = "", shmPath = "", stopFile = "", ...words] = process.argv;
 
-/** Bytes of a test's segment: small, so that reuse of memory is part of every test. */
-const maxBytesDefault = 64 << 20;
+/**
+ * Bytes of a test's segment: small, so that reuse of memory is part of every test. Where a process
+ * is stopped for long, all that the others free meanwhile has to fit.
+ */
+const maxBytesDefault = Number(process.env["AEROSTORE_TEST_BYTES"] ?? 64 << 20);
 
 export const post = {
   data,
