@@ -66,7 +66,9 @@ export class DurabilityMonitor {
 
   /** Rejects who still waits. */
   close(): void {
-    this.#rejectAll(new AerostoreError("CLOSED", "waiting for the log: the database was closed"));
+    if (this.#waiters.length > 0) {
+      this.#rejectAll(new AerostoreError("CLOSED", "waiting for the log: the database was closed"));
+    }
     this.#stream?.then((stream) => stream.terminate()).catch(() => undefined);
   }
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env bun
 /**
  * The command line: finds the command, runs it, and turns what went wrong into one line and an exit
  * status (0 done, 1 failed, 2 wrong usage).
@@ -15,54 +14,40 @@ import {
   overviewOf,
   usageOf,
 } from "./command.ts";
-import { bench } from "./commands/bench.ts";
-import { check } from "./commands/check.ts";
-import { checkpoint } from "./commands/checkpoint.ts";
-import { config } from "./commands/config.ts";
-import { create } from "./commands/create.ts";
-import { demo } from "./commands/demo.ts";
-import { explain } from "./commands/explain.ts";
-import { exportRows } from "./commands/export.ts";
-import { get } from "./commands/get.ts";
-import { ingest } from "./commands/ingest.ts";
-import { recover } from "./commands/recover.ts";
-import { search } from "./commands/search.ts";
-import { shell } from "./commands/shell.ts";
-import { stats } from "./commands/stats.ts";
-import { tables } from "./commands/tables.ts";
-import { tclBridge } from "./commands/tcl-bridge.ts";
 import { OutputClosed, printable, Terminal } from "./terminal.ts";
 
-const commands: readonly Command[] = [
-  demo,
-  create,
-  ingest,
-  search,
-  get,
-  explain,
-  shell,
-  tables,
-  stats,
-  check,
-  checkpoint,
-  recover,
-  config,
-  exportRows,
-  bench,
-  tclBridge,
-];
+/** By name, in the order of the overview; each is loaded when it is named. */
+const commands = new Map<string, () => Promise<Command>>([
+  ["demo", async () => (await import("./commands/demo.ts")).demo],
+  ["create", async () => (await import("./commands/create.ts")).create],
+  ["ingest", async () => (await import("./commands/ingest.ts")).ingest],
+  ["search", async () => (await import("./commands/search.ts")).search],
+  ["get", async () => (await import("./commands/get.ts")).get],
+  ["explain", async () => (await import("./commands/explain.ts")).explain],
+  ["shell", async () => (await import("./commands/shell.ts")).shell],
+  ["tables", async () => (await import("./commands/tables.ts")).tables],
+  ["stats", async () => (await import("./commands/stats.ts")).stats],
+  ["check", async () => (await import("./commands/check.ts")).check],
+  ["checkpoint", async () => (await import("./commands/checkpoint.ts")).checkpoint],
+  ["recover", async () => (await import("./commands/recover.ts")).recover],
+  ["config", async () => (await import("./commands/config.ts")).config],
+  ["export", async () => (await import("./commands/export.ts")).exportRows],
+  ["bench", async () => (await import("./commands/bench.ts")).bench],
+  ["tcl-bridge", async () => (await import("./commands/tcl-bridge.ts")).tclBridge],
+]);
 
 /** Runs one command line; the exit status. Never throws. */
 export async function runCommandLine(argv: readonly string[], terminal: Terminal): Promise<number> {
   const [name, ...rest] = argv;
   if (name === "--help" || name === "-h" || name === "help") {
-    terminal.print(overviewOf(commands));
+    terminal.print(await overview());
     terminal.flush();
     return done;
   }
-  const command = commands.find((each) => each.name === name);
+  const command = await commands.get(name ?? "")?.();
   if (command === undefined) {
-    terminal.note(name === undefined ? overviewOf(commands) : unknownCommand(name));
+    if (name !== undefined) terminal.note(unknownCommand(name));
+    terminal.note(await overview());
     return misused;
   }
   try {
@@ -93,11 +78,14 @@ async function runCommand(
   return command.run({ args, terminal, json: args.has("json") });
 }
 
+async function overview(): Promise<string> {
+  return overviewOf(await Promise.all([...commands.values()].map((load) => load())));
+}
+
 function unknownCommand(name: string): string {
-  const names = commands.map((command) => command.name);
-  const near = nearestName(name, names);
+  const near = nearestName(name, [...commands.keys()]);
   const hint = near === undefined ? "" : `; did you mean ${near}?`;
-  return `aerostore: there is no command "${printable(name)}"${hint}\n${overviewOf(commands)}`;
+  return `aerostore: there is no command "${printable(name)}"${hint}`;
 }
 
 /** Says what went wrong on standard error; the exit status. */
@@ -120,6 +108,9 @@ function codeOf(error: unknown): string {
   return error instanceof TypeError || error instanceof RangeError ? "INVALID_VALUE" : "INTERNAL";
 }
 
-if (import.meta.main) {
+/** Runs the command line of this process. */
+export async function main(): Promise<void> {
   process.exitCode = await runCommandLine(process.argv.slice(2), new Terminal());
 }
+
+if (import.meta.main) void main();

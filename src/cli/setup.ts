@@ -1,15 +1,18 @@
 /**
  * Makes a fresh checkout ready to run: installs the packages (which brings Zig) when `node_modules`
- * does not match `bun.lock`, and builds the engine when a source changed. Every package script
- * starts with it. With nothing to do it takes 0.2 s, touches no network and prints nothing; what it
- * prints goes to stderr.
+ * does not match `bun.lock`, and builds engine and bundles when a source changed. Every package
+ * script starts with it. With nothing to do it takes 0.2 s, touches no network and prints nothing;
+ * what it prints goes to stderr. `start.cts` does without it while nothing that it looked at has
+ * changed.
  *
  * It must run in a checkout that has nothing installed, so it imports only Bun's own modules.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { prebuild, stampFiles, writeStamp } from "./prebuild.ts";
 
 const root = join(import.meta.dir, "..", "..");
+const installedPackages = "node_modules/{*,@*/*}/package.json";
 
 /** What went wrong during set-up, as one message for the user. */
 export class SetupError extends Error {
@@ -30,10 +33,13 @@ export async function setUp(options: SetupOptions = {}): Promise<void> {
     const still = findMismatchedPackage();
     if (still !== undefined) throw new SetupError(`setup: after installing, still: ${still}`);
   }
-  const library = join(root, "zig-out", "lib", "libaerostore.so");
-  if (!existsSync(library)) console.error("setup: building the engine");
+  const inputs = stampFiles("bun.lock", "build.zig", "zig/**/*.zig", installedPackages);
+  const library = join("zig-out", "lib", "libaerostore.so");
+  if (!existsSync(join(root, library))) console.error("setup: building the engine");
   const build = [zigPath(), "build", ...(options.fault === true ? ["-Dfault=true"] : [])];
   await run(build, "building the engine failed");
+  await writeStamp("engine", library, [...inputs, ...stampFiles(library)]);
+  await prebuild();
 }
 
 /** Path of the Zig compiler that the packages brought. */
@@ -83,11 +89,14 @@ async function run(command: string[], failure: string): Promise<void> {
     throw new SetupError(`setup: ${failure} (${command.join(" ")})\n${output}${errors}`);
 }
 
-if (import.meta.main) {
+/** Sets up, or ends the process with the reason why that is not possible. */
+export async function setUpOrExit(options?: SetupOptions): Promise<void> {
   try {
-    await setUp({ fault: process.argv.includes("--fault") });
+    await setUp(options);
   } catch (error) {
     console.error(error instanceof SetupError ? error.message : error);
     process.exit(1);
   }
 }
+
+if (import.meta.main) await setUpOrExit({ fault: process.argv.includes("--fault") });

@@ -151,4 +151,4 @@ function timingsOf(timings: Map<string, Timings>, name: string): Timings {
   return fresh;
 }
 
-if (import.meta.main) await runChild(runSearcher);
+if (import.meta.main) void runChild(runSearcher);

@@ -28,4 +28,4 @@ export async function runWriter(options: WriterOptions): Promise<void> {
   say({ kind: "done", searches: {} });
 }
 
-if (import.meta.main) await runChild(runWriter);
+if (import.meta.main) void runChild(runWriter);
