@@ -142,9 +142,6 @@ function checkGeometry(
   return undefined;
 }
 
-/**
- * Reads unsigned fields by name; what is beyond 2^53 loses its low bits, and is out of all bounds.
- * **Throws** `Error` for a name that the layout does not have. */
 /** The lower 48 bits of a field with an epoch above its CSN: a double could not hold all 64. */
 function readCsn(bytes: Uint8Array, layout: StructLayout, name: string): number {
   const at = layout.fields[name]?.offset ?? 0;
@@ -152,6 +149,10 @@ function readCsn(bytes: Uint8Array, layout: StructLayout, name: string): number 
   return view.getUint16(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
 }
 
+/**
+ * Reads unsigned fields by name; what is beyond 2^53 loses its low bits, and is out of all bounds.
+ * **Throws** `Error` for a name that the layout does not have.
+ */
 function fieldReader(
   bytes: Uint8Array,
   layout: StructLayout,
@@ -170,7 +171,7 @@ function fieldReader(
 function readHex(bytes: Uint8Array, layout: StructLayout, name: string): string {
   const field = layout.fields[name];
   if (field === undefined) throw new Error(`the library describes no field "${name}"`);
-  return Buffer.from(bytes.subarray(field.offset, field.offset + field.size)).toString("hex");
+  return bytes.subarray(field.offset, field.offset + field.size).toHex();
 }
 
 /** Pids of attached slots, given the bytes of the process array, for the question who uses it. */

@@ -7,6 +7,7 @@ import type { Symbols } from "../ffi/abi.gen.ts";
 import type { RecoveryProgress } from "../recovery/recover.ts";
 import { bootError, systemError } from "./failure.ts";
 import { encodePath, kernelBootId, takeBootLock } from "./files.ts";
+import type { BootLock } from "./files.ts";
 import { makeDatabaseId, missingIdentity, readIdentity } from "./identity.ts";
 import type { Identity } from "./identity.ts";
 import { bootInitial, nothingRecovered, transition } from "./machine.ts";
@@ -66,6 +67,9 @@ export interface Booted {
 
 const lockPauseMs = 5;
 
+/** What an effect leads to; none for those that only end something. */
+type Outcome = BootEvent | undefined;
+
 /**
  * Attaches to the database in `request.directory`, which is created if it is missing.
  *
@@ -79,7 +83,11 @@ export async function boot(calls: Symbols, request: BootRequest): Promise<Booted
   while (effects.length > 0) {
     run.tell(state);
     let event: BootEvent | undefined;
-    for (const effect of effects) event = (await run.perform(effect)) ?? event;
+    for (const effect of effects) {
+      const outcome = run.perform(effect);
+      // A warm attach waits for nothing, so it takes no turn of the event loop.
+      event = (outcome instanceof Promise ? await outcome : outcome) ?? event;
+    }
     if (event === undefined) break;
     ({ state, effects } = transition(state, event));
   }
@@ -105,33 +113,41 @@ class Boot {
   }
 
   /** Does `effect`; what came of it. Failures are events, too. */
-  async perform(effect: BootEffect): Promise<BootEvent | undefined> {
+  perform(effect: BootEffect): Outcome | Promise<Outcome> {
     try {
-      switch (effect.kind) {
-        case "lock":
-          return await this.#lock();
-        case "probe":
-          return this.#probing.look();
-        case "attach":
-          return await this.#attach();
-        case "count":
-          this.#reason = effect.reason;
-          return (await import("./use.ts")).judgeUse(this.#probing, effect.reason);
-        case "create":
-          return await this.#create();
-        case "recover":
-          return await this.#recover();
-        case "publish":
-          return await this.#publish();
-        case "discard":
-          return await this.#discard();
-        case "unlock":
-          return this.#unlock();
-      }
+      const outcome = this.#do(effect);
+      return outcome instanceof Promise ? outcome.catch((error) => this.#fail(error)) : outcome;
     } catch (error) {
-      const reason = error instanceof Error ? error : new Error(String(error));
-      return { kind: "failed", error: systemError("opening a database", this.#place, reason) };
+      return this.#fail(error);
     }
+  }
+
+  #do(effect: BootEffect): Outcome | Promise<Outcome> {
+    switch (effect.kind) {
+      case "lock":
+        return this.#lock();
+      case "probe":
+        return this.#probing.look();
+      case "attach":
+        return this.#attach();
+      case "count":
+        return this.#count(effect.reason);
+      case "create":
+        return this.#create();
+      case "recover":
+        return this.#recover();
+      case "publish":
+        return this.#publish();
+      case "discard":
+        return this.#discard();
+      case "unlock":
+        return this.#unlock();
+    }
+  }
+
+  #fail(error: unknown): BootEvent {
+    const reason = error instanceof Error ? error : new Error(String(error));
+    return { kind: "failed", error: systemError("opening a database", this.#place, reason) };
   }
 
   tell(state: BootState, recovery?: RecoveryProgress): void {
@@ -176,10 +192,15 @@ class Boot {
     return this.#probe;
   }
 
-  async #lock(): Promise<BootEvent> {
-    const { directory, shmPath, lockTimeoutMs } = this.#request;
+  #lock(): BootEvent | Promise<BootEvent> {
+    const lock = takeBootLock(this.#calls, this.#request.directory);
+    return typeof lock === "number" ? this.#waitForLock(lock) : this.#identify(lock);
+  }
+
+  async #waitForLock(status: Status): Promise<BootEvent> {
+    const { directory, lockTimeoutMs } = this.#request;
     const deadline = performance.now() + lockTimeoutMs;
-    let lock = takeBootLock(this.#calls, directory);
+    let lock: BootLock | Status = status;
     if (lock === Status.not_found) {
       (await building()).makeDirectory(directory);
       lock = takeBootLock(this.#calls, directory);
@@ -193,34 +214,43 @@ class Boot {
       lock = takeBootLock(this.#calls, directory);
     }
     if (typeof lock === "number") throw bootError(lock, directory);
-    this.#descriptor = lock.descriptor;
+    return this.#identify(lock);
+  }
 
-    const identityPath = `${lock.directory}/aerostore.id`;
-    this.#identity = readIdentity(this.#calls, identityPath);
-    this.#paths = pathsFor(lock.directory, process.cwd(), {
-      option: shmPath,
+  /** Whose directory it is, behind the lock. */
+  #identify({ descriptor, directory }: BootLock): BootEvent | Promise<BootEvent> {
+    this.#descriptor = descriptor;
+    const path = `${directory}/aerostore.id`;
+    const identity = readIdentity(this.#calls, path);
+    this.#paths = pathsFor(directory, process.cwd(), {
+      option: this.#request.shmPath,
       environment: process.env["AEROSTORE_SHM_PATH"],
-      recorded: this.#identity?.segment,
+      recorded: identity?.segment,
     });
-    if (this.#identity === undefined) {
-      const { hasHistory, writeIdentity } = await building();
-      if (hasHistory(lock.directory)) throw missingIdentity(identityPath);
-      this.#identity = { databaseId: makeDatabaseId(), segment: this.#paths.segment };
-      writeIdentity(identityPath, this.#identity);
-    }
-    this.#probe = new SegmentProbe(this.#calls, this.#paths, {
-      identity: this.#identity,
-      bootId: kernelBootId(this.#calls),
-    });
+    if (identity === undefined) return this.#makeIdentity(path, this.#paths);
+    return this.#locked(identity, this.#paths);
+  }
+
+  async #makeIdentity(path: string, paths: DatabasePaths): Promise<BootEvent> {
+    const { hasHistory, writeIdentity } = await building();
+    if (hasHistory(paths.directory)) throw missingIdentity(path);
+    const identity = { databaseId: makeDatabaseId(), segment: paths.segment };
+    writeIdentity(path, identity);
+    return this.#locked(identity, paths);
+  }
+
+  #locked(identity: Identity, paths: DatabasePaths): BootEvent {
+    this.#identity = identity;
+    const bootId = kernelBootId(this.#calls);
+    this.#probe = new SegmentProbe(this.#calls, paths, { identity, bootId });
     return { kind: "locked" };
   }
 
-  async #attach(): Promise<BootEvent> {
+  #attach(): BootEvent | Promise<BootEvent> {
     const status = this.#open(this.#known.segment);
     switch (status) {
       case Status.ok:
-        await this.#record();
-        return { kind: "attached" };
+        return this.#isRecorded ? { kind: "attached" } : this.#recordAttached();
       case Status.layout_mismatch:
         return { kind: "refused", reason: "another build of the engine made the segment" };
       case Status.segment_corrupt:
@@ -231,6 +261,16 @@ class Boot {
       default:
         throw bootError(status, this.#known.segment);
     }
+  }
+
+  async #recordAttached(): Promise<BootEvent> {
+    await this.#record();
+    return { kind: "attached" };
+  }
+
+  async #count(reason: string): Promise<BootEvent> {
+    this.#reason = reason;
+    return (await import("./use.ts")).judgeUse(this.#probing, reason);
   }
 
   async #create(): Promise<BootEvent> {
@@ -307,10 +347,14 @@ class Boot {
     return status;
   }
 
+  get #isRecorded(): boolean {
+    return this.#identity?.segment === this.#known.segment;
+  }
+
   /** Notes where the segment is, for processes that start elsewhere. */
   async #record(): Promise<void> {
     const { segment, identity: path } = this.#known;
-    if (this.#identity === undefined || this.#identity.segment === segment) return;
+    if (this.#identity === undefined || this.#isRecorded) return;
     (await building()).writeIdentity(path, { ...this.#identity, segment });
   }
 }
