@@ -125,12 +125,16 @@ pub fn claimPages(segment: *const Segment, slot_index: u32, count: u32) Error!u3
 
     // Monotonic: a stale hint only costs a longer search.
     const hint = std.math.clamp(header.page_hint.load(.monotonic), first, end);
-    if (try claimIn(segment, slot_index, count, hint, end)) |page| return page;
-    if (try claimIn(segment, slot_index, count, first, end)) |page| return page;
+    if (claimIn(segment, slot_index, count, hint, end)) |page| return page;
+    if (claimIn(segment, slot_index, count, first, end)) |page| return page;
+    // The file system has them, also when it is full before the segment is.
+    const reserved = segment.reservePage();
+    if (may_use_reserve) if (claimIn(segment, slot_index, count, reserved, end)) |page| return page;
     return error.SegmentFull;
 }
 
-fn claimIn(segment: *const Segment, slot_index: u32, count: u32, from: u32, end: u32) Error!?u32 {
+/// Goes no further than to where the file system is full.
+fn claimIn(segment: *const Segment, slot_index: u32, count: u32, from: u32, end: u32) ?u32 {
     var start = from;
     search: while (start + count <= end) {
         var i: u32 = 0;
@@ -157,7 +161,7 @@ fn claimIn(segment: *const Segment, slot_index: u32, count: u32, from: u32, end:
         }
         reserve(segment, start, count) catch {
             freePages(segment, start, count);
-            return error.SegmentFull;
+            return null;
         };
         _ = segment.header.pages_used.add(count, .monotonic);
         // Monotonic: a hint.
