@@ -256,7 +256,8 @@ class Boot {
       case Status.segment_corrupt:
         return {
           kind: "refused",
-          reason: "the segment's header is damaged: its checksum or its commit numbers are wrong",
+          reason:
+            "the segment is damaged: its header (checksum, commit numbers) or its catalog is wrong",
         };
       default:
         throw bootError(status, this.#known.segment);

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { layouts } from "../../src/ffi/abi.gen.ts";
 import { Crew } from "../support/crew.ts";
 import type { Child } from "../support/crew.ts";
 import { Random } from "../support/random.ts";
@@ -89,6 +90,7 @@ export interface SegmentCase {
 /** In the segment's header (zig/segment/layout.zig). */
 const versionOffset = 4;
 const fingerprintOffset = 8;
+const bootIdOffset = 32;
 
 export const segmentCases: readonly SegmentCase[] = [
   { name: "untouched", damage: () => undefined, expected: "WarmAttach" },
@@ -127,6 +129,29 @@ export const segmentCases: readonly SegmentCase[] = [
   {
     name: "of another build",
     damage: ({ shmPath }) => flip(shmPath, fingerprintOffset, 1),
+    expected: "ColdReplay",
+  },
+  {
+    name: "from before the machine's last start",
+    damage: ({ shmPath }) => flip(shmPath, bootIdOffset, 1),
+    expected: "ColdReplay",
+  },
+  {
+    name: "damaged in its catalog",
+    damage: ({ shmPath }) => {
+      const bytes = readFileSync(shmPath);
+      flip(shmPath, bytes.indexOf("Rows", readGeometry(bytes, "arena_offset")), 1);
+    },
+    expected: "ColdReplay",
+  },
+  {
+    name: "without an entry of its catalog",
+    damage: ({ shmPath }) => {
+      const bytes = readFileSync(shmPath);
+      const at = readGeometry(bytes, "catalog_offset");
+      bytes.fill(0, at, at + 8);
+      writeFileSync(shmPath, bytes);
+    },
     expected: "ColdReplay",
   },
   {
@@ -185,6 +210,11 @@ export async function tryForeignSegment(): Promise<Tried> {
   await other.run(program, ["fill"]);
   renameSync(other.shmPath, crew.shmPath);
   return (await crew.run(program, ["try"])) as Tried;
+}
+
+function readGeometry(bytes: Buffer, name: "arena_offset" | "catalog_offset"): number {
+  const at = layouts.SegmentHeader.fields.geometry.offset + layouts.Geometry.fields[name].offset;
+  return Number(bytes.readBigUInt64LE(at));
 }
 
 function flip(path: string, offset: number, bits: number): void {

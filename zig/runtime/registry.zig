@@ -14,6 +14,7 @@ const limits = @import("../limits.zig");
 const mutant = @import("../testing/mutant.zig");
 const os = @import("../os.zig");
 const segment_ = @import("../segment/segment.zig");
+const catalog = @import("../table/catalog.zig");
 const engine_ = @import("../txn/engine.zig");
 const repair = @import("../txn/repair.zig");
 const io_ = @import("io.zig");
@@ -105,6 +106,7 @@ pub const Registry = struct {
         } else return error.TooManySessions;
         const owner = try registry.currentOwner();
         const attached = try registry.attach(path, lock_path, fingerprint);
+        try catalog.verify(&attached.segment);
         try attached.enter();
         errdefer attached.leave();
         const place = &registry.places[number - 1];

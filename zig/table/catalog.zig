@@ -19,6 +19,7 @@ const primary_map = @import("primary_map.zig");
 const Skiplist = @import("../index/skiplist.zig").Skiplist;
 const Segment = segment_.Segment;
 const Session = @import("../segment/session.zig").Session;
+const TableView = @import("view.zig").TableView;
 const Link = rel_ptr.Link;
 
 pub const Error = error{
@@ -42,6 +43,24 @@ pub fn find(segment: *const Segment, schema_bytes: []const u8) Error!?u32 {
         if (std.mem.eql(u8, bytes[@sizeOf(layout.Table)..], schema_bytes)) return @intCast(id);
     }
     return null;
+}
+
+/// Whether every table is there and its schema is what was published: who attaches to a segment
+/// whose catalog is damaged would otherwise miss a table and make it anew.
+pub fn verify(segment: *const Segment) error{SegmentCorrupt}!void {
+    // pairs with the release in `create`: what is counted is published
+    const count = segment.header.table_count.load(.acquire);
+    var found: u32 = 0;
+    for (0..limits.table_count_max) |id| {
+        var view: TableView = undefined;
+        view.load(segment, @intCast(id)) catch |err| switch (err) {
+            error.UnknownTable => continue,
+            error.SegmentCorrupt => return error.SegmentCorrupt,
+        };
+        found += 1;
+    }
+    // Who died while it created a table may have published it and not counted it.
+    if (found < count) return error.SegmentCorrupt;
 }
 
 /// Makes a table. `wanted` is the id that recovery asks for. **Precondition**: pinned; the catalog
@@ -92,7 +111,8 @@ pub fn create(session: *Session, schema_bytes: []const u8, wanted: ?u32, csn: u6
     table.status.store(layout.Table.status_ready, .release);
     segment.catalog[id].table.store(ref, .release); // pairs with the acquires of readers
     arena.markUsed(segment, session.index, page, .table, pages);
-    _ = segment.header.table_count.add(1, .monotonic);
+    // pairs with the acquire in `verify`
+    _ = segment.header.table_count.add(1, .release);
     // pairs with the acquire in `Context.table`
     _ = segment.header.catalog_version.add(1, .release);
     return .{ .id = id, .is_new = true };
