@@ -1,6 +1,6 @@
 /**
- * Fills the tmpfs on which the segment of `full-tmpfs-child.ts DIRECTORY` is, by batches, by rows and by
- * a transaction; what came of each statement, as JSON.
+ * Fills the tmpfs on which the segment of `full-tmpfs-child.ts DIRECTORY` is, by batches, by rows
+ * and by a transaction; what came of each statement, as JSON.
  */
 import { defineTable, open, t } from "../../src/index.ts";
 import { codeOf } from "../support/temporary-database.ts";
