@@ -11,6 +11,7 @@ const loaders: Readonly<Record<string, () => Promise<Peer>>> = {
   lmdb: async () => (await import("./lmdb.ts")).lmdb,
   redis: async () => (await import("./redis.ts")).redis,
   "redis-pipelined": async () => (await import("./redis.ts")).redisPipelined,
+  "redis-rdb": async () => (await import("./redis.ts")).redisSnapshots,
   postgres: async () => (await import("./postgres.ts")).postgres,
   "postgres-pipelined": async () => (await import("./postgres.ts")).postgresPipelined,
 };

@@ -1,6 +1,7 @@
 /**
  * Redis over a unix socket with Bun's client: a row is a hash, an index a sorted set. What touches
- * both is a script, so that each operation is atomic and one round trip.
+ * both is a script, so that each operation is atomic and one round trip. It keeps its data in an
+ * append-only file (AOF) or, as a peer of its own, in snapshots (RDB).
  */
 import { join } from "node:path";
 import { RedisClient } from "bun";
@@ -17,13 +18,17 @@ const loadDepth = 1_000;
 
 const socketOf = (place: Place): string => join(place.memory, "redis.sock");
 
+type Persistence = "aof" | "rdb";
+
 class RedisStore implements Store {
   readonly inFlight: number;
   readonly #client: RedisClient;
+  readonly #persistence: Persistence;
 
-  constructor(client: RedisClient, inFlight: number) {
+  constructor(client: RedisClient, inFlight: number, persistence: Persistence) {
     this.#client = client;
     this.inFlight = inFlight;
+    this.#persistence = persistence;
   }
 
   table<R extends object>(shape: Shape<R>): Table<R> {
@@ -36,6 +41,11 @@ class RedisStore implements Store {
 
   memoryBytes(): Promise<number> {
     return this.#info("memory", "used_memory");
+  }
+
+  /** Written is what the append-only file has; a snapshot has to be made. */
+  async settle(): Promise<void> {
+    if (this.#persistence === "rdb") await this.#client.send("SAVE", []);
   }
 
   async #info(section: string, name: string): Promise<number> {
@@ -209,16 +219,28 @@ function decode(value: string, column: Column): Value {
   return column.kind === "bytes" ? Buffer.from(value, "latin1") : Number(value);
 }
 
-async function start(place: Place, options: OpenOptions): Promise<Service> {
+function settingsOf(persistence: Persistence, durable: boolean): Record<string, string> {
+  // As it is delivered: after a minute, five or an hour, by how many writes there were.
+  if (persistence === "rdb") return { appendonly: "no", save: "3600 1 300 100 60 10000" };
+  return {
+    appendonly: "yes",
+    appendfsync: durable ? "always" : "everysec",
+    "auto-aof-rewrite-percentage": "0",
+    save: "",
+  };
+}
+
+async function start(
+  persistence: Persistence,
+  place: Place,
+  options: OpenOptions,
+): Promise<Service> {
   const program = findServer() ?? "redis-server";
   const settings = {
     port: "0",
     unixsocket: socketOf(place),
     dir: place.directory,
-    appendonly: "yes",
-    appendfsync: options.durable ? "always" : "everysec",
-    "auto-aof-rewrite-percentage": "0",
-    save: "",
+    ...settingsOf(persistence, options.durable),
   };
   return startServer({
     command: [program, ...Object.entries(settings).flatMap(([name, v]) => [`--${name}`, v])],
@@ -246,30 +268,39 @@ function findServer(): string | undefined {
   return findProgram("redis-server", []);
 }
 
-function peer(name: string, inFlight: number): Peer {
+function peer(name: string, inFlight: number, persistence: Persistence): Peer {
+  const isLogged = persistence === "aof";
   return {
     name,
     promises: {
-      survives: "processes",
-      loses: "on power loss: up to a second (appendfsync everysec)",
+      survives: isLogged ? "processes" : "programs",
+      loses: isLogged
+        ? "on power loss: up to a second (appendfsync everysec)"
+        : "with its server: all since the last snapshot, minutes",
       isolation: "one command",
       shared: "network",
     },
     cannot: {
+      ...(isLogged
+        ? {}
+        : { durable: "a snapshot is not made at each commit", log: "it writes no log" }),
       search: "Redis has no predicates without modules",
       transact: "a transaction cannot read and then decide, other than in a script",
       overlap: "no transactions beside each other",
     },
     getIt: "apt-get install redis-server",
     version: () => versionOf(findServer()),
-    start,
+    start: (place, options) => start(persistence, place, options),
     open: async (place, _shapes: readonly AnyShape[]) =>
-      new RedisStore(await connect(place), inFlight),
+      new RedisStore(await connect(place), inFlight, persistence),
   };
 }
 
 /** One operation after the other. */
-export const redis: Peer = peer("redis", 1);
+export const redis: Peer = peer("redis", 1, "aof");
 
 /** Many operations under way on one connection. */
-export const redisPipelined: Peer = peer("redis-pipelined", pipelineDepth);
+export const redisPipelined: Peer = peer("redis-pipelined", pipelineDepth, "aof");
+
+/** One after the other, with snapshots in place of the append-only file. */
+export const redisSnapshots: Peer = peer("redis-rdb", 1, "rdb");

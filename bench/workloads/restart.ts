@@ -1,10 +1,12 @@
 /**
  * Coming back: a new process opens data that is there, warm (memory was kept) or cold (only the
- * disk was). Measured are the open inside the process and the way from `exec` to the first answer,
- * against an empty Bun script. A peer with a server has its server killed and started again.
+ * disk was). Measured are the open inside the process, the way from `exec` to the first answer,
+ * against an empty Bun script, and the first updates, against as many in the warm process. A peer
+ * with a server has its server killed and started again.
  */
 import { join } from "node:path";
 import type { FirstSearchJob, FirstSearchReport } from "../harness/first-search.ts";
+import type { FirstUpdatesJob, FirstUpdatesReport } from "../harness/first-updates.ts";
 import { median } from "../harness/results.ts";
 import type { Bench, Case, Outcome, Workload } from "../harness/workload.ts";
 import type { OpenOptions } from "../peers/peer.ts";
@@ -13,8 +15,12 @@ import { flightShape, makeFleets } from "./flight.ts";
 const shape = flightShape(["altitude"]);
 const batchSize = 100_000;
 const script = join(import.meta.dir, "..", "harness", "first-search.ts");
+const updatesScript = join(import.meta.dir, "..", "harness", "first-updates.ts");
 /** A file: Bun runs an empty `-e` without starting JavaScript at all. */
 const emptyScript = join(import.meta.dir, "..", "harness", "empty.ts");
+
+/** Timed together, right after the first answer. */
+const updates = 4_000;
 
 /** From `exec` to the end of the output. */
 async function timeProcess(words: readonly string[]): Promise<{ ms: number; output: string }> {
@@ -41,11 +47,15 @@ async function run(bench: Bench): Promise<Outcome> {
   await store.settle?.();
   await store.close();
   const job: FirstSearchJob = { peer: peer.name, place, options, rows };
+  const going: FirstUpdatesJob = { ...job, updates: settings.smoke ? 40 : updates };
   const opens: number[] = [];
   const answers: number[] = [];
   const empties: number[] = [];
+  const firsts: number[] = [];
+  const reopened: number[] = [];
   let checksum = 0;
-  for (let i = 0; i < (settings.smoke ? 1 : 5); i++) {
+  const openings = settings.smoke ? 1 : 5;
+  for (let i = 0; i < openings; i++) {
     const start = Bun.nanoseconds();
     if (isCold) peer.forgetMemory?.(place);
     await service?.restart();
@@ -57,12 +67,21 @@ async function run(bench: Bench): Promise<Outcome> {
     checksum = report.found;
     empties.push((await timeProcess([emptyScript])).ms);
   }
+  // Behind the openings, whose logs they would make longer.
+  for (let i = 0; i < openings; i++) {
+    const updated = await timeProcess([updatesScript, JSON.stringify(going)]);
+    const report = JSON.parse(updated.output) as FirstUpdatesReport; // likewise
+    firsts.push(report.firstMs / report.warmMs);
+    reopened.push(report.reopenedMs / report.warmMs);
+  }
   return {
     metrics: {
       open: median(opens),
       "first answer": median(answers),
       "over empty": median(answers) / median(empties),
       "empty script": median(empties),
+      "first updates": median(firsts),
+      "reopened updates": median(reopened),
     },
     checksum,
   };
@@ -76,6 +95,8 @@ export const restart: Workload = {
     { name: "first answer", unit: "ms", better: "lower" },
     { name: "over empty", unit: "ratio", better: "lower" },
     { name: "empty script", unit: "ms", better: "lower" },
+    { name: "first updates", unit: "ratio", better: "lower" },
+    { name: "reopened updates", unit: "ratio", better: "lower" },
   ],
   shapes: [shape],
   cases: ({ smoke, full }): Case[] => {
