@@ -189,6 +189,25 @@ describe("header", () => {
     expect(validateHeader(bytes, layouts, expected)).toHaveProperty("facts.durable", true);
   });
 
+  test("boot: a header tells a newer version from damage, and whether it was closed", () => {
+    const { bytes, view } = header();
+    const closed = layouts.header.fields["clean_shutdown"]?.offset ?? 0;
+    for (const count of [0, 1, 2, 3]) {
+      view.setUint32(closed, count, true);
+      const facts = { wasClosed: count % 2 === 1 };
+      expect(validateHeader(bytes, layouts, expected)).toMatchObject({ facts });
+    }
+    for (const [version, isNewer] of [
+      [0, undefined],
+      [2, true],
+      [0x10000, undefined],
+    ] as const) {
+      view.setUint32(4, version, true);
+      const verdict = validateHeader(bytes, layouts, expected);
+      expect(verdict.kind === "unreadable" && verdict.isNewer).toBe(isNewer);
+    }
+  });
+
   test("boot: the epoch of the log does not blur the numbers beside it", () => {
     const { bytes, view } = header();
     view.setBigUint64(256, 11n, true);
@@ -214,6 +233,9 @@ describe("header", () => {
     ["bounds", (view) => view.setUint32(80, 1 << 30, true), /behind the segment/],
     ["a wild offset", (view) => view.setBigUint64(160, 1n << 62n, true), /behind the segment/],
     ["tail", (view) => view.setBigUint64(256, 0n, true), /commit numbers disagree/],
+    ["first commit", (view) => view.setBigUint64(64, 0n, true), /commit numbers disagree/],
+    ["first and last commit", (view) => view.setBigUint64(64, 10n, true), /\(10, 8, 8, 9\)/],
+    ["number of drained ones", (view) => view.setBigUint64(384, 10n, true), /\(1, 10, 8, 9\)/],
     ["log", (view) => view.setUint32(400, 1, true), /^unfit: a sync of its log had failed/],
     ["durable", (view) => view.setBigUint64(392, 99n, true), /commit numbers disagree/],
   ])("boot: a header with a wrong %s is refused with the reason", (_, change, reason) => {

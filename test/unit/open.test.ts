@@ -50,6 +50,11 @@ function poke(path: string, at: number, ...bytes: readonly number[]): void {
   closeSync(fd);
 }
 
+/** As if the last commits were only in the segment yet. */
+function pretendUnwritten(path: string): void {
+  poke(path, layouts.SegmentHeader.fields.durable.offset, 1, 0);
+}
+
 /** The log files, the newest first. */
 function logFiles({ directory }: TemporaryDatabase): string[] {
   return readdirSync(directory)
@@ -415,8 +420,30 @@ describe("segments that cannot be attached", () => {
     expect(await codeOf(() => temporary.open())).toBe("PERMISSION");
     await expect(temporary.open()).rejects.toThrow(`which process ${process.pid} uses`);
     other.close();
+    const written = readFileSync(temporary.shmPath);
+    pretendUnwritten(temporary.shmPath);
+    expect(await codeOf(() => temporary.open())).toBe("PERMISSION");
+    await expect(temporary.open()).rejects.toThrow("commits that are not in its log yet");
+    writeFileSync(temporary.shmPath, written);
     const db = await temporary.open({ tables });
     expect(db.boot.reason).toContain("another database");
+  });
+
+  test("open: a segment that was left elsewhere is not forgotten while it has commits", async () => {
+    using temporary = new TemporaryDatabase();
+    const db = await temporary.open({ tables });
+    fill(db, 5);
+    db.close();
+    const elsewhere = temporary.path("elsewhere.mmap");
+    const written = readFileSync(temporary.shmPath);
+    pretendUnwritten(temporary.shmPath);
+    const move = (): Promise<Database> => temporary.open({ shmPath: elsewhere });
+    expect(await codeOf(move)).toBe("PERMISSION");
+    await expect(move()).rejects.toThrow(`the segment that it had last, ${temporary.shmPath}`);
+    expect(existsSync(elsewhere)).toBe(false);
+    writeFileSync(temporary.shmPath, written);
+    const moved = await move();
+    expect([moved.boot.mode, moved.table(Notes).count()]).toEqual(["ColdReplay", 5]);
   });
 
   test("open: nothing is left of boots that did not come to their end", async () => {
