@@ -13,7 +13,7 @@ import type { Symbols } from "./ffi/abi.gen.ts";
 import { loadLibrary } from "./ffi/library.ts";
 import { viewSessionBlock } from "./session-block.ts";
 import type { AnyTable, DynamicShape, TableDefinition, TableShape } from "./schema/table.ts";
-import { autoCommit, Scope } from "./scope.ts";
+import { autoCommit, OpenTransactions, Scope } from "./scope.ts";
 import type { Handle } from "./scope.ts";
 import { SearchRunner } from "./search.ts";
 import { Session, words } from "./session.ts";
@@ -135,7 +135,7 @@ export class Database implements Disposable, AsyncDisposable {
       catalog: new Catalog(session),
       searches: new SearchRunner(session),
       durability: new DurabilityMonitor(session),
-      open: new Set(),
+      open: new OpenTransactions(),
     };
     this.#scope = new DatabaseScope(this.#handle);
     const directory = new TextEncoder().encode(paths.directory);
@@ -254,7 +254,7 @@ export class Database implements Disposable, AsyncDisposable {
   /** Aborts what is open and leaves. Does nothing when it is closed. */
   close(): void {
     if (this.#scope.isOver) return;
-    for (const transaction of this.#handle.open) transaction.abort();
+    this.#handle.open.abortAll();
     this.#handle.durability.close();
     this.#scope.end();
     this.#handle.session.close();

@@ -14,8 +14,43 @@ export interface Handle {
   readonly catalog: Catalog;
   readonly searches: SearchRunner;
   readonly durability: DurabilityMonitor;
-  /** Open transactions, which closing the handle aborts. */
-  readonly open: Set<{ abort(): void }>;
+  readonly open: OpenTransactions;
+}
+
+/** An open transaction, linked to those that were begun before and after it. */
+export interface OpenTransaction {
+  older: OpenTransaction | undefined;
+  newer: OpenTransaction | undefined;
+  /** Ends it, and so removes it. */
+  abort(): void;
+}
+
+/**
+ * The open transactions of a handle, which closing it aborts. Linked through themselves: adding to
+ * a `Set` and deleting from it takes as long as everything else that begins and ends one.
+ */
+export class OpenTransactions {
+  #newest: OpenTransaction | undefined;
+
+  add(transaction: OpenTransaction): void {
+    transaction.older = this.#newest;
+    if (this.#newest !== undefined) this.#newest.newer = transaction;
+    this.#newest = transaction;
+  }
+
+  remove(transaction: OpenTransaction): void {
+    const { older, newer } = transaction;
+    if (older !== undefined) older.newer = newer;
+    if (newer === undefined) this.#newest = older;
+    else newer.older = older;
+    // One that is kept after its end keeps no others.
+    transaction.older = undefined;
+    transaction.newer = undefined;
+  }
+
+  abortAll(): void {
+    while (this.#newest !== undefined) this.#newest.abort();
+  }
 }
 
 /** `Scope.tx` of the database. */

@@ -7,7 +7,7 @@ import { Status } from "./ffi/abi.gen.ts";
 import type { Durability } from "./durability.ts";
 import { pause } from "./retry.ts";
 import { Scope } from "./scope.ts";
-import type { Handle } from "./scope.ts";
+import type { Handle, OpenTransaction } from "./scope.ts";
 import type { DynamicShape, TableDefinition, TableShape } from "./schema/table.ts";
 import { describeValue } from "./schema/value.ts";
 import { inputAt, numbers, words } from "./session.ts";
@@ -46,9 +46,30 @@ const beginRetry = 2;
 const lockTimeoutMsDefault = 1_000;
 const lockPauseMs = 0.5;
 
-class TransactionScope extends Scope {
+class TransactionScope extends Scope implements OpenTransaction {
+  older: OpenTransaction | undefined;
+  newer: OpenTransaction | undefined;
   /** How it ended. */
   ending = "";
+
+  constructor(handle: Handle, tx: number, readOnly: boolean) {
+    super(handle, tx, readOnly);
+    handle.open.add(this);
+  }
+
+  endAs(ending: string): void {
+    this.ending = ending;
+    this.end();
+    this.handle.open.remove(this);
+  }
+
+  abort(): void {
+    if (this.isOver) return;
+    const { session } = this.handle;
+    const { tx } = this;
+    this.endAs("aborted");
+    if (session.isOpen) session.calls.aerostore_transaction_abort(session.handle, tx);
+  }
 
   override wrote(): void {}
 
@@ -109,7 +130,6 @@ export class Transaction implements Disposable {
     if (status !== Status.ok) throw session.error(status, { attempted: "beginning a transaction" });
     this.readOnly = readOnly;
     this.#scope = new TransactionScope(handle, session.u32[words.transaction] ?? 0, readOnly);
-    handle.open.add(this);
   }
 
   /** Whether it has neither been committed nor aborted. */
@@ -172,10 +192,10 @@ export class Transaction implements Disposable {
     const { session, durability } = this.#scope.handle;
     const status = session.calls.aerostore_transaction_commit(session.handle, tx);
     if (status !== Status.ok) {
-      this.#end("aborted");
+      this.#scope.endAs("aborted");
       throw session.error(status, { attempted: "committing a transaction" });
     }
-    this.#end("committed");
+    this.#scope.endAs("committed");
     this.#csn = session.f64[numbers.csn] ?? 0;
     const wanted = options.durability ?? (durability.isSynchronous ? "sync" : "async");
     if (wanted === "sync") durability.waitSync(this.#csn);
@@ -183,11 +203,7 @@ export class Transaction implements Disposable {
 
   /** Ends the transaction without effect. Does nothing when it has ended. */
   abort(): void {
-    if (this.#scope.isOver) return;
-    const { session } = this.#scope.handle;
-    const tx = this.#scope.tx;
-    this.#end("aborted");
-    if (session.isOpen) session.calls.aerostore_transaction_abort(session.handle, tx);
+    this.#scope.abort();
   }
 
   /**
@@ -226,12 +242,6 @@ export class Transaction implements Disposable {
       throw new AerostoreError("CLOSED", `${attempted}: ${found}`);
     }
     if (status !== Status.ok) throw this.#scope.handle.session.error(status, { attempted });
-  }
-
-  #end(how: string): void {
-    this.#scope.ending = how;
-    this.#scope.end();
-    this.#scope.handle.open.delete(this);
   }
 }
 

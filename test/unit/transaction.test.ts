@@ -247,6 +247,19 @@ describe("explicit transactions", () => {
       expect([String(use), await codeOf(use)]).toEqual([String(use), "CLOSED"]);
   });
 
+  test("transaction: closing the database aborts each that is open, whichever have ended", async () => {
+    for (const ended of [[], [0], [1], [3], [0, 3], [2, 1], [3, 2, 1]]) {
+      const other = await temporary.open();
+      const all = Array.from({ length: 4 }, () => other.begin());
+      all.forEach((tx, id) => tx.table(Accounts).update(1, { balance: id }));
+      for (const position of ended) all[position]?.abort();
+      other.close();
+      expect(all.map((tx) => tx.isOpen)).toEqual([false, false, false, false]);
+      for (const tx of all) expect(await codeOf(() => tx.commit())).toBe("CLOSED");
+    }
+    expect(accounts.get(1)?.balance).toBe(100);
+  });
+
   test("transaction: a long result read after the end of its transaction is an error", async () => {
     accounts.upsertMany(Array.from({ length: 4_000 }, (_, id) => ({ id, balance: id })));
     const tx = db.begin({ readOnly: true });
