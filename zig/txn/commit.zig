@@ -449,8 +449,9 @@ fn hasKey(
 fn writeLog(context: *Context, writes: []Write, extra_payload: []const u8) Error!u64 {
     const session = &context.session;
     const segment = session.segment;
-    context.payload.clearRetainingCapacity();
-    context.written.clearRetainingCapacity();
+    // Clearing them would fill them with a pattern first.
+    context.payload.items.len = 0;
+    context.written.items.len = 0;
     // set before the segment is published
     const logs = segment.header.log_enabled.load(.monotonic) != 0;
     try context.appendPayload(extra_payload);

@@ -68,8 +68,9 @@ pub const ReadSet = struct {
     /// Forgets everything; the memory stays for what comes next.
     pub fn clear(set: *ReadSet, snapshot: u64) void {
         set.rows.clear(set.allocator);
-        set.absent.clearRetainingCapacity();
-        set.scans.clearRetainingCapacity();
+        // Clearing them would fill them with a pattern first.
+        set.absent.items.len = 0;
+        set.scans.items.len = 0;
         set.keys.release(.empty);
         set.snapshot = snapshot;
     }

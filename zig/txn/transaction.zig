@@ -160,7 +160,7 @@ pub const Transaction = struct {
         if (list.capacity * @sizeOf(@TypeOf(list.items[0])) > kept_max) {
             list.clearAndFree(allocator);
         } else {
-            list.clearRetainingCapacity();
+            list.items.len = 0; // clearing it would fill it with a pattern first
         }
     }
 

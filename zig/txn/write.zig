@@ -102,9 +102,8 @@ fn applyOne(write: *const Write, present: *bool, row: []align(8) u8) BindError!R
         },
         .replace => {
             defer present.* = true;
-            const same = present.* and std.mem.eql(u8, row, write.image[0..row.len]);
             @memcpy(row, write.image[0..row.len]);
-            return if (!present.*) .inserted else if (same) .unchanged else .updated;
+            return if (present.*) .updated else .inserted;
         },
         .insert => if (present.*) return error.DuplicateKey,
         .update => if (!present.*) return .absent,

@@ -245,8 +245,7 @@ fn encodeValue(
 fn encodeText(old: []const u8, new: []const u8, out: []u8, used: *usize) Form {
     const shorter = @min(old.len, new.len);
     const front = std.mem.indexOfDiff(u8, old[0..shorter], new[0..shorter]) orelse shorter;
-    var back: usize = 0;
-    while (back < shorter - front and old[old.len - 1 - back] == new[new.len - 1 - back]) back += 1;
+    const back = equalAtEnd(old, new, shorter - front);
     const middle = new[front .. new.len - back];
     const relative_size =
         vints.size(front) + vints.size(back) + vints.size(middle.len) + middle.len;
@@ -259,6 +258,18 @@ fn encodeText(old: []const u8, new: []const u8, out: []u8, used: *usize) Form {
     size += rows.writeText(out[size..], middle);
     used.* += size;
     return .relative;
+}
+
+/// How many bytes at the ends are equal, up to `limit`, which both have.
+fn equalAtEnd(a: []const u8, b: []const u8, limit: usize) usize {
+    var count: usize = 0;
+    while (count + 8 <= limit) : (count += 8) {
+        const of_a = std.mem.readInt(u64, a[a.len - count - 8 ..][0..8], .little);
+        const of_b = std.mem.readInt(u64, b[b.len - count - 8 ..][0..8], .little);
+        if (of_a != of_b) return count + @clz(of_a ^ of_b) / 8;
+    }
+    while (count < limit and a[a.len - 1 - count] == b[b.len - 1 - count]) count += 1;
+    return count;
 }
 
 pub fn decodeSingle(codec: *const RowCodec, cursor: *Cursor) vints.Error!Change {
