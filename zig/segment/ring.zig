@@ -31,10 +31,18 @@ pub const Cell = packed struct(u64) {
 
 pub const View = enum { empty, committed, aborted, drained };
 
+const cells_per_line = Segment.line_size / @sizeOf(Cell);
+
+/// How often the ring had been gone around before `csn`. A shift: a division takes longer than all
+/// else that is done with a cell.
+fn lapOf(segment: *const Segment, csn: u64) u28 {
+    return @truncate(csn >> @intCast(@ctz(segment.cell_count)));
+}
+
 /// What the word of `csn` says for it.
 pub fn classify(segment: *const Segment, csn: u64, raw: u64) View {
     const cell = Cell.of(raw);
-    const lap: u28 = @truncate(csn / segment.cell_count);
+    const lap = lapOf(segment, csn);
     if (cell.lap == lap) return switch (cell.status) {
         .committed => .committed,
         .aborted => .aborted,
@@ -53,7 +61,9 @@ pub inline fn load(segment: *const Segment, csn: u64) u64 {
 pub fn takeCsn(segment: *const Segment) ?u64 {
     if (!hasRoom(segment)) return null;
     const csn = segment.header.tail.add(1, .seq_cst);
-    if (csn % (segment.cell_count / 4) == 0 and !scheduler.isActive()) {
+    // The log writer's processor has read the next line of cells when it went around.
+    Segment.fetchToWrite(&segment.cells[(csn + cells_per_line) & (segment.cell_count - 1)]);
+    if (csn & (segment.cell_count / 4 - 1) == 0 and !scheduler.isActive()) {
         log_state.nudge(segment.header);
     }
     return csn;
@@ -89,7 +99,7 @@ pub fn commit(segment: *const Segment, csn: u64, session: u32, position: u64) bo
         .status = .committed,
         .session = @intCast(session),
         .position = @intCast(position & ((1 << 22) - 1)),
-        .lap = @truncate(csn / segment.cell_count),
+        .lap = lapOf(segment, csn),
     });
 }
 
@@ -99,7 +109,7 @@ pub fn abort(segment: *const Segment, csn: u64) bool {
         .status = .aborted,
         .session = 0,
         .position = 0,
-        .lap = @truncate(csn / segment.cell_count),
+        .lap = lapOf(segment, csn),
     });
 }
 

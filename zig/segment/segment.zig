@@ -218,7 +218,15 @@ pub const Segment = struct {
     /// Begins to fetch the record of a ref, which may be any word: nothing depends on it.
     pub inline fn fetch(segment: *const Segment, ref: Ref) void {
         const record = @intFromPtr(segment.memory.ptr) +% rel_ptr.toBytes(ref);
-        @prefetch(@as([*]const u8, @ptrFromInt(record)), .{ .rw = .write, .locality = 3 });
+        fetchToWrite(@ptrFromInt(record));
+    }
+
+    /// Bytes that one fetch brings.
+    pub const line_size = 64;
+
+    /// Begins to fetch the line of an address, which may be any, for this processor alone.
+    pub inline fn fetchToWrite(address: *const anyopaque) void {
+        @prefetch(@as([*]const u8, @ptrCast(address)), .{ .rw = .write, .locality = 3 });
     }
 
     /// Bytes of a run that lies wholly inside the arena.

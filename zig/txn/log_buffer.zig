@@ -53,6 +53,11 @@ comptime {
 
 pub const Error = error{ SegmentFull, SegmentCorrupt, LogFull };
 
+/// Where a position lies in a buffer, whose size is a power of two (`Geometry.init`).
+inline fn offsetOf(capacity: u64, position: u64) u64 {
+    return position & (capacity - 1);
+}
+
 /// False when the record of so many writes will hardly fit: then a commit waits before it installs
 /// anything, since versions of a commit that is undone cannot be reused before another has a CSN.
 pub fn hasRoom(session: *Session, write_count: usize) Error!bool {
@@ -62,7 +67,7 @@ pub fn hasRoom(session: *Session, write_count: usize) Error!bool {
     const body_size = @min(capacity / inline_share, @as(u64, write_count) * write_size_usual);
     const size = std.mem.alignForward(u64, @sizeOf(Header) + body_size, 8);
     const position = slot.log_head.load(.monotonic); // the owner's own
-    const to_end = capacity - position % capacity;
+    const to_end = capacity - offsetOf(capacity, position);
     const end = position + size + if (to_end < size) to_end else 0;
     if (end -| slot.log_taken.load(.monotonic) <= capacity) return true;
     return end -| try freeDrained(session.segment, slot) <= capacity;
@@ -88,7 +93,7 @@ pub fn append(
     const size = std.mem.alignForward(u64, @sizeOf(Header) + if (is_inline) body_size else 0, 8);
 
     var position = slot.log_head.load(.monotonic); // the owner's own
-    const to_end = capacity - position % capacity;
+    const to_end = capacity - offsetOf(capacity, position);
     const gap: u64 = if (to_end < size) to_end else 0;
     var taken = slot.log_taken.load(.monotonic);
     if (taken > position or position > position_max) return error.SegmentCorrupt;
@@ -132,9 +137,14 @@ pub fn append(
     @memcpy(body[0..list.len], list);
     @memcpy(body[list.len..], payload);
     slot.log_head.store(position + size, .release);
+    // The log writer's processor has read the lines of the next record when it came around last: a
+    // commit that takes them back only then waits for them when it takes its CSN.
+    const end: [*]const u8 = @as([*]const u8, @ptrCast(header)) + size;
+    Segment.fetchToWrite(end + Segment.line_size);
+    Segment.fetchToWrite(end + 2 * Segment.line_size);
     // Half full: the writer is asked in time, so that nobody has to wait for it.
     const half = capacity / 2;
-    if (position / half != (position + size) / half) log_state.nudge(segment.header);
+    if ((position ^ (position + size)) & half != 0) log_state.nudge(segment.header);
     return position;
 }
 
@@ -146,7 +156,7 @@ fn freeDrained(segment: *const Segment, slot: *layout.SessionSlot) segment_.Corr
     const head = slot.log_head.load(.monotonic);
     var taken = slot.log_taken.load(.monotonic);
     while (taken < head) {
-        const to_end = capacity - taken % capacity;
+        const to_end = capacity - offsetOf(capacity, taken);
         if (to_end < @sizeOf(Header)) {
             taken += to_end;
             continue;
@@ -191,7 +201,7 @@ fn headerAt(
 ) segment_.Corrupt!*Header {
     const capacity = segment.log_buffer_size;
     const bytes = try segment.bytesAt(slot.log_buffer.load(.acquire), capacity);
-    const offset = position % capacity;
+    const offset = offsetOf(capacity, position);
     if (offset % 8 != 0 or offset + @sizeOf(Header) > capacity) return error.SegmentCorrupt;
     return @ptrCast(@alignCast(bytes.ptr + offset));
 }
@@ -220,7 +230,7 @@ pub fn read(segment: *const Segment, csn: u64, cell: ring.Cell) segment_.Corrupt
     const list_size = @as(u64, write_count) * @sizeOf(Written);
     const body_size = list_size + payload_size;
     const overflow = header.overflow.load(.acquire);
-    const offset = @as(u64, cell.position) * 8 % capacity;
+    const offset = offsetOf(capacity, @as(u64, cell.position) * 8);
     if (overflow == 0 and offset + @sizeOf(Header) + body_size > capacity) {
         return if (header.csn.load(.acquire) != csn) null else error.SegmentCorrupt;
     }
