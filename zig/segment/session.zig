@@ -28,6 +28,8 @@ pub const Session = struct {
     /// Last horizon that this session computed or saw.
     horizon: u64,
     ticks: u32 = 0,
+    /// Additions to the own retire queue up to this position have their pages.
+    retire_room: u64 = 0,
     /// Scratch for one index key, so that the hot path has no array to initialize.
     words: [limits.index_key_words_max]u64 = @splat(0),
     /// Of the last attempt that lost, kept for its retry (P17).

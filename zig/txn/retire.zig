@@ -7,6 +7,7 @@
 //! tried.
 //!
 //! **Who may die where**: an addition counts from the store of `retire_added` on.
+const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const paged = @import("../segment/paged.zig");
 const segment_ = @import("../segment/segment.zig");
@@ -26,6 +27,9 @@ pub fn reserve(session: *Session, owner: *SessionSlot, count: u64) paged.Error!v
     if (taken > added) return error.SegmentCorrupt;
     const waiting = added - taken;
     if (waiting + count > paged.count_max) return error.SegmentFull;
+    // Pages go back only once all of their entries are taken.
+    const is_own = owner == session.slot;
+    if (is_own and added + count <= session.retire_room) return;
     // A short queue gives its pages back soon, and without one nothing can be reused: even in a
     // full segment it may go on to its next page.
     const may_use_reserve = &session.slot.may_use_reserve;
@@ -34,6 +38,7 @@ pub fn reserve(session: *Session, owner: *SessionSlot, count: u64) paged.Error!v
     defer may_use_reserve.store(before, .monotonic);
 
     try queueOf(session.segment, owner).ensure(session.index, added, count);
+    if (is_own) session.retire_room = std.mem.alignForward(u64, added + count, paged.per_page);
 }
 
 /// Adds one entry; room was reserved.

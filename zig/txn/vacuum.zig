@@ -188,8 +188,8 @@ fn closeEntries(
 }
 
 /// The same for all versions among some records, in the order of each index. Whoever begins again
-/// finds those gone that are closed.
-fn closeTogether(session: *Session, tables: Tables, records: []const Retired) Error!void {
+/// finds those gone that are closed. Not inlined: what takes few records has a small stack.
+noinline fn closeTogether(session: *Session, tables: Tables, records: []const Retired) Error!void {
     @setRuntimeSafety(false); // no pattern is written into what is filled here
     const segment = session.segment;
     var start: usize = 0;
