@@ -435,3 +435,18 @@ fn sizeWithin(cursor: *Cursor, limit: usize) vints.Error!usize {
     const size = try cursor.vint();
     return if (size > limit) error.Malformed else @intCast(size);
 }
+
+test "delta: the equal bytes at two ends are counted, however many they are" {
+    var a: [40]u8 = undefined;
+    for (&a, 0..) |*byte, i| byte.* = @intCast(i);
+    for (0..a.len + 1) |size| {
+        for (0..size + 1) |equal| {
+            var b = a;
+            if (equal < size) b[a.len - 1 - equal] ^= 0x80;
+            for (0..size + 1) |limit| {
+                const found = equalAtEnd(a[a.len - size ..], b[a.len - size ..], limit);
+                try std.testing.expectEqual(@min(equal, limit), found);
+            }
+        }
+    }
+}
