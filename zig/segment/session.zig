@@ -27,7 +27,8 @@ pub const Session = struct {
     random: u64,
     /// Last horizon that this session computed or saw.
     horizon: u64,
-    ticks: u32 = 0,
+    /// Rows written since this session computed it for its own vacuum.
+    horizon_age: u64 = 0,
     /// Additions to the own retire queue up to this position have their pages.
     retire_room: u64 = 0,
     /// Scratch for one index key, so that the hot path has no array to initialize.

@@ -48,6 +48,10 @@ const retired_per_write = 12;
 /// Of a long queue a commit takes back a sixteenth, at most so many: some 20 microseconds.
 const vacuum_share_max = 64;
 
+/// A session computes the horizon once in so many rows that it writes: one that lags makes the walks
+/// over a row's versions long, a new one costs a look at every session's pin.
+const horizon_age_max = if (@import("build_options").scheduler) 1 else 8;
+
 /// What is kept for deletes is for transactions of at most so many: tombstones stay in the free
 /// lists of their session, so a large one would leave nothing for others.
 const reserve_writes_max = 1024;
@@ -372,6 +376,11 @@ pub const Engine = struct {
         // both are the owner's
         if (slot.retire_taken.load(.monotonic) == slot.retire_added.load(.monotonic)) return;
         const waiting = slot.retire_added.load(.monotonic) -| slot.retire_taken.load(.monotonic);
+        context.session.horizon_age += writes_count;
+        if (context.session.horizon_age >= horizon_age_max) {
+            context.session.horizon_age = 0;
+            _ = context.session.refreshHorizon();
+        }
         const share = @min(waiting / 16, vacuum_share_max);
         const made = writes_count * retired_per_write;
         const budget: u32 = @intCast(@min(vacuum_budget + made + share, 1 << 17));

@@ -49,20 +49,13 @@ const window_max = if (@import("build_options").scheduler) 64 else 1024;
 /// So many at once are worth the order of the indexes.
 const ordered_min = if (@import("build_options").scheduler) 2 else 16;
 
-/// A session that commits one row at a time computes the horizon once in so many commits.
-const refresh_interval = 8;
-
-/// Takes up to `budget` records of `owner`'s queue. Returns how many.
+/// Takes up to `budget` records of `owner`'s queue that the session's horizon has passed. Returns
+/// how many.
 pub fn run(session: *Session, owner: *SessionSlot, tables: Tables, budget: u32) Error!u32 {
     if (owner.retire_taken.load(.monotonic) == owner.retire_added.load(.acquire)) return 0;
     if (!owner.retire_latch.cas(0, session.index + 1, .acq_rel)) return 0;
     defer owner.retire_latch.store(0, .release); // pairs with the compare-and-swap above
 
-    // A horizon that lags behind makes the walks over versions long; a new one costs a look at
-    // every session.
-    session.ticks +%= 1;
-    const is_due = budget > refresh_interval or session.ticks % refresh_interval == 0;
-    if (is_due) _ = session.refreshHorizon();
     var count: u32 = 0;
     while (count < budget) {
         // Monotonic: only the holder of the latch moves it.
