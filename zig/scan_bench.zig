@@ -109,9 +109,9 @@ fn count(source: *Source, program: *const executor.Program) !u64 {
     var room: executor.Room = undefined;
     var found: u64 = 0;
     while (true) {
-        const filled = try scan.fill(&room);
+        const filled = try scan.fill(&room.rows);
         if (filled == 0) return found;
-        found += program.select(room[0..filled]);
+        found += program.select(room.rows[0..filled]);
     }
 }
 
@@ -121,9 +121,9 @@ fn findVersions(source: *Source, out: []*const VersionWords) !void {
     var room: executor.Room = undefined;
     var at: usize = 0;
     while (true) {
-        const filled = try scan.fill(&room);
+        const filled = try scan.fill(&room.rows);
         if (filled == 0) break;
-        for (room[0..filled]) |row| {
+        for (room.rows[0..filled]) |row| {
             if (at == out.len) return error.Unexpected;
             out[at] = @ptrCast(@alignCast(row.image - @sizeOf(layout.Version)));
             at += 1;

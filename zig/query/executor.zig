@@ -34,6 +34,7 @@ const parallel = @import("parallel.zig");
 const predicate = @import("predicate.zig");
 const route = @import("route.zig");
 const Allocator = std.mem.Allocator;
+const Collector = order_module.Collector;
 
 const Column = @import("../table/schema.zig").Column;
 
@@ -62,8 +63,11 @@ pub const block_size = 128;
 /// Rows of the first block, where the window does not ask for fewer.
 const block_first = 16;
 
-/// Room for a block, which whoever opens an execution keeps for it.
-pub const Room = [block_size]Row;
+/// Room for a block and a small sort, which whoever opens an execution keeps for it.
+pub const Room = struct {
+    rows: [block_size]Row,
+    collected: [Collector.room_size]Collector.Entry,
+};
 
 /// Both at multiples of 8, as long as an image. Short ones without a call.
 fn copyImage(out: [*]u8, image: predicate.Image, size: u32) void {
@@ -86,7 +90,7 @@ pub fn Executor(comptime Source: type) type {
         reader: Reader,
         stage: Stage,
         block: Block,
-        collector: order_module.Collector,
+        collector: Collector,
         /// The collector's next row to return.
         collected_index: usize,
         offset_left: u64,
@@ -111,8 +115,8 @@ pub fn Executor(comptime Source: type) type {
                 .program = program,
                 .reader = .{},
                 .stage = .start,
-                .block = .{ .rows = room, .want = firstBlock(program.windowEnd()) },
-                .collector = .init(program.order, @intFromBool(program.walk)),
+                .block = .{ .rows = &room.rows, .want = firstBlock(program.windowEnd()) },
+                .collector = .init(program.order, @intFromBool(program.walk), &room.collected),
                 .collected_index = 0,
                 .offset_left = program.offset,
                 .limit_left = program.limit,
@@ -159,14 +163,15 @@ pub fn Executor(comptime Source: type) type {
             return .{ .rows = rows, .done = execution.stage == .end };
         }
 
-        /// Copies the rows of the block that are next in order as they stand; how many.
+        /// Copies the rows that are next in order and at hand: of the block as they stand, or
+        /// collected. How many.
         fn copyAhead(execution: *Execution, buffer: []u8) u32 {
+            if (execution.stage == .collected) return execution.copyCollected(buffer);
             const block = &execution.block;
             if (execution.offset_left > 0 or block.at == block.len) return 0;
             @setRuntimeSafety(false); // rows are of the block, and as many as there is room for
             const size = execution.program.schema.image_size;
-            const room = @min(buffer.len / size, execution.limit_left);
-            const rows = block.rows[block.at..][0..@min(block.len - block.at, room)];
+            const rows = block.rows[block.at..][0..execution.roomFor(buffer, block.len - block.at)];
             const taken = switch (execution.stage) {
                 .stream => rows.len,
                 .walk => execution.groupsOfOne(rows.len),
@@ -175,11 +180,35 @@ pub fn Executor(comptime Source: type) type {
             if (taken == 0) return 0;
             for (rows[0..taken], 0..) |row, i| copyImage(buffer[i * size ..].ptr, row.image, size);
             block.at += taken;
-            execution.last = rows[taken - 1];
-            execution.returned += taken;
-            execution.limit_left -= taken;
-            if (execution.limit_left == 0) execution.end();
+            execution.giveRows(taken, rows[taken - 1]);
             return @intCast(taken);
+        }
+
+        fn copyCollected(execution: *Execution, buffer: []u8) u32 {
+            @setRuntimeSafety(false); // as many as there is room for
+            const size = execution.program.schema.image_size;
+            const left = execution.collector.entries.items[execution.collected_index..];
+            const entries = left[0..execution.roomFor(buffer, left.len)];
+            if (entries.len == 0) return 0;
+            for (entries, 0..) |*entry, i| {
+                copyImage(buffer[i * size ..].ptr, entry.row.image, size);
+            }
+            execution.collected_index += entries.len;
+            execution.giveRows(entries.len, entries[entries.len - 1].row);
+            return @intCast(entries.len);
+        }
+
+        /// How many of so many rows the buffer and the window have room for.
+        fn roomFor(execution: *const Execution, buffer: []u8, count_max: usize) usize {
+            const room = buffer.len / execution.program.schema.image_size;
+            return @intCast(@min(count_max, room, execution.limit_left));
+        }
+
+        fn giveRows(execution: *Execution, rows_count: usize, last: Row) void {
+            execution.last = last;
+            execution.returned += rows_count;
+            execution.limit_left -= rows_count;
+            if (execution.limit_left == 0) execution.end();
         }
 
         /// How many of the next rows of a walk, up to `count_max`, have an index key of their own.
@@ -236,10 +265,7 @@ pub fn Executor(comptime Source: type) type {
                 execution.end();
                 return null;
             };
-            execution.last = row;
-            execution.returned += 1;
-            execution.limit_left -= 1;
-            if (execution.limit_left == 0) execution.end();
+            execution.giveRows(1, row);
             return row;
         }
 
@@ -321,8 +347,13 @@ pub fn Executor(comptime Source: type) type {
             const collector = &execution.collector;
             collector.reset(execution.windowLeft());
             try collector.add(execution.gpa, first);
+            const block = &execution.block;
             while (true) {
-                try collector.add(execution.gpa, execution.block.take().?);
+                const rows = block.rows[block.at..block.len];
+                const same = equalCount(column, first.image, rows);
+                for (rows[0..same]) |row| try collector.add(execution.gpa, row);
+                block.at += same;
+                if (same < rows.len) break;
                 if (!try execution.goesOn(column, first, collector.rowsCount())) break;
             }
             execution.finishCollection();
@@ -344,6 +375,14 @@ pub fn Executor(comptime Source: type) type {
                 if (!try execution.fillBlock(taken)) return false;
             }
             return column.isEqual(row.image, block.rows[block.at].image);
+        }
+
+        /// How many of the first rows have the value of an image.
+        fn equalCount(column: *const Column, image: predicate.Image, rows: []const Row) usize {
+            for (rows, 0..) |row, i| {
+                if (!column.isEqual(image, row.image)) return i;
+            }
+            return rows.len;
         }
 
         fn finishCollection(execution: *Execution) void {
@@ -417,7 +456,7 @@ pub fn Executor(comptime Source: type) type {
 
         /// Matches that were read and not yet taken.
         const Block = struct {
-            rows: *Room,
+            rows: *[block_size]Row,
             at: usize = 0,
             len: usize = 0,
             /// Rows to read next.

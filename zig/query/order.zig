@@ -3,12 +3,13 @@
 //!
 //! **Invariants.** `Order.columns` ends with the primary key, so no two rows are equal. Nulls are
 //! after every value; a descending column turns its whole order, nulls included.
-//! `Collector.entries` never has more than `capacity` rows; while `is_heap` the greatest is first.
+//! The first `capacity` rows of a collector's order are always among its entries, which are at
+//! most twice as many, or `room_size`.
 //!
 //! **Concurrency.** Private to one execution.
 //!
-//! **Memory.** A collector keeps 24 bytes a row, in the allocator passed, and refers to images that
-//! the snapshot keeps in place.
+//! **Memory.** A collector keeps 24 bytes a row, in the room that it was given while that is enough,
+//! then in the allocator passed, and refers to images that the snapshot keeps in place.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -100,57 +101,77 @@ pub const Collector = struct {
     /// Rows to keep; `maxInt` keeps all.
     capacity: u64,
     entries: std.ArrayList(Entry),
-    is_heap: bool,
+    /// Where the entries are until they are too many.
+    room: []Entry,
+    /// Rows that are not before it are no part of the result.
+    bound: ?Entry,
 
-    const Entry = struct { prefix: u64, row: Row };
+    pub const Entry = struct { prefix: u64, row: Row };
 
-    pub fn init(order: Order, start: usize) Collector {
+    /// A good number of entries for a room.
+    pub const room_size = 128;
+
+    pub fn init(order: Order, start: usize, room: []Entry) Collector {
         return .{
             .order = order,
             .start = @min(start, order.columns.len -| 1),
             .capacity = std.math.maxInt(u64),
-            .entries = .empty,
-            .is_heap = false,
+            .entries = .initBuffer(room),
+            .room = room,
+            .bound = null,
         };
     }
 
     pub fn deinit(collector: *Collector, gpa: Allocator) void {
+        if (collector.isInRoom()) return;
         collector.entries.deinit(gpa);
+    }
+
+    fn isInRoom(collector: *const Collector) bool {
+        return collector.entries.items.ptr == collector.room.ptr;
     }
 
     /// Forgets the rows; `capacity` is for those that follow.
     pub fn reset(collector: *Collector, capacity: u64) void {
         collector.entries.clearRetainingCapacity();
         collector.capacity = capacity;
-        collector.is_heap = false;
+        collector.bound = null;
     }
 
-    /// O(log capacity), usually O(1) once it is full.
+    /// O(log capacity) on the average, usually O(1) once there are that many.
     pub fn add(collector: *Collector, gpa: Allocator, row: Row) Allocator.Error!void {
         const entry: Entry = .{
             .prefix = collector.order.prefix(collector.start, row.image),
             .row = row,
         };
+        if (collector.bound) |bound| if (!less(collector, entry, bound)) return;
+        if (collector.entries.items.len == collector.entries.capacity) try collector.makeRoom(gpa);
+        collector.entries.appendAssumeCapacity(entry);
+    }
+
+    /// Leaves out what is no part of the result, once that is half; before, takes more memory.
+    fn makeRoom(collector: *Collector, gpa: Allocator) Allocator.Error!void {
         const entries = collector.entries.items;
-        if (entries.len < collector.capacity) return collector.entries.append(gpa, entry);
-        if (entries.len == 0) return;
-        if (!collector.is_heap) {
-            var index = entries.len / 2;
-            while (index > 0) {
-                index -= 1;
-                collector.sink(index);
-            }
-            collector.is_heap = true;
-        }
-        if (!less(collector, entry, entries[0])) return;
-        entries[0] = entry;
-        collector.sink(0);
+        const most = @max(collector.capacity *| 2, room_size);
+        if (entries.len >= most) return collector.cut();
+        const size = @max(@min(2 * entries.len, most), room_size);
+        var grown: std.ArrayList(Entry) = try .initCapacity(gpa, @intCast(size));
+        grown.appendSliceAssumeCapacity(entries);
+        collector.deinit(gpa);
+        collector.entries = grown;
+    }
+
+    fn cut(collector: *Collector) void {
+        const entries = &collector.entries;
+        sort_.sortByPrefix(Entry, entries.items, collector, less);
+        if (entries.items.len <= collector.capacity) return;
+        entries.shrinkRetainingCapacity(@intCast(collector.capacity));
+        collector.bound = entries.getLastOrNull();
     }
 
     /// Brings the rows kept into order.
     pub fn finish(collector: *Collector) void {
-        sort_.sort(Entry, collector.entries.items, collector, less);
-        collector.is_heap = false;
+        collector.cut();
     }
 
     pub fn rowsCount(collector: *const Collector) usize {
@@ -164,20 +185,5 @@ pub const Collector = struct {
     fn less(collector: *const Collector, a: Entry, b: Entry) bool {
         if (a.prefix != b.prefix) return a.prefix < b.prefix;
         return collector.order.compare(collector.start, a.row.image, b.row.image) == .lt;
-    }
-
-    fn sink(collector: *Collector, start: usize) void {
-        const entries = collector.entries.items;
-        var index = start;
-        while (true) {
-            var greatest = index;
-            for ([_]usize{ 2 * index + 1, 2 * index + 2 }) |child| {
-                if (child >= entries.len) continue;
-                if (less(collector, entries[greatest], entries[child])) greatest = child;
-            }
-            if (greatest == index) return;
-            std.mem.swap(Entry, &entries[index], &entries[greatest]);
-            index = greatest;
-        }
     }
 };

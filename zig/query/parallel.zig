@@ -75,7 +75,7 @@ fn Team(comptime Source: type) type {
         const Worker = struct {
             total: Total = .{},
             failure: ?Error = null,
-            collector: Collector = .init(.{ .columns = &.{} }, 0),
+            collector: Collector = .init(.{ .columns = &.{} }, 0, &.{}),
         };
 
         fn deinit(team: *Self) void {
@@ -86,7 +86,7 @@ fn Team(comptime Source: type) type {
             const wanted = @min(team.split.threadsCount(), threads_max);
             team.workers_count = wanted + 1;
             for (team.workers[0..team.workers_count]) |*worker| {
-                worker.collector = .init(team.program.order, 0);
+                worker.collector = .init(team.program.order, 0, &.{});
                 if (team.capacity) |capacity| worker.collector.reset(capacity);
             }
             var threads: [threads_max]std.Thread = undefined;
