@@ -330,8 +330,8 @@ pub fn Executor(comptime Source: type) type {
             if (parts) |split| {
                 const gpa = execution.gpa;
                 execution.examined += try parallel.collect(Source, gpa, program, split, collector);
-            } else while (try execution.nextMatch()) |row| {
-                try collector.add(execution.gpa, row);
+            } else while (try execution.fillBlock(0)) {
+                try collector.addAll(execution.gpa, execution.block.takeAll());
             }
             execution.finishCollection();
         }
@@ -346,12 +346,12 @@ pub fn Executor(comptime Source: type) type {
             if (!try execution.goesOn(column, first, 1)) return first;
             const collector = &execution.collector;
             collector.reset(execution.windowLeft());
-            try collector.add(execution.gpa, first);
+            try collector.addAll(execution.gpa, &.{first});
             const block = &execution.block;
             while (true) {
                 const rows = block.rows[block.at..block.len];
                 const same = equalCount(column, first.image, rows);
-                for (rows[0..same]) |row| try collector.add(execution.gpa, row);
+                try collector.addAll(execution.gpa, rows[0..same]);
                 block.at += same;
                 if (same < rows.len) break;
                 if (!try execution.goesOn(column, first, collector.rowsCount())) break;
@@ -402,7 +402,7 @@ pub fn Executor(comptime Source: type) type {
         /// How many matches there are at hand; 0 at the end. They are passed over.
         fn skipMatches(execution: *Execution) Error!u64 {
             _ = try execution.nextMatch() orelse return 0;
-            return 1 + execution.block.drop();
+            return 1 + execution.block.takeAll().len;
         }
 
         /// Rows of the window that were not given yet.
@@ -468,10 +468,10 @@ pub fn Executor(comptime Source: type) type {
                 return block.rows[block.at];
             }
 
-            /// Passes over what is left.
-            fn drop(block: *Block) u64 {
+            /// All that is left.
+            fn takeAll(block: *Block) []const Row {
                 defer block.at = block.len;
-                return block.len - block.at;
+                return block.rows[block.at..block.len];
             }
         };
 

@@ -103,8 +103,9 @@ pub const Collector = struct {
     entries: std.ArrayList(Entry),
     /// Where the entries are until they are too many.
     room: []Entry,
-    /// Rows that are not before it are no part of the result.
-    bound: ?Entry,
+    /// The first `capacity` entries are in order: what is not before the last of them is no part of
+    /// the result.
+    is_cut: bool,
 
     pub const Entry = struct { prefix: u64, row: Row };
 
@@ -118,7 +119,7 @@ pub const Collector = struct {
             .capacity = std.math.maxInt(u64),
             .entries = .initBuffer(room),
             .room = room,
-            .bound = null,
+            .is_cut = false,
         };
     }
 
@@ -135,18 +136,37 @@ pub const Collector = struct {
     pub fn reset(collector: *Collector, capacity: u64) void {
         collector.entries.clearRetainingCapacity();
         collector.capacity = capacity;
-        collector.bound = null;
+        collector.is_cut = false;
     }
 
-    /// O(log capacity) on the average, usually O(1) once there are that many.
-    pub fn add(collector: *Collector, gpa: Allocator, row: Row) Allocator.Error!void {
-        const entry: Entry = .{
-            .prefix = collector.order.prefix(collector.start, row.image),
-            .row = row,
+    /// For each row O(log capacity) on the average, usually O(1) once there are that many.
+    pub fn addAll(collector: *Collector, gpa: Allocator, rows: []const Row) Allocator.Error!void {
+        const sort = collector.order.columns[collector.start];
+        if (!sort.column.nullable) switch (sort.column.kind) {
+            .string, .bytes => {},
+            inline else => |kind| {
+                const flip = if (sort.descending) ~@as(u64, 0) else 0;
+                for (rows) |row| {
+                    const word = key.encodeFixed(kind, sort.column.value(kind, row.image));
+                    try collector.add(gpa, .{ .prefix = word ^ flip, .row = row });
+                }
+                return;
+            },
         };
-        if (collector.bound) |bound| if (!less(collector, entry, bound)) return;
-        if (collector.entries.items.len == collector.entries.capacity) try collector.makeRoom(gpa);
-        collector.entries.appendAssumeCapacity(entry);
+        for (rows) |row| {
+            const prefix = collector.order.prefix(collector.start, row.image);
+            try collector.add(gpa, .{ .prefix = prefix, .row = row });
+        }
+    }
+
+    pub inline fn add(collector: *Collector, gpa: Allocator, entry: Entry) Allocator.Error!void {
+        const entries = &collector.entries;
+        if (collector.is_cut) {
+            const last = &entries.items[@intCast(collector.capacity - 1)];
+            if (entry.prefix > last.prefix or !less(collector, entry, last.*)) return;
+        }
+        if (entries.items.len == entries.capacity) try collector.makeRoom(gpa);
+        entries.appendAssumeCapacity(entry);
     }
 
     /// Leaves out what is no part of the result, once that is half; before, takes more memory.
@@ -166,7 +186,7 @@ pub const Collector = struct {
         sort_.sortByPrefix(Entry, entries.items, collector, less);
         if (entries.items.len <= collector.capacity) return;
         entries.shrinkRetainingCapacity(@intCast(collector.capacity));
-        collector.bound = entries.getLastOrNull();
+        collector.is_cut = collector.capacity > 0;
     }
 
     /// Brings the rows kept into order.

@@ -52,9 +52,7 @@ pub fn collect(
     defer team.deinit();
     const total = try team.run();
     for (team.workers[0..team.workers_count]) |*worker| {
-        for (0..worker.collector.rowsCount()) |i| {
-            try collector.add(gpa, worker.collector.rowAt(i));
-        }
+        for (worker.collector.entries.items) |entry| try collector.add(gpa, entry);
     }
     return total.examined;
 }
@@ -125,7 +123,7 @@ fn Team(comptime Source: type) type {
                     const matching = team.program.select(block[0..filled]);
                     worker.total.matching += matching;
                     if (team.capacity == null) continue;
-                    for (block[0..matching]) |row| try worker.collector.add(team.gpa, row);
+                    try worker.collector.addAll(team.gpa, block[0..matching]);
                 }
             }
         }
