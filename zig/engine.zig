@@ -13,6 +13,7 @@ comptime {
     _ = @import("checkpoint/format.zig");
     _ = @import("checkpoint/load.zig");
     _ = @import("checkpoint/write.zig");
+    _ = @import("index/ahead.zig");
     _ = @import("index/key.zig");
     _ = @import("index/skiplist.zig");
     _ = @import("ingest/field.zig");

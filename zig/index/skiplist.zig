@@ -19,6 +19,7 @@ const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const classes = @import("../segment/classes.zig");
+const ahead = @import("ahead.zig");
 const arena = @import("../segment/arena.zig");
 const segment_ = @import("../segment/segment.zig");
 const fault = @import("../testing/fault.zig");
@@ -570,9 +571,7 @@ pub const Skiplist = struct {
     /// The last entries that stand before the position, the nearest first; how many, none only when
     /// there is none. Reads only. One descent, then a few steps for each.
     pub fn runBefore(list: Skiplist, position: Position, out: []*Entry) Corrupt!usize {
-        // Behind the last entry of level n there are some 4^n of the lowest.
-        const level_start: u32 = if (out.len == 1) 0 else if (out.len <= 4) 1 else 2;
-        const start = try list.lastAtLevel(position, level_start);
+        const start = try list.startBefore(position, out.len);
         var passed: usize = 0;
         if (list.segment.refOf(start) != list.index.head) {
             out[0] = start;
@@ -596,6 +595,33 @@ pub const Skiplist = struct {
         const count = @min(passed, out.len);
         std.mem.reverse(*Entry, out[0..count]);
         return count;
+    }
+
+    /// An entry that stands some `count` entries before the position, or the head; what lies
+    /// between is fetched meanwhile.
+    fn startBefore(list: Skiplist, position: Position, count: usize) Corrupt!*Entry {
+        if (count == 1) return list.lastAtLevel(position, 0);
+        const level = ahead.levelFor(count);
+        var towers: [ahead.towers_max]*Entry = undefined;
+        towers[0] = try list.lastAtLevel(position, level + 1);
+        const most = ahead.towersFor(count);
+        var passed: usize = 1;
+        // pairs with the releases that link
+        var ref = Link.of(towers[0].links()[level].load(.acquire)).ref;
+        while (ref != rel_ptr.none) {
+            if (passed > limits.chain_steps_max) return error.SegmentCorrupt;
+            const entry = try list.segment.at(Entry, ref);
+            const link = Link.of(entry.links()[level].load(.acquire)); // pairs as above
+            if (!link.marked) {
+                if (!list.isBefore(entry, position)) break;
+                towers[passed % most] = entry;
+                passed += 1;
+            }
+            ref = link.ref;
+        }
+        const start = if (passed > most) towers[passed % most] else towers[0];
+        ahead.fetchBehind(list.segment, towers[0..@min(passed, most)], level);
+        return start;
     }
 
     /// The number of entries in `[low, high]`, exact when small, estimated from the towers

@@ -17,7 +17,7 @@ const sort_ = @import("../query/sort.zig");
 const slot_scan = @import("../table/slot_scan.zig");
 const view_ = @import("../table/view.zig");
 const key_ = @import("../index/key.zig");
-const skiplist = @import("../index/skiplist.zig");
+const ahead_ = @import("../index/ahead.zig");
 const fate = @import("fate.zig");
 const Segment = @import("../segment/segment.zig").Segment;
 const Transaction = @import("transaction.zig").Transaction;
@@ -319,7 +319,7 @@ pub const Source = struct {
         older: ?*Older = null,
 
         /// Entries whose rows are fetched together.
-        const run_max = 16;
+        const run_max = ahead_.entries_max;
 
         /// Rows that were changed since the snapshot, as they were then. Such a row has an entry
         /// for each change and as many versions before the one that is visible: looked for once,
@@ -462,10 +462,11 @@ pub const Source = struct {
             const segment = cursor.source.segment;
             var count: usize = 0;
             cursor.is_at_change = false;
-            if (cursor.direction == .forward and @min(out.len, enough) > 4) cursor.fetchSides();
+            const wanted = @min(out.len, enough);
             switch (cursor.direction) {
                 .forward => while (count < out.len) : (count += 1) {
                     const entry = cursor.at orelse break;
+                    if (count == 0 and wanted > 4) ahead_.fetchAfter(segment, entry, wanted);
                     const words = list.keyOf(entry);
                     if (key_.order(words, cursor.until) == .gt) break;
                     if (count >= enough and !key_.equal(words, list.keyOf(out[count - 1]))) {
@@ -501,50 +502,6 @@ pub const Source = struct {
             }
             if (count < out.len) cursor.ended = true;
             return count;
-        }
-
-        /// Each entry leads to the next, so that a walk waits for one after the other. Towers lead
-        /// past some, and from each of them the entries behind it are fetched side by side.
-        fn fetchSides(cursor: *const Cursor) void {
-            @setRuntimeSafety(false); // refs are compared with the bounds by `at`
-            const segment = cursor.source.segment;
-            var entry = cursor.at orelse return;
-            var steps: usize = 0;
-            while (heightOf(entry) < 2) : (steps += 1) { // the walk goes here, too
-                if (steps == 8) return;
-                entry = nextAt(segment, entry, 0) orelse return;
-            }
-            var sides: [run_max / 4]*layout.Entry = undefined;
-            var count: usize = 0;
-            while (count < sides.len) : (count += 1) {
-                sides[count] = entry;
-                prefetchAt(segment, entry, 1);
-                prefetchAt(segment, entry, 0);
-                if (heightOf(entry) < 2) break;
-                entry = nextAt(segment, entry, 1) orelse break;
-            }
-            for (0..4) |_| for (sides[0..count]) |*side| {
-                const next = nextAt(segment, side.*, 0) orelse continue;
-                if (heightOf(next) > 1) continue; // the next side's
-                fetchSlot(segment, next);
-                prefetchAt(segment, next, 0);
-                side.* = next;
-            };
-        }
-
-        inline fn heightOf(entry: *layout.Entry) u32 {
-            // never changes while linked
-            return layout.EntryState.of(entry.state.load(.monotonic)).height;
-        }
-
-        inline fn nextAt(segment: *const Segment, entry: *layout.Entry, level: u32) ?*layout.Entry {
-            const ref = Link.of(entry.links()[level].load(.monotonic)).ref; // only fetched
-            return segment.at(layout.Entry, ref) catch null;
-        }
-
-        inline fn prefetchAt(segment: *const Segment, entry: *layout.Entry, level: u32) void {
-            const ahead = nextAt(segment, entry, level) orelse return;
-            @prefetch(ahead, .{ .rw = .read, .locality = 3 });
         }
 
         inline fn fetchSlot(segment: *const Segment, entry: *layout.Entry) void {
