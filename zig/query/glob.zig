@@ -121,36 +121,56 @@ pub const Glob = struct {
         return false;
     }
 
-    /// Bytes behind a text that `isContained` reads.
+    /// Bytes behind a text that a `Finder` reads.
     pub const read_beyond = 16;
 
-    /// `matches` of class `contains`, where `read_beyond` bytes behind the text can be read: looks
-    /// for the literal's first and last byte at sixteen places at once.
-    pub inline fn isContained(glob: *const Glob, text: []const u8) bool {
-        const literal = glob.literal;
-        if (text.len < literal.len) return false;
-        const starts_count = text.len - literal.len + 1;
+    /// `matches` of class `contains`, where `read_beyond` bytes behind a text can be read: looks for
+    /// the literal's first and last byte at sixteen places at once. A value of its own, so that a
+    /// loop over texts keeps it in registers.
+    pub const Finder = struct {
+        glob: *const Glob,
+        size: usize,
+        first: Block,
+        last: Block,
+        first_bit: Block,
+        last_bit: Block,
+
         const Block = @Vector(16, u8);
-        const last_at = literal.len - 1;
-        const first: Block = @splat(literal[0]);
-        const last: Block = @splat(literal[last_at]);
-        const first_bit: Block = @splat(glob.caseBit(literal[0]));
-        const last_bit: Block = @splat(glob.caseBit(literal[last_at]));
-        var start: usize = 0;
-        while (start < starts_count) : (start += 16) {
-            const firsts: Block = text.ptr[start..][0..16].*;
-            const lasts: Block = text.ptr[start + last_at ..][0..16].*;
-            const first_hits: u16 = @bitCast((firsts | first_bit) == first);
-            const last_hits: u16 = @bitCast((lasts | last_bit) == last);
-            var bits = first_hits & last_hits;
-            const left = starts_count - start;
-            if (left < 16) bits &= (@as(u16, 1) << @intCast(left)) - 1;
-            while (bits != 0) : (bits &= bits - 1) {
-                if (literal.len < 3 or glob.literalAt(text, start + @ctz(bits))) return true;
-            }
+
+        pub inline fn of(glob: *const Glob) Finder {
+            const literal = glob.literal;
+            const last = literal[literal.len - 1];
+            return .{
+                .glob = glob,
+                .size = literal.len,
+                .first = @splat(literal[0]),
+                .last = @splat(last),
+                .first_bit = @splat(glob.caseBit(literal[0])),
+                .last_bit = @splat(glob.caseBit(last)),
+            };
         }
-        return false;
-    }
+
+        pub inline fn isIn(finder: Finder, text: []const u8) bool {
+            if (text.len < finder.size) return false;
+            const starts_count = text.len - finder.size + 1;
+            var start: usize = 0;
+            while (start < starts_count) : (start += 16) {
+                const firsts: Block = text.ptr[start..][0..16].*;
+                const lasts: Block = text.ptr[start + finder.size - 1 ..][0..16].*;
+                const first_hits: u16 = @bitCast((firsts | finder.first_bit) == finder.first);
+                const last_hits: u16 = @bitCast((lasts | finder.last_bit) == finder.last);
+                var bits = first_hits & last_hits;
+                const left = starts_count - start;
+                if (left < 16) bits &= (@as(u16, 1) << @intCast(left)) - 1;
+                while (bits != 0) : (bits &= bits - 1) {
+                    if (finder.size < 3 or finder.glob.literalAt(text, start + @ctz(bits))) {
+                        return true;
+                    }
+                }
+            }
+            return false;
+        }
+    };
 
     /// Only the two cases of a letter become equal to its lower case by setting this bit.
     fn caseBit(glob: *const Glob, byte: u8) u8 {
@@ -345,7 +365,7 @@ fn isContainedPadded(glob: *const Glob, text: []const u8) bool {
     var padded: [128]u8 = undefined;
     for (&padded, 0..) |*byte, i| byte.* = glob.literal[i % glob.literal.len];
     @memcpy(padded[0..text.len], text);
-    return glob.isContained(padded[0..text.len]);
+    return Glob.Finder.of(glob).isIn(padded[0..text.len]);
 }
 
 test "glob: every construct" {

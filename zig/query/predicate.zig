@@ -56,10 +56,14 @@ pub const Predicate = struct {
     };
 
     inline fn textIn(predicate: *const Predicate, image: Image) []const u8 {
-        const size = std.mem.readInt(u16, image[predicate.offset..][0..2], .little);
-        return image[predicate.offset + 2 ..][0..@min(size, predicate.limit)];
+        return textAt(image, predicate.offset, predicate.limit);
     }
 };
+
+inline fn textAt(image: Image, offset: u32, limit: u32) []const u8 {
+    const size = std.mem.readInt(u16, image[offset..][0..2], .little);
+    return image[offset + 2 ..][0..@min(size, limit)];
+}
 
 const TextInterval = struct {
     low: ?[]const u8,
@@ -426,11 +430,13 @@ fn runLike(predicate: *const Predicate, image: Image) bool {
 /// Where what is behind the text belongs to the image.
 fn selectContaining(predicate: *const Predicate, rows: []Row) usize {
     @setRuntimeSafety(false); // `kept` never passes the row at hand
-    const glob = &predicate.payload.glob;
+    const finder: Glob.Finder = .of(&predicate.payload.glob);
+    const offset = predicate.offset;
+    const limit = predicate.limit;
     var kept: usize = 0;
     for (rows) |row| {
         rows.ptr[kept] = row;
-        kept += @intFromBool(glob.isContained(predicate.textIn(row.image)));
+        kept += @intFromBool(finder.isIn(textAt(row.image, offset, limit)));
     }
     return kept;
 }
