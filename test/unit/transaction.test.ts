@@ -247,7 +247,7 @@ describe("explicit transactions", () => {
       expect([String(use), await codeOf(use)]).toEqual([String(use), "CLOSED"]);
   });
 
-  test("transaction: closing the database aborts each that is open, whichever have ended", async () => {
+  test("transaction: closing the database aborts every open one, whatever has ended", async () => {
     for (const ended of [[], [0], [1], [3], [0, 3], [2, 1], [3, 2, 1]]) {
       const other = await temporary.open();
       const all = Array.from({ length: 4 }, () => other.begin());

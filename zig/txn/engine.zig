@@ -48,8 +48,8 @@ const retired_per_write = 12;
 /// Of a long queue a commit takes back a sixteenth, at most so many: some 20 microseconds.
 const vacuum_share_max = 64;
 
-/// A session computes the horizon once in so many rows that it writes: one that lags makes the walks
-/// over a row's versions long, a new one costs a look at every session's pin.
+/// A session computes the horizon once in so many rows that it writes: one that lags makes the
+/// walks over a row's versions long, a new one costs a look at every session's pin.
 const horizon_age_max = if (@import("build_options").scheduler) 1 else 8;
 
 /// What is kept for deletes is for transactions of at most so many: tombstones stay in the free
