@@ -1,9 +1,9 @@
 /** The HTTP example under concurrent load, with another process that writes. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { FlightState, open } from "aerostore";
+import type { Database } from "aerostore";
 import { errorResponse, routes } from "../../examples/http-search.ts";
-import { FlightState } from "../../src/index.ts";
-import type { Database } from "../../src/index.ts";
 import { root } from "../support/source.ts";
 import { TemporaryDatabase } from "../support/temporary-database.ts";
 
@@ -26,11 +26,14 @@ const post = async (rows: unknown): Promise<Response> =>
 
 beforeAll(async () => {
   temporary = new TemporaryDatabase();
-  db = await temporary.open({ tables: [FlightState] });
+  const { directory, shmPath } = temporary;
+  // By the package, as the example does: the errors of `src/` are others where it is prebuilt.
+  db = await open(directory, { shmPath, tables: [FlightState], maxBytes: 32 << 20 });
   server = serve();
 });
 afterAll(async () => {
   await server.stop(true);
+  db.close();
   temporary[Symbol.dispose]();
 });
 

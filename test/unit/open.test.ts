@@ -429,7 +429,7 @@ describe("segments that cannot be attached", () => {
     expect(db.boot.reason).toContain("another database");
   });
 
-  test("open: a segment that was left elsewhere is not forgotten while it has commits", async () => {
+  test("open: a segment left elsewhere is not forgotten while it alone has commits", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });
     fill(db, 5);
