@@ -51,8 +51,8 @@ pub fn verify(segment: *const Segment) error{SegmentCorrupt}!void {
     // pairs with the release in `create`: what is counted is published
     const count = segment.header.table_count.load(.acquire);
     var found: u32 = 0;
+    var view: TableView = undefined; // large, and filled where it is declared
     for (0..limits.table_count_max) |id| {
-        var view: TableView = undefined;
         view.load(segment, @intCast(id)) catch |err| switch (err) {
             error.UnknownTable => continue,
             error.SegmentCorrupt => return error.SegmentCorrupt,
