@@ -7,7 +7,7 @@ const std = @import("std");
 
 const short_max = 16;
 /// Up to here a list is ranked: the square of its length in comparisons, without a branch on any.
-const ranked_max = 96;
+const ranked_max = 128;
 /// Words that are compared with one at a time.
 const lane_count = 8;
 
