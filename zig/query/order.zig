@@ -8,8 +8,8 @@
 //!
 //! **Concurrency.** Private to one execution.
 //!
-//! **Memory.** A collector keeps 24 bytes a row, in the room that it was given while that is enough,
-//! then in the allocator passed, and refers to images that the snapshot keeps in place.
+//! **Memory.** A collector keeps 24 bytes a row, in the room that it was given while that is
+//! enough, then in the allocator passed, and refers to images that the snapshot keeps in place.
 
 const std = @import("std");
 const assert = std.debug.assert;
