@@ -1,9 +1,9 @@
 //! Fetching the entries of an index before a walk needs them. Each entry leads to the next, so that
-//! a walk waits for one after the other; towers lead past some, and what lies behind each of them is
-//! fetched side by side, with the row slots.
+//! a walk waits for one after the other; towers lead past some, and what lies behind each of them
+//! is fetched side by side, with the row slots.
 //!
-//! **Concurrency**: reads only, pinned. Nothing depends on what is found here, so that all of it may
-//! be old; refs are compared with the arena's bounds before they are followed.
+//! **Concurrency**: reads only, pinned. Nothing depends on what is found here, so that all of it
+//! may be old; refs are compared with the arena's bounds before they are followed.
 const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");

@@ -124,9 +124,9 @@ pub const Glob = struct {
     /// Bytes behind a text that a `Finder` reads.
     pub const read_beyond = 16;
 
-    /// `matches` of class `contains`, where `read_beyond` bytes behind a text can be read: looks for
-    /// the literal's first and last byte at sixteen places at once. A value of its own, so that a
-    /// loop over texts keeps it in registers.
+    /// `matches` of class `contains`, where `read_beyond` bytes behind a text can be read: looks
+    /// for the literal's first and last byte at sixteen places at once. A value of its own, so that
+    /// a loop over texts keeps it in registers.
     pub const Finder = struct {
         glob: *const Glob,
         size: usize,
