@@ -111,6 +111,18 @@ pub fn run(
 
 const row_zero: []const Op = &.{.{ .put = .{ .id = 0, .altitude = 1 } }};
 
+/// Rows, and their end: what vacuum takes back are several chains of a kind of record.
+const six_rows: []const Op = rows: {
+    var ops: []const Op = &.{};
+    for (0..6) |id| ops = ops ++ [1]Op{.{ .put = .{ .id = id, .altitude = 1 } }};
+    break :rows ops;
+};
+const six_deletes: []const Op = deletes: {
+    var ops: []const Op = &.{};
+    for (0..6) |id| ops = ops ++ [1]Op{.{ .delete = id }};
+    break :deletes ops ++ [_]Op{ .tick, .vacuum, .tick, .vacuum };
+};
+
 pub const cases = [_]Case{
     .{
         .name = "two writers of one row",
@@ -227,6 +239,28 @@ pub const cases = [_]Case{
         },
         .preemptions_max = 0,
         .victims = &.{ 0, 1 },
+    },
+    .{
+        .name = "a session dies at each step of giving chains away, beside one that takes them",
+        .stage = .{ .setup = six_rows },
+        .scripts = &.{
+            six_deletes,
+            &.{ .{ .put = .{ .id = 6 } }, .{ .put = .{ .id = 7 } } },
+            &.{ .sweep, .{ .put = .{ .id = 7 } }, .tick, .vacuum },
+        },
+        .preemptions_max = 0,
+        .victims = &.{0},
+    },
+    .{
+        .name = "a session dies at each step of taking chains, beside one that gives them away",
+        .stage = .{ .setup = six_rows ++ six_deletes },
+        .scripts = &.{
+            &.{ .{ .put = .{ .id = 0 } }, .{ .put = .{ .id = 1 } }, .{ .put = .{ .id = 2 } } },
+            &.{ .vacuum, .tick, .vacuum, .{ .put = .{ .id = 3 } } },
+            &.{ .sweep, .{ .put = .{ .id = 4 } }, .tick, .vacuum },
+        },
+        .preemptions_max = 0,
+        .victims = &.{0},
     },
     .{
         .name = "two transactions that search a range and write into it",
