@@ -67,7 +67,6 @@ const regions: readonly (readonly [offset: string, count: string, elementSize: n
   ["pages_offset", "page_count", 8],
   ["extents_offset", "extent_count", 4],
   ["depot_offset", "depot_count", 8],
-  ["chain_counts_offset", "", 4],
   ["arena_offset", "", 1],
 ];
 /** Judges the first bytes of a segment file. Never throws, whatever the bytes are. */

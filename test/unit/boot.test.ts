@@ -119,7 +119,7 @@ describe("header", () => {
       },
     },
     geometry: {
-      size: 120,
+      size: 112,
       fields: {
         size: u64(0),
         session_count: u32(8),
@@ -136,9 +136,8 @@ describe("header", () => {
         pages_offset: u64(72),
         extents_offset: u64(80),
         depot_offset: u64(88),
-        chain_counts_offset: u64(96),
-        arena_offset: u64(104),
-        depot_count: u32(112),
+        arena_offset: u64(96),
+        depot_count: u32(104),
       },
     },
     sessionSlot: { size: 64, fields: { attached: u32(16), pid: u32(20) } },
@@ -164,8 +163,8 @@ describe("header", () => {
     for (const [index, count] of [256, 1024, 4096, 8192, 256, 4].entries()) {
       view.setUint32(80 + index * 4, count, true);
     }
-    view.setUint32(184, 256, true);
-    for (let region = 0; region < 10; region++) {
+    view.setUint32(176, 256, true);
+    for (let region = 0; region < 9; region++) {
       view.setBigUint64(104 + region * 8, BigInt((region + 1) * 256 * 1024), true);
     }
     view.setBigUint64(256, 9n, true);

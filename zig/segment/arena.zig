@@ -38,11 +38,12 @@ pub fn take(
     // Monotonic: only the owner of the slot writes its lists.
     const loaded = Chain.of(list.loaded.load(.monotonic));
     if (loaded.ref != rel_ptr.none) return takeLoaded(segment, list, loaded, class, held);
-    const chain = depot.refill(segment, slot_index, class, .counted);
+    const chain = try depot.refill(segment, slot_index, class);
     if (chain.ref != rel_ptr.none) return takeLoaded(segment, list, chain, class, held);
     return carve(segment, slot_index, class, held) catch |err| {
         if (err != error.SegmentFull) return err;
-        const last = depot.refill(segment, slot_index, class, .thorough);
+        // Others may have been at the chains that there are.
+        const last = try depot.refill(segment, slot_index, class);
         if (last.ref == rel_ptr.none) return err;
         return takeLoaded(segment, list, last, class, held);
     };
@@ -55,7 +56,7 @@ inline fn takeLoaded(
     class: u32,
     held: *Word(u64),
 ) Error!Ref {
-    const next = (try linkOf(segment, class, chain.ref)).*;
+    const next = (try linkOf(segment, class, chain.ref)).load(.monotonic); // the owner's own
     segment.fetch(next); // the one that is taken next time
     // Pairs with the acquire of the repairer.
     held.store((layout.Held{ .ref = chain.ref, .class = class }).raw(), .release);
@@ -93,7 +94,7 @@ fn carve(segment: *const Segment, slot_index: u32, class: u32, held: *Word(u64))
 pub fn give(segment: *const Segment, slot_index: u32, class: u32, ref: Ref) Error!void {
     const list = &segment.sessions[slot_index].free[class];
     const loaded = Chain.of(list.loaded.load(.monotonic)); // the owner's own
-    (try linkOf(segment, class, ref)).* = loaded.ref;
+    (try linkOf(segment, class, ref)).store(loaded.ref, .monotonic); // published by the list
     const chain: Chain = .{ .ref = ref, .count = loaded.count +| 1 };
     list.loaded.store(chain.raw(), .release);
 }
@@ -109,7 +110,7 @@ pub inline fn settle(segment: *const Segment, slot_index: u32, class: u32) void 
 }
 
 /// Where a free record names the next one.
-pub fn linkOf(segment: *const Segment, class: u32, ref: Ref) Error!*Ref {
+pub fn linkOf(segment: *const Segment, class: u32, ref: Ref) Error!*Word(Ref) {
     const record = try segment.at(u8, ref);
     return @ptrCast(@alignCast(@as([*]u8, @ptrCast(record)) + classes.linkOffset(class)));
 }

@@ -3,7 +3,7 @@
 //! **Invariants**: regions lie in the order of the fields, aligned to the page, without overlap.
 const std = @import("std");
 const limits = @import("../limits.zig");
-const classes = @import("classes.zig");
+const depot = @import("depot.zig");
 const layout = @import("layout.zig");
 
 /// Where the regions lie; a pure function of the sizes asked for.
@@ -27,7 +27,6 @@ pub const Geometry = extern struct {
     pages_offset: u64,
     extents_offset: u64,
     depot_offset: u64,
-    chain_counts_offset: u64,
     arena_offset: u64,
 
     pub const Options = struct { size: u64, session_count: u32, cell_count: u32 };
@@ -58,8 +57,7 @@ pub const Geometry = extern struct {
         );
         geometry.extent_count = @intCast(options.size / limits.extent_size);
         geometry.page_count = @intCast(options.size / limits.page_size);
-        // Scanning them is part of many a schedule.
-        geometry.depot_count = if (is_small) 4 else geometry.page_count;
+        geometry.depot_count = depot.cell_count;
         geometry.log_buffer_size = std.math.floorPowerOfTwo(u32, @intCast(std.math.clamp(
             options.size / limits.log_buffer_share,
             limits.log_buffer_size_min,
@@ -80,7 +78,6 @@ pub const Geometry = extern struct {
         geometry.pages_offset = region(&end, @as(u64, geometry.page_count) * 8);
         geometry.extents_offset = region(&end, @as(u64, geometry.extent_count) * 4);
         geometry.depot_offset = region(&end, @as(u64, geometry.depot_count) * 8);
-        geometry.chain_counts_offset = region(&end, classes.count * 4);
         geometry.arena_offset = end;
         if (end + 16 * limits.page_size > options.size) return null;
         if (end / limits.offset_unit <= limits.session_count_max + 1) return null;

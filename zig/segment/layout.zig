@@ -169,7 +169,7 @@ pub const pin_revoked: u64 = std.math.maxInt(u64) - 1;
 /// Free records of one class, each linked to the next, in one word.
 pub const Chain = packed struct(u64) {
     ref: Ref,
-    /// About how many: it decides when a chain is given away, and nothing else.
+    /// About how many: it decides when a chain is given away or split, and nothing else.
     count: u32,
 
     pub const empty: Chain = .{ .ref = 0, .count = 0 };

@@ -10,7 +10,6 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
-const classes = @import("classes.zig");
 const layout = @import("layout.zig");
 const rel_ptr = @import("rel_ptr.zig");
 const Word = @import("word.zig").Word;
@@ -53,9 +52,6 @@ pub const Segment = struct {
     extents: [*]Word(u32),
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     depot: []Word(u64),
-    /// Chains of each class in the depot, about.
-    /// Monotonic: about right is enough.
-    chain_counts: *[classes.count]Word(u32),
     arena_ref: Ref,
     limit_ref: Ref,
     /// Bytes of each session's log buffer.
@@ -176,7 +172,6 @@ pub const Segment = struct {
                 [*]Word(u64),
                 @ptrCast(@alignCast(base + geometry.depot_offset)),
             )[0..geometry.depot_count],
-            .chain_counts = @ptrCast(@alignCast(base + geometry.chain_counts_offset)),
             .arena_ref = rel_ptr.fromBytes(geometry.arena_offset),
             .limit_ref = rel_ptr.fromBytes(geometry.size - 2 * limits.page_size),
             .log_buffer_size = geometry.log_buffer_size,

@@ -141,7 +141,7 @@ const Accounts = struct {
                 report("cell {d} is claimed by session {d}", .{ at, cell.claimant - 1 });
                 return error.NotQuiet;
             }
-            try accounts.walkChain(cell.ref, cell.class);
+            try accounts.walkChain(cell.ref, depot.classOf(at));
         }
     }
 

@@ -192,7 +192,7 @@ fn leftList(segment: *const segment_.Segment, slot: *SessionSlot, held: Held) Er
     for (0..held_count) |_| {
         if (ref == held.ref) return false;
         if (ref == rel_ptr.none) break;
-        ref = (try arena.linkOf(segment, held.class, ref)).*;
+        ref = (try arena.linkOf(segment, held.class, ref)).load(.monotonic); // the repairer's alone
     }
     return true;
 }
