@@ -52,28 +52,23 @@ export interface ErrorDetails {
 export class AerostoreError extends Error {
   override readonly name = "AerostoreError";
   readonly code: ErrorCode;
-  readonly table: string | undefined;
-  readonly column: string | undefined;
-  readonly key: string | number | bigint | boolean | undefined;
-  readonly value: unknown;
-  readonly line: number | undefined;
-  readonly position: number | undefined;
-  readonly offset: number | undefined;
-  readonly path: string | undefined;
-  readonly expected: string | undefined;
+  declare readonly table: string | undefined;
+  declare readonly column: string | undefined;
+  declare readonly key: string | number | bigint | boolean | undefined;
+  declare readonly value: unknown;
+  declare readonly line: number | undefined;
+  declare readonly position: number | undefined;
+  declare readonly offset: number | undefined;
+  declare readonly path: string | undefined;
+  declare readonly expected: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    const { cause, ...where } = details;
+    super(message, cause === undefined ? undefined : { cause });
     this.code = code;
-    this.table = details.table;
-    this.column = details.column;
-    this.key = details.key;
-    this.value = details.value;
-    this.line = details.line;
-    this.position = details.position;
-    this.offset = details.offset;
-    this.path = details.path;
-    this.expected = details.expected;
+    // A property that is not known is not there either: Bun prints all of an uncaught error.
+    const known = Object.entries(where).filter(([, value]) => value !== undefined);
+    Object.assign(this, Object.fromEntries(known));
   }
 
   /** Whether running the same transaction again may succeed. */

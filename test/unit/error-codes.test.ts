@@ -1,7 +1,7 @@
 /** Every documented code is one that a user can meet: each is raised here by what it is for. */
 import { expect, test } from "bun:test";
 import { chmodSync, closeSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
-import { defineTable, t } from "../../src/index.ts";
+import { AerostoreError, defineTable, t } from "../../src/index.ts";
 import type { Database, ErrorCode } from "../../src/index.ts";
 import { layouts } from "../../src/ffi/abi.gen.ts";
 import { openLibrary } from "../../src/ffi/library.ts";
@@ -123,3 +123,12 @@ for (const [code, raise] of Object.entries(raising)) {
     expect(await codeOf(() => raise({ temporary, db }))).toBe(code);
   });
 }
+
+test("errors: only what is known about a failure is printed with it", () => {
+  const error = new AerostoreError("UNKNOWN_FIELD", "no such column", {
+    table: "notes",
+    key: undefined,
+  });
+  expect(Object.keys(error).sort()).toEqual(["code", "name", "table"]);
+  expect(error.key).toBeUndefined();
+});
