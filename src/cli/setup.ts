@@ -7,7 +7,8 @@
  *
  * It must run in a checkout that has nothing installed, so it imports only Bun's own modules.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { Database, SQLiteError } from "bun:sqlite";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { prebuild, stampFiles, writeStamp } from "./prebuild.ts";
 
@@ -26,6 +27,7 @@ export interface SetupOptions {
 
 /** Installs and builds what is missing. **Throws** `SetupError` with what to do. */
 export async function setUp(options: SetupOptions = {}): Promise<void> {
+  using _turn = takeTurn();
   const missing = findMismatchedPackage();
   if (missing !== undefined) {
     console.error(`setup: installing packages (${missing})`);
@@ -40,6 +42,39 @@ export async function setUp(options: SetupOptions = {}): Promise<void> {
   await run(build, "building the engine failed");
   await writeStamp("engine", library, [...inputs, ...stampFiles(library)]);
   await prebuild();
+}
+
+/**
+ * One set-up at a time: two that install into one folder trip over each other. The lock is SQLite's,
+ * because Bun has no other that ends with the process that holds it.
+ */
+function takeTurn(): Disposable {
+  const folder = join(root, "zig-out");
+  try {
+    mkdirSync(folder, { recursive: true });
+    const lock = new Database(join(folder, "setup.lock"));
+    if (!tryLock(lock)) {
+      console.error("setup: waiting for another set-up");
+      lock.run(`PRAGMA busy_timeout = ${turnMsMax}`);
+      lock.run("BEGIN EXCLUSIVE");
+    }
+    return { [Symbol.dispose]: () => lock.close() };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new SetupError(`setup: ${root} has to be set up, but cannot be locked (${reason})`);
+  }
+}
+
+const turnMsMax = 30 * 60 * 1000;
+
+function tryLock(lock: Database): boolean {
+  try {
+    lock.run("BEGIN EXCLUSIVE");
+    return true;
+  } catch (error) {
+    if (error instanceof SQLiteError && error.code === "SQLITE_BUSY") return false;
+    throw error;
+  }
 }
 
 /** Path of the Zig compiler that the packages brought. */

@@ -1,4 +1,5 @@
 /** The bundles that set-up makes: taken when they are of the sources, and only then. */
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import {
   appendFileSync,
@@ -124,6 +125,18 @@ describe("prebuilt", () => {
     using checkout = new Checkout();
     const command = [join(root, "src", "cli", "start.cts"), "--help"];
     expect(checkout.start(command)).toStartWith("usage: aerostore <command>");
+  });
+
+  test("prebuilt: a set-up waits for the one that is at work in the same checkout", async () => {
+    const other = new Database(join(root, "zig-out", "setup.lock"));
+    other.run("BEGIN EXCLUSIVE");
+    const setup = Bun.spawn([process.execPath, join(root, "src", "cli", "setup.ts")], {
+      stderr: "pipe",
+    });
+    const lines = setup.stderr.pipeThrough(new TextDecoderStream()).getReader();
+    expect((await lines.read()).value).toBe("setup: waiting for another set-up\n");
+    other.close();
+    expect(await setup.exited).toBe(0);
   });
 
   test("prebuilt: a program may be bundled with the package", () => {
