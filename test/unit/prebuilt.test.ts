@@ -103,11 +103,11 @@ describe("prebuilt", () => {
     expect(checkout.state()).toBe("sources undefined");
     checkout.prebuild();
     expect(checkout.state()).toBe("bundle undefined");
-    const [bytecode = ""] = new Bun.Glob("zig-out/runtime/index-*/*.jsc").scanSync({
-      cwd: checkout.folder,
-      absolute: true,
-    });
-    truncateSync(bytecode, 1_000);
+    // Also that of the bundle that was made before the move: which is newer, the names do not say.
+    const bytecode = new Bun.Glob("zig-out/runtime/index-*/*.jsc");
+    for (const path of bytecode.scanSync({ cwd: checkout.folder, absolute: true })) {
+      truncateSync(path, 1_000);
+    }
     expect(checkout.state()).toBe("sources undefined");
   });
 
