@@ -45,6 +45,11 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
+const detailNames = [
+  ...(["table", "column", "key", "value", "line"] as const),
+  ...(["position", "offset", "path", "expected"] as const),
+];
+
 /**
  * Every failure that is not a mistake in the types of arguments (those are `TypeError` and
  * `RangeError`). The message says what was attempted, on what, what was found, and what to do.
@@ -63,12 +68,11 @@ export class AerostoreError extends Error {
   declare readonly expected: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    const { cause, ...where } = details;
-    super(message, cause === undefined ? undefined : { cause });
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     // A property that is not known is not there either: Bun prints all of an uncaught error.
-    const known = Object.entries(where).filter(([, value]) => value !== undefined);
-    Object.assign(this, Object.fromEntries(known));
+    const known = detailNames.filter((name) => details[name] !== undefined);
+    Object.assign(this, Object.fromEntries(known.map((name) => [name, details[name]])));
   }
 
   /** Whether running the same transaction again may succeed. */
