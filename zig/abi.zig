@@ -142,7 +142,7 @@ fn pathOf(buffer: *[path_size_max]u8, bytes: []const u8) ?[:0]const u8 {
 pub const CreateOptions = extern struct {
     size: u64,
     first_csn: u64,
-    boot_generation: u64,
+    lock_file: u64,
     log_epoch: u64,
     database_id: [16]u8,
     boot_id: [16]u8,
@@ -258,7 +258,7 @@ const exports = struct {
 
     /// Takes the boot lock of a data directory, or says `busy`; with `not_found` nothing is there.
     /// `real`: out, the directory's real path of `size` bytes. `descriptor`: out, owned, closed by
-    /// `boot_unlock`.
+    /// `boot_unlock`. `lock_file`: out, which file it is, as in `CreateOptions`.
     pub fn boot_lock(
         path: [*]const u8,
         path_length: usize,
@@ -266,6 +266,7 @@ const exports = struct {
         real_length: usize,
         size: *u32,
         descriptor: *u32,
+        lock_file: *u64,
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
         const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
@@ -273,6 +274,7 @@ const exports = struct {
         const lock = calls.takeBootLock(name, out) catch |err| return statusOf(err);
         size.* = lock.path_size;
         descriptor.* = lock.descriptor;
+        lock_file.* = lock.file;
         return .ok;
     }
 

@@ -76,18 +76,20 @@ export interface SegmentOptions {
   readonly sessionCount: number;
   readonly databaseId: string;
   readonly bootId: string;
+  readonly lockFile: string;
 }
 
 /** The options as the engine takes them. */
 export function encodeOptions(options: SegmentOptions): Uint8Array {
   const { fields, size } = layouts.CreateOptions;
-  const { segmentSize, sessionCount, databaseId, bootId } = options;
+  const { segmentSize, sessionCount, databaseId, bootId, lockFile } = options;
   const bytes = Buffer.from(new ArrayBuffer(size));
   const cells = Math.max(cellCountMin, 2 ** Math.ceil(Math.log2(sessionCount * 4)));
   bytes.writeBigUInt64LE(BigInt(segmentSize), fields.size.offset);
   bytes.writeBigUInt64LE(1n, fields.first_csn.offset);
   bytes.write(databaseId, fields.database_id.offset, "hex");
   bytes.write(bootId, fields.boot_id.offset, "hex");
+  bytes.write(lockFile, fields.lock_file.offset, "hex");
   bytes.writeUInt32LE(sessionCount, fields.session_count.offset);
   bytes.writeUInt32LE(cells, fields.cell_count.offset);
   return bytes;

@@ -9,6 +9,7 @@ import { layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { bootError } from "./failure.ts";
 import { encodePath, kernelBootId, takeBootLock } from "./files.ts";
+import type { BootLock } from "./files.ts";
 import { readIdentity } from "./identity.ts";
 import { pathsFor } from "./paths.ts";
 import { SegmentProbe } from "./probe.ts";
@@ -46,7 +47,7 @@ export function cutLog(calls: Symbols, request: CutRequest): CutReport {
   }
   if (typeof lock === "number") throw bootError(lock, request.directory);
   try {
-    refuseWhileNeeded(calls, lock.directory, request.shmPath);
+    refuseWhileNeeded(calls, lock, request.shmPath);
     return cut(calls, lock.directory, request);
   } finally {
     calls.aerostore_boot_unlock(lock.descriptor);
@@ -54,7 +55,8 @@ export function cutLog(calls: Symbols, request: CutRequest): CutReport {
 }
 
 /** Cutting is for a database whose only other copy, the segment, is gone. */
-function refuseWhileNeeded(calls: Symbols, directory: string, shmPath: string | undefined): void {
+function refuseWhileNeeded(calls: Symbols, lock: BootLock, shmPath: string | undefined): void {
+  const { directory, lockFile } = lock;
   const identity = readIdentity(calls, join(directory, "aerostore.id"));
   if (identity === undefined) throw noDatabase(directory);
   const paths = pathsFor(directory, process.cwd(), {
@@ -62,7 +64,7 @@ function refuseWhileNeeded(calls: Symbols, directory: string, shmPath: string | 
     environment: process.env["AEROSTORE_SHM_PATH"],
     recorded: identity.segment,
   });
-  const probe = new SegmentProbe(calls, paths, { identity, bootId: kernelBootId(calls) });
+  const probe = new SegmentProbe(calls, paths, { identity, bootId: kernelBootId(calls), lockFile });
   const found = probe.look();
   if (found.kind === "valid") {
     throw new AerostoreError(

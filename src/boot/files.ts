@@ -19,6 +19,8 @@ export interface BootLock {
   readonly descriptor: number;
   /** Real path of the data directory. */
   readonly directory: string;
+  /** Which file it is, as hexadecimal digits: a copy of the directory has another. */
+  readonly lockFile: string;
 }
 
 /** Takes the boot lock of a data directory; the status when that is not possible now. */
@@ -26,11 +28,13 @@ export function takeBootLock(calls: Symbols, directory: string): BootLock | Stat
   const path = encodePath(directory);
   const real = new Uint8Array(new ArrayBuffer(pathSizeMax));
   const out = new Uint32Array(new ArrayBuffer(8));
-  const status = calls.aerostore_boot_lock(path, path, real, real, out, out.subarray(1));
+  const file = new BigUint64Array(new ArrayBuffer(8));
+  const status = calls.aerostore_boot_lock(path, path, real, real, out, out.subarray(1), file);
   if (status !== Status.ok) return status;
   return {
     descriptor: out[1] ?? 0,
     directory: new TextDecoder().decode(real.subarray(0, out[0])),
+    lockFile: new Uint8Array(file.buffer).toHex(),
   };
 }
 

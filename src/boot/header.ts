@@ -26,14 +26,17 @@ export interface HeaderExpectation {
   readonly databaseId: string;
   /** Of the running kernel, likewise. */
   readonly bootId: string;
+  /** Of the data directory, whose bytes the sessions hold, likewise. */
+  readonly lockFile: string;
   /** Bytes of the segment file. */
   readonly fileSize: number;
 }
 
 /** What a header says that boot goes by when it cannot attach. */
 export interface HeaderFacts {
-  readonly databaseId: string;
   readonly bootId: string;
+  /** Another database has it, or this one in another data directory, of which ours is a copy. */
+  readonly isForeign: boolean;
   readonly sessionsOffset: number;
   readonly sessionCount: number;
   /** Every commit has been written to the log file. */
@@ -98,9 +101,10 @@ export function validateHeader(
   const durable = read("durable");
   const drained = readCsn(bytes, header, "drained");
   const firstCsn = read("first_csn");
+  const isOtherDatabase = readHex(bytes, header, "database_id") !== expected.databaseId;
   const facts: HeaderFacts = {
-    databaseId: readHex(bytes, header, "database_id"),
     bootId: readHex(bytes, header, "boot_id"),
+    isForeign: isOtherDatabase || readHex(bytes, header, "lock_file") !== expected.lockFile,
     sessionsOffset: readGeometry("sessions_offset"),
     sessionCount: readGeometry("session_count"),
     durable: durable >= tail,
@@ -110,8 +114,9 @@ export function validateHeader(
   };
   const unfit = (reason: string): HeaderVerdict => ({ kind: "unfit", reason, facts });
   if (facts.isOtherBuild) return unfit("another build of the engine made it");
-  if (facts.databaseId !== expected.databaseId) return unfit("it belongs to another database");
+  if (isOtherDatabase) return unfit("it belongs to another database");
   if (facts.bootId !== expected.bootId) return unfit("it is from before the machine's last start");
+  if (facts.isForeign) return unfit("it belongs to another copy of the data directory");
   if (facts.poisoned) return unfit("a sync of its log had failed");
   if (firstCsn === 0 || tail < firstCsn || drained > tail || durable > tail) {
     return unfit(`its commit numbers disagree (${firstCsn}, ${drained}, ${durable}, ${tail})`);

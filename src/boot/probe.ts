@@ -14,6 +14,7 @@ export interface ProbeExpectation {
   readonly identity: Identity;
   /** Of the running kernel, as hexadecimal digits. */
   readonly bootId: string;
+  readonly lockFile: string;
 }
 
 export const structs: SegmentLayouts = {
@@ -62,6 +63,7 @@ export class SegmentProbe {
       fingerprint: layoutFingerprint,
       databaseId: this.expected.identity.databaseId,
       bootId: this.expected.bootId,
+      lockFile: this.expected.lockFile,
       fileSize: size[0] ?? 0,
     });
   }

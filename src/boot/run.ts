@@ -101,6 +101,7 @@ class Boot {
   #descriptor: number | undefined;
   #paths: DatabasePaths | undefined;
   #identity: Identity | undefined;
+  #lockFile = "";
   #probe: SegmentProbe | undefined;
   /** Path of a segment that is not published yet. */
   #temporary: string | undefined;
@@ -218,8 +219,9 @@ class Boot {
   }
 
   /** Whose directory it is, behind the lock. */
-  #identify({ descriptor, directory }: BootLock): BootEvent | Promise<BootEvent> {
+  #identify({ descriptor, directory, lockFile }: BootLock): BootEvent | Promise<BootEvent> {
     this.#descriptor = descriptor;
+    this.#lockFile = lockFile;
     const path = `${directory}/aerostore.id`;
     const identity = readIdentity(this.#calls, path);
     this.#paths = pathsFor(directory, process.cwd(), {
@@ -242,7 +244,8 @@ class Boot {
   #locked(identity: Identity, paths: DatabasePaths): BootEvent {
     this.#identity = identity;
     const bootId = kernelBootId(this.#calls);
-    this.#probe = new SegmentProbe(this.#calls, paths, { identity, bootId });
+    const lockFile = this.#lockFile;
+    this.#probe = new SegmentProbe(this.#calls, paths, { identity, bootId, lockFile });
     return { kind: "locked" };
   }
 
@@ -285,6 +288,7 @@ class Boot {
       sessionCount,
       databaseId: this.#identity?.databaseId ?? "",
       bootId: kernelBootId(this.#calls),
+      lockFile: this.#lockFile,
     });
     const status = this.#calls.aerostore_segment_create(path, path, options);
     if (status === Status.no_space) throw bootError(Status.segment_full, segment);

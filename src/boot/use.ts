@@ -35,9 +35,7 @@ export function judgeUse(probe: SegmentProbe, reason: string): BootEvent {
     }
     return judgeLeftBehind(probe);
   }
-  if (found?.kind === "unfit" && found.facts.databaseId !== expected.identity.databaseId) {
-    return judgeForeign(probe, found);
-  }
+  if (found?.kind === "unfit" && found.facts.isForeign) return judgeForeign(probe, found);
   return judgeLeftBehind(probe);
 }
 
@@ -49,7 +47,7 @@ function codeWhileUsed(found: Found | undefined): ErrorCode {
 
 type Unfit = Extract<HeaderVerdict, { readonly kind: "unfit" }>;
 
-/** A segment of another database is replaced only when that loses nothing. */
+/** A segment of another database, or of another copy of this one, is replaced only when that loses nothing. */
 function judgeForeign(probe: SegmentProbe, { facts, reason }: Unfit): BootEvent {
   const advice = "choose another path with shmPath (--shm)";
   const isCurrent = facts.bootId === probe.expected.bootId;

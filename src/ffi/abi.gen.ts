@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "15dfc38aaf8846a7";
-export const abiHash = "33f75dbb934e09c6";
+export const layoutFingerprint = "3eb597a3c30fe2fb";
+export const abiHash = "6181f6d13e3e2909";
 
 export const Status = {
   ok: 0,
@@ -45,7 +45,7 @@ export const layouts = {
     fields: {
       size: { type: "u64", offset: 0, size: 8 },
       first_csn: { type: "u64", offset: 8, size: 8 },
-      boot_generation: { type: "u64", offset: 16, size: 8 },
+      lock_file: { type: "u64", offset: 16, size: 8 },
       log_epoch: { type: "u64", offset: 24, size: 8 },
       database_id: { type: "[16]u8", offset: 32, size: 16 },
       boot_id: { type: "[16]u8", offset: 48, size: 16 },
@@ -108,7 +108,7 @@ export const layouts = {
     },
   },
   Geometry: {
-    size: 112,
+    size: 120,
     align: 8,
     fields: {
       size: { type: "u64", offset: 0, size: 8 },
@@ -128,7 +128,8 @@ export const layouts = {
       pages_offset: { type: "u64", offset: 80, size: 8 },
       extents_offset: { type: "u64", offset: 88, size: 8 },
       depot_offset: { type: "u64", offset: 96, size: 8 },
-      arena_offset: { type: "u64", offset: 104, size: 8 },
+      chain_counts_offset: { type: "u64", offset: 104, size: 8 },
+      arena_offset: { type: "u64", offset: 112, size: 8 },
     },
   },
   SegmentHeader: {
@@ -140,13 +141,13 @@ export const layouts = {
       fingerprint: { type: "u64", offset: 8, size: 8 },
       database_id: { type: "[16]u8", offset: 16, size: 16 },
       boot_id: { type: "[16]u8", offset: 32, size: 16 },
-      boot_generation: { type: "u64", offset: 48, size: 8 },
+      lock_file: { type: "u64", offset: 48, size: 8 },
       created_ms: { type: "u64", offset: 56, size: 8 },
       first_csn: { type: "u64", offset: 64, size: 8 },
-      geometry: { type: "Geometry", offset: 72, size: 112 },
-      checksum: { type: "u64", offset: 184, size: 8 },
-      clean_shutdown: { type: "u32", offset: 192, size: 4 },
-      reserved: { type: "u32", offset: 196, size: 4 },
+      geometry: { type: "Geometry", offset: 72, size: 120 },
+      checksum: { type: "u64", offset: 192, size: 8 },
+      clean_shutdown: { type: "u32", offset: 200, size: 4 },
+      reserved: { type: "u32", offset: 204, size: 4 },
       tail: { type: "u64", offset: 256, size: 8 },
       drained: { type: "u64", offset: 384, size: 8 },
       durable: { type: "u64", offset: 392, size: 8 },
@@ -315,7 +316,7 @@ export const layouts = {
     },
   },
   Stats: {
-    size: 416,
+    size: 408,
     align: 8,
     fields: {
       segment_size: { type: "f64", offset: 0, size: 8 },
@@ -331,17 +332,16 @@ export const layouts = {
       sessions_attached: { type: "f64", offset: 152, size: 8 },
       session_count: { type: "f64", offset: 160, size: 8 },
       cell_count: { type: "f64", offset: 168, size: 8 },
-      boot_generation: { type: "f64", offset: 176, size: 8 },
-      log_epoch: { type: "f64", offset: 184, size: 8 },
-      log_poisoned: { type: "f64", offset: 192, size: 8 },
-      log_stalled: { type: "f64", offset: 200, size: 8 },
-      writer_session: { type: "f64", offset: 208, size: 8 },
-      checkpoint_count: { type: "f64", offset: 216, size: 8 },
-      checkpoint_csn: { type: "f64", offset: 224, size: 8 },
-      checkpoint_rows: { type: "f64", offset: 232, size: 8 },
-      tables: { type: "f64", offset: 240, size: 8 },
-      retired_waiting: { type: "f64", offset: 248, size: 8 },
-      counters: { type: "[20]f64", offset: 256, size: 160 },
+      log_epoch: { type: "f64", offset: 176, size: 8 },
+      log_poisoned: { type: "f64", offset: 184, size: 8 },
+      log_stalled: { type: "f64", offset: 192, size: 8 },
+      writer_session: { type: "f64", offset: 200, size: 8 },
+      checkpoint_count: { type: "f64", offset: 208, size: 8 },
+      checkpoint_csn: { type: "f64", offset: 216, size: 8 },
+      checkpoint_rows: { type: "f64", offset: 224, size: 8 },
+      tables: { type: "f64", offset: 232, size: 8 },
+      retired_waiting: { type: "f64", offset: 240, size: 8 },
+      counters: { type: "[20]f64", offset: 248, size: 160 },
     },
   },
   SessionStats: {
@@ -468,7 +468,7 @@ export const symbolTypes = {
   },
   aerostore_session_close: { args: ["u32"], returns: "void" },
   aerostore_boot_lock: {
-    args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr", "ptr"],
+    args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr", "ptr", "ptr"],
     returns: "i32",
   },
   aerostore_file_read: {
@@ -598,7 +598,7 @@ export interface Symbols {
   readonly aerostore_session_close: (handle: number) => void;
   /** Takes the boot lock of a data directory, or says `busy`; with `not_found` nothing is there.
    * `real`: out, the directory's real path of `size` bytes. `descriptor`: out, owned, closed by
-   * `boot_unlock`. */
+   * `boot_unlock`. `lock_file`: out, which file it is, as in `CreateOptions`. */
   readonly aerostore_boot_lock: (
     path: ArrayBufferView,
     pathLength: ArrayBufferView,
@@ -606,6 +606,7 @@ export interface Symbols {
     realLength: ArrayBufferView,
     size: Uint32Array | Pointer,
     descriptor: Uint32Array | Pointer,
+    lockFile: BigUint64Array | Pointer,
   ) => Status;
   /** Copies a small file. `out`: out, `size` bytes of it. */
   readonly aerostore_file_read: (

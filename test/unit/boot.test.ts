@@ -109,6 +109,7 @@ describe("header", () => {
         fingerprint: u64(8),
         database_id: { offset: 16, size: 16 },
         boot_id: { offset: 32, size: 16 },
+        lock_file: u64(48),
         first_csn: u64(64),
         geometry: { offset: 72, size: 96 },
         tail: u64(256),
@@ -148,6 +149,7 @@ describe("header", () => {
     fingerprint: "3412000000000000",
     databaseId: "ab".repeat(16),
     bootId: "cd".repeat(16),
+    lockFile: "ef".repeat(8),
     fileSize,
   };
 
@@ -157,7 +159,7 @@ describe("header", () => {
     view.setUint32(0, segmentMagic, true);
     view.setUint32(4, 1, true);
     view.setBigUint64(8, 0x1234n, true);
-    bytes.fill(0xab, 16, 32).fill(0xcd, 32, 48);
+    bytes.fill(0xab, 16, 32).fill(0xcd, 32, 48).fill(0xef, 48, 56);
     view.setBigUint64(64, 1n, true);
     view.setBigUint64(72, BigInt(fileSize), true);
     for (const [index, count] of [256, 1024, 4096, 8192, 256, 4].entries()) {
@@ -225,6 +227,7 @@ describe("header", () => {
     ["fingerprint", (view) => view.setUint8(8, 0), /^unfit: another build/],
     ["database", (_, bytes) => bytes.fill(0, 16, 32), /^unfit: it belongs to another database/],
     ["kernel", (_, bytes) => bytes.fill(0, 32, 48), /^unfit: it is from before/],
+    ["lock file", (_, bytes) => bytes.fill(0, 48, 56), /^unfit: it belongs to another copy/],
     ["size", (view) => view.setUint32(72, 4096, true), /^unreadable: it should have 4096 bytes/],
     ["count", (view) => view.setUint32(80, 0, true), /^unreadable: session_count is 0/],
     ["alignment", (view) => view.setUint32(104, 999, true), /not aligned/],

@@ -42,7 +42,7 @@ pub fn createSegment(path: [:0]const u8, options: abi.CreateOptions, fingerprint
         .database_id = options.database_id,
         .boot_id = options.boot_id,
         .first_csn = @max(bulk.csn_recovered + 1, options.first_csn),
-        .boot_generation = options.boot_generation,
+        .lock_file = options.lock_file,
         .fingerprint = fingerprint,
     });
     segment.header.log_epoch.raw = options.log_epoch;
@@ -74,7 +74,7 @@ pub fn probeSegment(path: [:0]const u8, out: []u8) !f64 {
 /// Name of the lock file in a data directory.
 const lock_name = "/aerostore.lock";
 
-pub const BootLock = struct { descriptor: u32, path_size: u32 };
+pub const BootLock = struct { descriptor: u32, path_size: u32, file: u64 };
 
 /// Takes the boot lock of a directory, whose real path goes into `real`.
 pub fn takeBootLock(directory: [:0]const u8, real: []u8) !BootLock {
@@ -86,7 +86,10 @@ pub fn takeBootLock(directory: [:0]const u8, real: []u8) !BootLock {
     const fd = try os.open(name, .{ .create = true });
     errdefer os.close(fd);
     if (!try os.lockByte(fd, segment_.lock_byte_boot)) return error.Busy;
-    return .{ .descriptor = @intCast(fd), .path_size = @intCast(path.len) };
+    const st = try os.stat(fd);
+    // A copy of the directory has another lock file, a directory that was renamed the same.
+    const file = std.hash.Wyhash.hash(0, std.mem.asBytes(&[2]u64{ st.device, st.inode }));
+    return .{ .descriptor = @intCast(fd), .path_size = @intCast(path.len), .file = file };
 }
 
 /// Copies a file, which must be smaller than `out`; returns its size.

@@ -29,7 +29,6 @@ pub const Stats = extern struct {
     sessions_attached: f64,
     session_count: f64,
     cell_count: f64,
-    boot_generation: f64,
     log_epoch: f64,
     log_poisoned: f64,
     log_stalled: f64,
@@ -78,7 +77,6 @@ pub fn fill(session: *Session, stats: *Stats) void {
     stats.first_undecided = @floatFromInt(ring.firstUndecided(segment, session.floor));
     stats.session_count = @floatFromInt(segment.session_count);
     stats.cell_count = @floatFromInt(segment.cell_count);
-    stats.boot_generation = @floatFromInt(header.boot_generation);
     stats.log_epoch = @floatFromInt(header.log_epoch.load(.monotonic));
     stats.log_poisoned = @floatFromInt(header.log_poisoned.load(.monotonic));
     stats.log_stalled = @floatFromInt(header.log_stalled.load(.monotonic));

@@ -24,7 +24,8 @@ pub const Header = extern struct {
     fingerprint: u64,
     database_id: [16]u8,
     boot_id: [16]u8,
-    boot_generation: u64,
+    /// Of the data directory: only who holds bytes of the same lock file sees who is alive here.
+    lock_file: u64,
     created_ms: u64,
     first_csn: u64,
     geometry: Geometry,

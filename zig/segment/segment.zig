@@ -25,7 +25,7 @@ pub const CreateOptions = struct {
     database_id: [16]u8 = @splat(0),
     boot_id: [16]u8 = @splat(0),
     first_csn: u64 = 1,
-    boot_generation: u64 = 0,
+    lock_file: u64 = 0,
     fingerprint: u64 = 0,
 };
 
@@ -96,7 +96,7 @@ pub const Segment = struct {
         header.fingerprint = options.fingerprint;
         header.database_id = options.database_id;
         header.boot_id = options.boot_id;
-        header.boot_generation = options.boot_generation;
+        header.lock_file = options.lock_file;
         header.created_ms = os.realtimeMs();
         header.first_csn = options.first_csn;
         header.geometry = geometry;
