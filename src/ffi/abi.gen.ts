@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "3eb597a3c30fe2fb";
-export const abiHash = "6181f6d13e3e2909";
+export const layoutFingerprint = "c012fe8275ade046";
+export const abiHash = "f70afefb2d2955cb";
 
 export const Status = {
   ok: 0,
@@ -108,7 +108,7 @@ export const layouts = {
     },
   },
   Geometry: {
-    size: 120,
+    size: 112,
     align: 8,
     fields: {
       size: { type: "u64", offset: 0, size: 8 },
@@ -128,8 +128,7 @@ export const layouts = {
       pages_offset: { type: "u64", offset: 80, size: 8 },
       extents_offset: { type: "u64", offset: 88, size: 8 },
       depot_offset: { type: "u64", offset: 96, size: 8 },
-      chain_counts_offset: { type: "u64", offset: 104, size: 8 },
-      arena_offset: { type: "u64", offset: 112, size: 8 },
+      arena_offset: { type: "u64", offset: 104, size: 8 },
     },
   },
   SegmentHeader: {
@@ -144,10 +143,10 @@ export const layouts = {
       lock_file: { type: "u64", offset: 48, size: 8 },
       created_ms: { type: "u64", offset: 56, size: 8 },
       first_csn: { type: "u64", offset: 64, size: 8 },
-      geometry: { type: "Geometry", offset: 72, size: 120 },
-      checksum: { type: "u64", offset: 192, size: 8 },
-      clean_shutdown: { type: "u32", offset: 200, size: 4 },
-      reserved: { type: "u32", offset: 204, size: 4 },
+      geometry: { type: "Geometry", offset: 72, size: 112 },
+      checksum: { type: "u64", offset: 184, size: 8 },
+      clean_shutdown: { type: "u32", offset: 192, size: 4 },
+      reserved: { type: "u32", offset: 196, size: 4 },
       tail: { type: "u64", offset: 256, size: 8 },
       drained: { type: "u64", offset: 384, size: 8 },
       durable: { type: "u64", offset: 392, size: 8 },
