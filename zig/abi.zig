@@ -131,11 +131,8 @@ fn withHandle(number: u32, arguments: anytype, comptime call: anytype) Status {
 const path_size_max = 4096;
 
 fn pathOf(buffer: *[path_size_max]u8, bytes: []const u8) ?[:0]const u8 {
-    if (bytes.len == 0 or bytes.len >= path_size_max) return null;
-    if (std.mem.indexOfScalar(u8, bytes, 0) != null) return null;
-    @memcpy(buffer[0..bytes.len], bytes);
-    buffer[bytes.len] = 0;
-    return buffer[0..bytes.len :0];
+    if (bytes.len == 0 or std.mem.indexOfScalar(u8, bytes, 0) != null) return null;
+    return std.fmt.bufPrintZ(buffer, "{s}", .{bytes}) catch null;
 }
 
 /// What a new segment is to be.
@@ -257,8 +254,8 @@ const exports = struct {
     }
 
     /// Takes the boot lock of a data directory, or says `busy`; with `not_found` nothing is there.
-    /// `real`: out, the directory's real path of `size` bytes. `descriptor`: out, owned, closed by
-    /// `boot_unlock`. `lock_file`: out, which file it is, as in `CreateOptions`.
+    /// Out: `real`, its real path of `size` bytes; `descriptor`, owned, closed by `boot_unlock`;
+    /// `lock_file`, which file it is, as in `CreateOptions`.
     pub fn boot_lock(
         path: [*]const u8,
         path_length: usize,
@@ -270,8 +267,8 @@ const exports = struct {
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
         const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
-        const out = real[0..real_length];
-        const lock = calls.takeBootLock(name, out) catch |err| return statusOf(err);
+        const to = real[0..real_length];
+        const lock = calls.takeBootLock(name, to) catch |err| return statusOf(err);
         size.* = lock.path_size;
         descriptor.* = lock.descriptor;
         lock_file.* = lock.file;

@@ -47,7 +47,10 @@ function codeWhileUsed(found: Found | undefined): ErrorCode {
 
 type Unfit = Extract<HeaderVerdict, { readonly kind: "unfit" }>;
 
-/** A segment of another database, or of another copy of this one, is replaced only when that loses nothing. */
+/**
+ * A segment of another database, or of another copy of this one, is replaced only when that loses
+ * nothing.
+ */
 function judgeForeign(probe: SegmentProbe, { facts, reason }: Unfit): BootEvent {
   const advice = "choose another path with shmPath (--shm)";
   const isCurrent = facts.bootId === probe.expected.bootId;

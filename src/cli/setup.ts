@@ -45,8 +45,8 @@ export async function setUp(options: SetupOptions = {}): Promise<void> {
 }
 
 /**
- * One set-up at a time: two that install into one folder trip over each other. The lock is SQLite's,
- * because Bun has no other that ends with the process that holds it.
+ * One set-up at a time: two that install into one folder trip over each other. The lock is
+ * SQLite's, because Bun has no other that ends with the process that holds it.
  */
 function takeTurn(): Disposable {
   const folder = join(root, "zig-out");

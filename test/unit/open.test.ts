@@ -5,7 +5,6 @@ import {
   chownSync,
   closeSync,
   copyFileSync,
-  cpSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -102,40 +101,6 @@ describe("ways up", () => {
     }
     (await temporary.open()).close();
     expect((await temporary.open()).boot.reason).toBe(closed);
-  });
-
-  test("open: a copy of the data directory never shares the segment of the original", async () => {
-    using temporary = new TemporaryDatabase();
-    using copy = new TemporaryDatabase();
-    const db = await temporary.open({ tables });
-    fill(db, 100);
-    await db.durable();
-    cpSync(temporary.directory, copy.directory, { recursive: true });
-    const attempt = copy.open({ tables, shmPath: temporary.shmPath });
-    expect(await codeOf(() => attempt)).toBe("PERMISSION");
-    // In a segment of its own it is a database of its own, and the original goes on.
-    const other = await copy.open({ tables });
-    expect(other.boot.mode).toBe("ColdReplay");
-    other.table(Notes).deleteWhere("");
-    expect(db.table(Notes).count()).toBe(100);
-    expect((await temporary.open()).boot.mode).toBe("WarmAttach");
-    expect(db.check().ok).toBe(true);
-  });
-
-  test("open: a data directory that was renamed attaches its segment", async () => {
-    using temporary = new TemporaryDatabase();
-    fill(await temporary.open({ tables }), 100);
-    temporary.closeAll();
-    const moved = `${temporary.directory}-moved`;
-    renameSync(temporary.directory, moved);
-    const index = JSON.stringify(join(import.meta.dir, "../../src/index.ts"));
-    const program = `
-      import { open } from ${index};
-      console.log((await open(${JSON.stringify(moved)})).boot.mode);
-    `;
-    const child = Bun.spawnSync([process.execPath, "-"], { stdin: Buffer.from(program) });
-    renameSync(moved, temporary.directory);
-    expect(child.stdout.toString().trim()).toBe("WarmAttach");
   });
 
   test("open: without a segment the log is replayed", async () => {
