@@ -111,6 +111,12 @@ describe("prebuilt", () => {
     expect(checkout.state()).toBe("sources undefined");
   });
 
+  test("prebuilt: a program may import the folder of the package by its path", () => {
+    using checkout = new Checkout();
+    const program = `import { t } from ${JSON.stringify(checkout.folder)}; console.log(typeof t);`;
+    expect(checkout.run(program)).toBe("object");
+  });
+
   test("prebuilt: an error names the line of the source", () => {
     using checkout = new Checkout();
     checkout.prebuild();
