@@ -3,7 +3,8 @@
  * `fill`: makes the rows. `try`: opens and uses the database in every way, whatever its state.
  * `flips`: does that with copies of the database in which one bit of the segment is flipped each.
  */
-import { chmodSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { open } from "../../src/index.ts";
 import { AerostoreError, defineTable, t } from "../../src/index.ts";
 import type { Database } from "../../src/index.ts";
@@ -11,6 +12,7 @@ import { say } from "../support/crew.ts";
 import { post } from "../support/post.ts";
 import type { Tried } from "./boot.ts";
 
+const lockName = "aerostore.lock";
 const rowCount = 400;
 
 const Rows = defineTable("Rows", {
@@ -138,6 +140,9 @@ async function tryFlips(): Promise<void> {
     say(`try ${place}`);
     const [data, shmPath] = [`${post.data}.flip.${place}`, `${post.shmPath}.flip.${place}`];
     cpSync(post.data, data, { recursive: true });
+    // The segment belongs to the lock file, not to a copy of it.
+    rmSync(join(data, lockName));
+    linkSync(join(post.data, lockName), join(data, lockName));
     const at = Math.floor(place / 8);
     const byte = model[at] ?? 0;
     model[at] = byte ^ (1 << (place % 8));

@@ -244,20 +244,23 @@ const flipsPerChild = 100;
 
 /** Flips single bits in used parts of a segment; each flip is tried on a copy of the database. */
 export async function runFlips(options: FlipOptions): Promise<FlipReport> {
-  await using model = new Crew();
   const random = new Random(options.seed);
-  await model.run(program, ["fill", random.oneIn(2) ? "checkpoint" : "log"]);
-  const original = readFileSync(model.shmPath);
-  const used: number[] = [];
-  for (let at = 0; at < original.length; at += 16) {
-    if (original.subarray(at, at + 16).some((byte) => byte !== 0)) used.push(at);
-  }
-  const places = Array.from({ length: options.rounds }, () => {
-    return (random.pick(used) + random.below(16)) * 8 + random.below(8);
-  });
   const problems: string[] = [];
   const outcomes: Record<string, number> = {};
+  // A model for each worker: the copies of one share its lock file, so only one is open at a time.
   const work = async (): Promise<void> => {
+    await using model = new Crew();
+    const source = random.oneIn(2) ? "checkpoint" : "log";
+    const rolls = Array.from({ length: Math.ceil(options.rounds / options.width) }, () => {
+      return [random.below(2 ** 31), random.below(16 * 8)] as const;
+    });
+    await model.run(program, ["fill", source]);
+    const original = readFileSync(model.shmPath);
+    const used: number[] = [];
+    for (let at = 0; at < original.length; at += 16) {
+      if (original.subarray(at, at + 16).some((byte) => byte !== 0)) used.push(at);
+    }
+    const places = rolls.map(([pick, bit]) => (used[pick % used.length] ?? 0) * 8 + bit);
     for (let mine = places.splice(0, flipsPerChild); mine.length > 0;) {
       const lines = await runFlipChild(model, mine);
       for (const { place, outcome, detail } of lines) {
