@@ -596,8 +596,8 @@ export interface Symbols {
   /** Ends a handle and everything open in it; a second close does nothing. */
   readonly aerostore_session_close: (handle: number) => void;
   /** Takes the boot lock of a data directory, or says `busy`; with `not_found` nothing is there.
-   * `real`: out, the directory's real path of `size` bytes. `descriptor`: out, owned, closed by
-   * `boot_unlock`. `lock_file`: out, which file it is, as in `CreateOptions`. */
+   * Out: `real`, its real path of `size` bytes; `descriptor`, owned, closed by `boot_unlock`;
+   * `lock_file`, which file it is, as in `CreateOptions`. */
   readonly aerostore_boot_lock: (
     path: ArrayBufferView,
     pathLength: ArrayBufferView,
