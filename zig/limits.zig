@@ -31,14 +31,11 @@ pub const key_size_max = 257;
 pub const index_key_words_max = 33;
 
 pub const skiplist_height_max = 14;
-/// Under the scheduler every step counts, and worlds are small.
-const is_scheduled = @import("build_options").scheduler;
 /// More turns of one write than other sessions can cause: the row is damaged.
 pub const install_turns_max: u32 = 1 << 20;
-/// A walk over a chain that should be short is corrupt when it is longer than this.
-pub const chain_steps_max: u64 = if (is_scheduled) 1 << 16 else 1 << 26;
-/// The newest-to-oldest versions of one row that a snapshot may have to walk.
-pub const version_steps_max: u64 = if (is_scheduled) 1 << 14 else 1 << 24;
+/// Steps of a walk that others may make it take again, above what the records of the segment allow
+/// (`Segment.chain_steps_max`).
+pub const chain_steps_repeated = 1 << 16;
 
 /// A session's log buffer is a share of the segment: it has to hold what the session commits while
 /// the WAL writer waits for the disk.

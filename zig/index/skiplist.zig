@@ -175,7 +175,7 @@ pub const Skiplist = struct {
         var steps: u64 = 0;
         var is_led = goes_on;
         restart: while (true) : (steps += 1) { // each restart means that another changed a link
-            if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+            if (steps > list.segment.chain_steps_max) return error.SegmentCorrupt;
             var before = try segment.at(Entry, list.index.head);
             var level: u32 = height_max;
             if (is_led) {
@@ -194,7 +194,7 @@ pub const Skiplist = struct {
                 if (link.marked) continue :restart;
                 while (link.ref != stop) : (steps += 1) {
                     if (link.ref == rel_ptr.none) break;
-                    if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+                    if (steps > list.segment.chain_steps_max) return error.SegmentCorrupt;
                     const entry = try segment.at(Entry, link.ref);
                     const next = Link.of(entry.links()[level].load(.acquire)); // pairs as above
                     if (next.marked) {
@@ -529,7 +529,7 @@ pub const Skiplist = struct {
         var ref = Link.of(entry.links()[0].load(.acquire)).ref; // pairs with the releases that link
         var steps: u64 = 0;
         while (ref != rel_ptr.none) : (steps += 1) {
-            if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+            if (steps > list.segment.chain_steps_max) return error.SegmentCorrupt;
             const found = try list.segment.at(Entry, ref);
             const link = Link.of(found.links()[0].load(.acquire)); // pairs as above
             if (!link.marked) return .{ .ref = ref, .entry = found };
@@ -555,7 +555,7 @@ pub const Skiplist = struct {
             // pairs with the releases that link
             var ref = Link.of(before.links()[level].load(.acquire)).ref;
             while (ref != rel_ptr.none) : (steps += 1) {
-                if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+                if (steps > list.segment.chain_steps_max) return error.SegmentCorrupt;
                 const entry = try list.segment.at(Entry, ref);
                 const link = Link.of(entry.links()[level].load(.acquire)); // pairs as above
                 if (!link.marked) {
@@ -581,7 +581,7 @@ pub const Skiplist = struct {
         var ref = Link.of(start.links()[0].load(.acquire)).ref;
         var steps: u64 = 0;
         while (ref != rel_ptr.none) : (steps += 1) {
-            if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+            if (steps > list.segment.chain_steps_max) return error.SegmentCorrupt;
             const entry = try list.segment.at(Entry, ref);
             const link = Link.of(entry.links()[0].load(.acquire)); // pairs as above
             if (!link.marked) {
@@ -609,7 +609,7 @@ pub const Skiplist = struct {
         // pairs with the releases that link
         var ref = Link.of(towers[0].links()[level].load(.acquire)).ref;
         while (ref != rel_ptr.none) {
-            if (passed > limits.chain_steps_max) return error.SegmentCorrupt;
+            if (passed > list.segment.chain_steps_max) return error.SegmentCorrupt;
             const entry = try list.segment.at(Entry, ref);
             const link = Link.of(entry.links()[level].load(.acquire)); // pairs as above
             if (!link.marked) {

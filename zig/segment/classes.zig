@@ -44,6 +44,8 @@ const version_sizes: []const u32 = blk: {
     break :blk sizes;
 };
 
+/// Bytes of the smallest record.
+pub const size_min = 24;
 pub const count: u32 = version_classes_start + @as(u32, version_sizes.len);
 
 /// Bytes of a record of the class.
@@ -94,7 +96,7 @@ test "classes: every class has a size that holds its kind" {
     var class: u32 = 0;
     while (class < count) : (class += 1) {
         try std.testing.expect(sizeOf(class) % 8 == 0);
-        try std.testing.expect(sizeOf(class) >= 24);
+        try std.testing.expect(sizeOf(class) >= size_min);
     }
     try std.testing.expectEqual(@as(u32, 24), sizeOf(entryClass(1, 1)));
     try std.testing.expect(

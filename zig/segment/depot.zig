@@ -171,7 +171,7 @@ fn offer(segment: *const Segment, index: u32, class: u32, from: *Word(u64)) bool
             if (!claim(segment, index, found, claimed)) continue;
         } else {
             if (!claim(segment, index, found, found.cell.claimed(index))) continue;
-            const last = linkAfter(segment, class, chain.ref, limits.chain_steps_max) catch {
+            const last = linkAfter(segment, class, chain.ref, segment.chain_steps_max) catch {
                 release(segment, index, found.at, found.cell);
                 return false; // damage is told to whoever takes from it
             };
@@ -258,7 +258,7 @@ pub fn repair(segment: *const Segment, index: u32) void {
 /// Whether a chain of a dead session leads to a record.
 fn isIn(segment: *const Segment, class: u32, chain: *Word(u64), wanted: Ref) bool {
     var ref = Chain.of(chain.load(.acquire)).ref; // pairs with the releases above
-    for (0..limits.chain_steps_max) |_| {
+    for (0..segment.chain_steps_max) |_| {
         if (ref == wanted) return true;
         if (ref == rel_ptr.none) return false;
         const link = arena.linkOf(segment, class, ref) catch return false;

@@ -10,6 +10,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
+const classes = @import("classes.zig");
 const layout = @import("layout.zig");
 const rel_ptr = @import("rel_ptr.zig");
 const Word = @import("word.zig").Word;
@@ -54,6 +55,9 @@ pub const Segment = struct {
     depot: []Word(u64),
     arena_ref: Ref,
     limit_ref: Ref,
+    /// A walk over a chain that takes more steps goes around in a ring: there is no room for so
+    /// many records, at all levels together.
+    chain_steps_max: u64,
     /// Bytes of each session's log buffer.
     log_buffer_size: u64,
 
@@ -174,6 +178,8 @@ pub const Segment = struct {
             )[0..geometry.depot_count],
             .arena_ref = rel_ptr.fromBytes(geometry.arena_offset),
             .limit_ref = rel_ptr.fromBytes(geometry.size - 2 * limits.page_size),
+            .chain_steps_max = limits.chain_steps_repeated +
+                2 * (geometry.size - geometry.arena_offset) / classes.size_min,
             .log_buffer_size = geometry.log_buffer_size,
         };
     }

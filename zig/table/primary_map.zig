@@ -74,7 +74,7 @@ pub const Map = struct {
         var ref = try map.startFor(key.hash);
         var steps: u64 = 0;
         while (ref != rel_ptr.none) : (steps += 1) {
-            if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+            if (steps > map.segment.chain_steps_max) return error.SegmentCorrupt;
             const slot = try map.segment.at(layout.RowSlot, ref);
             const slot_order = slot.order.load(.monotonic); // never changes while linked
             if (slot_order > order) return null;
@@ -125,11 +125,11 @@ pub const Map = struct {
     fn seek(map: Map, start: Ref, order: u32, target: Target) segment_.Corrupt!Place {
         var steps: u64 = 0;
         restart: while (true) : (steps += 1) { // each restart means that another changed a link
-            if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+            if (steps > map.segment.chain_steps_max) return error.SegmentCorrupt;
             var slot = try map.segment.at(layout.RowSlot, start);
             var place: Place = .{ .word = &slot.next, .link = Link.of(slot.next.load(.acquire)) };
             while (true) : (steps += 1) {
-                if (steps > limits.chain_steps_max) return error.SegmentCorrupt;
+                if (steps > map.segment.chain_steps_max) return error.SegmentCorrupt;
                 if (place.link.marked) continue :restart;
                 const ref = place.link.ref;
                 if (ref == rel_ptr.none) return place;
@@ -295,7 +295,7 @@ pub const Map = struct {
                 const slot = try self.map.segment.at(layout.RowSlot, ref);
                 const order = slot.order.load(.monotonic); // never changes while linked
                 self.steps = if (order == self.order) self.steps + 1 else 0;
-                if (order < self.order or self.steps > limits.chain_steps_max) {
+                if (order < self.order or self.steps > self.map.segment.chain_steps_max) {
                     return error.SegmentCorrupt; // or it would go around for ever
                 }
                 self.order = order;

@@ -226,7 +226,7 @@ pub const World = struct {
         var ref = Link.of(head.links()[level].load(.seq_cst)).ref;
         var steps: u64 = 0;
         while (ref != rel_ptr.none) : (steps += 1) {
-            if (steps > limits.chain_steps_max) return error.EntriesOutOfOrder;
+            if (steps > segment.chain_steps_max) return error.EntriesOutOfOrder;
             const found = try segment.at(layout.Entry, ref);
             const link = Link.of(found.links()[level].load(.seq_cst));
             if (!link.marked) {

@@ -132,7 +132,7 @@ pub fn visible(
     var steps: u64 = 0;
     while (ref != 0) : (steps += 1) {
         if (layout.isClosed(ref)) return null;
-        if (steps > limits.version_steps_max) return error.SegmentCorrupt;
+        if (steps > segment.chain_steps_max) return error.SegmentCorrupt;
         const version = try segment.at(Version, ref);
         switch (try of(segment, version)) {
             .committed => |csn| if (csn < snapshot) {

@@ -296,7 +296,7 @@ fn unneeded(
     var newer: u64 = std.math.maxInt(u64);
     var steps: u64 = 0;
     while (ref != rel_ptr.none and !layout.isClosed(ref)) : (steps += 1) {
-        if (steps > limits.version_steps_max) return error.SegmentCorrupt;
+        if (steps > session.segment.chain_steps_max) return error.SegmentCorrupt;
         const version = session.segment.at(Version, ref) catch |err| {
             return if (newer < published.load(.seq_cst)) rest else err;
         };
