@@ -36,6 +36,8 @@ pub const install_turns_max: u32 = 1 << 20;
 /// Steps of a walk that others may make it take again, above what the records of the segment allow
 /// (`Segment.chain_steps_max`).
 pub const chain_steps_repeated = 1 << 16;
+/// What takes its place under the scheduler, where worlds are small.
+pub const chain_steps_scheduled = 1 << 14;
 
 /// A session's log buffer is a share of the segment: it has to hold what the session commits while
 /// the WAL writer waits for the disk.

@@ -157,6 +157,13 @@ pub const Segment = struct {
         return view(memory, fd, geometry);
     }
 
+    fn chainStepsMax(geometry: layout.Geometry) u64 {
+        // A reader whose pin was revoked may go around in a ring, and every step of it counts.
+        if (@import("build_options").scheduler) return limits.chain_steps_scheduled;
+        const records_max = (geometry.size - geometry.arena_offset) / classes.size_min;
+        return limits.chain_steps_repeated + 2 * records_max;
+    }
+
     fn view(memory: []align(4096) u8, fd: os.Fd, geometry: layout.Geometry) Segment {
         const base = memory.ptr;
         return .{
@@ -178,8 +185,7 @@ pub const Segment = struct {
             )[0..geometry.depot_count],
             .arena_ref = rel_ptr.fromBytes(geometry.arena_offset),
             .limit_ref = rel_ptr.fromBytes(geometry.size - 2 * limits.page_size),
-            .chain_steps_max = limits.chain_steps_repeated +
-                2 * (geometry.size - geometry.arena_offset) / classes.size_min,
+            .chain_steps_max = chainStepsMax(geometry),
             .log_buffer_size = geometry.log_buffer_size,
         };
     }
