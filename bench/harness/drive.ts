@@ -39,7 +39,7 @@ export interface Driven extends Timed {
 
 /**
  * Every seventh operation is timed: reading the clock twice costs as much as a small operation.
- * What an engine does at every second, fourth or eighth one is in the sample as often as it happens.
+ * What an engine does at every eighth one is in the sample as often as it happens.
  */
 const timedEvery = 7;
 
