@@ -269,61 +269,67 @@ fn isIn(segment: *const Segment, class: u32, chain: *Word(u64), wanted: Ref) boo
 
 const harness = @import("../testing/harness.zig");
 
-test "depot: what one session frees another takes" {
-    const world = try harness.World.init(std.testing.allocator, .{});
-    defer world.deinit();
-    const giver = try world.attach();
-    const taker = try world.attach();
-    const class = classes.versionClass(64);
-    const segment = &world.segment;
-    const from = giver.context.session.index;
-    const to = taker.context.session.index;
+/// Two sessions, one of which has freed `given`.
+const Exchange = struct {
+    world: *harness.World,
+    segment: *const Segment,
+    from: u32,
+    to: u32,
+    class: u32 = classes.versionClass(64),
 
+    fn init(given: []Ref) !Exchange {
+        const world = try harness.World.init(std.testing.allocator, .{});
+        errdefer world.deinit();
+        const giver = try world.attach();
+        const taker = try world.attach();
+        const exchange: Exchange = .{
+            .world = world,
+            .segment = &world.segment,
+            .from = giver.context.session.index,
+            .to = taker.context.session.index,
+        };
+        for (given) |*ref| ref.* = try exchange.take(exchange.from);
+        exchange.segment.sessions[exchange.from].held_version.raw = 0;
+        for (given) |ref| {
+            try arena.give(exchange.segment, exchange.from, exchange.class, ref);
+            arena.settle(exchange.segment, exchange.from, exchange.class);
+        }
+        return exchange;
+    }
+
+    fn take(exchange: Exchange, index: u32) !Ref {
+        const held = &exchange.segment.sessions[index].held_version;
+        return arena.take(exchange.segment, index, exchange.class, held);
+    }
+
+    fn expectTaken(exchange: Exchange, given: []const Ref) !void {
+        const ref = try exchange.take(exchange.to);
+        try std.testing.expect(std.mem.indexOfScalar(Ref, given, ref) != null);
+    }
+};
+
+test "depot: what one session frees another takes" {
     var given: [4 * chain_size]Ref = undefined;
-    const held = &segment.sessions[from].held_version;
-    for (&given) |*ref| ref.* = try arena.take(segment, from, class, held);
-    held.raw = 0;
-    for (given) |ref| {
-        try arena.give(segment, from, class, ref);
-        arena.settle(segment, from, class);
-    }
+    const exchange: Exchange = try .init(&given);
+    defer exchange.world.deinit();
+
     // All but the two chains that the giver keeps, the newest of which may still grow.
-    for (0..given.len - 2 * chain_size) |_| {
-        const ref = try arena.take(segment, to, class, &segment.sessions[to].held_version);
-        try std.testing.expect(std.mem.indexOfScalar(Ref, &given, ref) != null);
-    }
-    leave(segment, from);
-    for (0..2 * chain_size) |_| {
-        const ref = try arena.take(segment, to, class, &segment.sessions[to].held_version);
-        try std.testing.expect(std.mem.indexOfScalar(Ref, &given, ref) != null);
-    }
-    const new = try arena.take(segment, to, class, &segment.sessions[to].held_version);
+    for (0..given.len - 2 * chain_size) |_| try exchange.expectTaken(&given);
+    leave(exchange.segment, exchange.from);
+    for (0..2 * chain_size) |_| try exchange.expectTaken(&given);
+    const new = try exchange.take(exchange.to);
     try std.testing.expect(std.mem.indexOfScalar(Ref, &given, new) == null);
 }
 
 test "depot: however much one session frees, others may have all but its two chains" {
-    const world = try harness.World.init(std.testing.allocator, .{});
-    defer world.deinit();
-    const giver = try world.attach();
-    const taker = try world.attach();
-    const class = classes.versionClass(64);
-    const segment = &world.segment;
-    const from = giver.context.session.index;
-    const to = taker.context.session.index;
-
     var given: [400 * chain_size]Ref = undefined;
-    const held = &segment.sessions[from].held_version;
-    for (&given) |*ref| ref.* = try arena.take(segment, from, class, held);
-    held.raw = 0;
-    for (given) |ref| {
-        try arena.give(segment, from, class, ref);
-        arena.settle(segment, from, class);
-    }
+    const exchange: Exchange = try .init(&given);
+    defer exchange.world.deinit();
+
     for (0..given.len - 2 * chain_size) |_| {
-        const ref = try arena.take(segment, to, class, &segment.sessions[to].held_version);
-        try std.testing.expect(std.mem.indexOfScalar(Ref, &given, ref) != null);
+        try exchange.expectTaken(&given);
         // No more than it is about to use: the rest is for a third.
-        const loaded = Chain.of(segment.sessions[to].free[class].loaded.raw);
-        try std.testing.expect(loaded.count < chain_size);
+        const list = &exchange.segment.sessions[exchange.to].free[exchange.class];
+        try std.testing.expect(Chain.of(list.loaded.raw).count < chain_size);
     }
 }
