@@ -15,6 +15,7 @@ comptime {
     _ = @import("checkpoint/write.zig");
     _ = @import("index/ahead.zig");
     _ = @import("index/key.zig");
+    _ = @import("index/appender.zig");
     _ = @import("index/skiplist.zig");
     _ = @import("ingest/field.zig");
     _ = @import("ingest/ndjson.zig");
@@ -110,6 +111,7 @@ comptime {
     _ = @import("runtime/log_writer.zig");
     _ = @import("runtime/maintenance.zig");
     _ = @import("runtime/patience.zig");
+    _ = @import("runtime/standstill.zig");
     _ = @import("runtime/recovery.zig");
     _ = @import("runtime/registry.zig");
     _ = @import("runtime/schedule.zig");

@@ -305,6 +305,34 @@ fn runningTasks() ?usize {
     return std.fmt.parseInt(usize, counts.first(), 10) catch null;
 }
 
+pub const Activity = struct {
+    /// By a signal or a debugger.
+    is_stopped: bool,
+    /// Processor time so far, in ticks of the system's clock.
+    ticks: u64,
+};
+
+/// What a process does; null when there is none of this number, or nothing is known.
+pub fn processActivity(pid: u32) ?Activity {
+    var path: [32]u8 = undefined;
+    const name = std.fmt.bufPrintZ(&path, "/proc/{d}/stat", .{pid}) catch unreachable; // it fits
+    const fd = open(name, .{ .read_only = true }) catch return null;
+    defer close(fd);
+    var buffer: [512]u8 = undefined;
+    const size = readAt(fd, 0, &buffer) catch return null;
+    // "11206 (bun) T 1 ..."; the name may have any characters.
+    const end = std.mem.lastIndexOfScalar(u8, buffer[0..size], ')') orelse return null;
+    var words = std.mem.tokenizeScalar(u8, buffer[end + 1 .. size], ' ');
+    const state = words.next() orelse return null;
+    for (0..10) |_| _ = words.next();
+    const user = std.fmt.parseInt(u64, words.next() orelse return null, 10) catch return null;
+    const system = std.fmt.parseInt(u64, words.next() orelse return null, 10) catch return null;
+    return .{
+        .is_stopped = std.mem.eql(u8, state, "T") or std.mem.eql(u8, state, "t"),
+        .ticks = user + system,
+    };
+}
+
 /// Lets other threads go first where processors are short. Never fails: it is only a wish.
 pub fn yieldPriority() void {
     const this_thread = 0;
@@ -381,6 +409,14 @@ pub fn stopSelf() void {
 pub fn killSelf() noreturn {
     _ = linux.kill(linux.getpid(), .KILL);
     while (true) sleepNs(1_000_000_000);
+}
+
+test "os: this process runs, and has used processor time" {
+    var sum: u64 = 0;
+    while (processActivity(processId()).?.ticks == 0) sum +%= monotonicNs();
+    std.mem.doNotOptimizeAway(sum);
+    try std.testing.expect(!processActivity(processId()).?.is_stopped);
+    try std.testing.expectEqual(null, processActivity(std.math.maxInt(u32)));
 }
 
 test "os: a byte is held by one open file description at a time" {

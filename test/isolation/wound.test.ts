@@ -1,17 +1,7 @@
-import { readFileSync } from "node:fs";
 import { expect, test } from "bun:test";
 import { open } from "../../src/index.ts";
 import { Crew, faultLibrary } from "../support/crew.ts";
 import { Rows } from "./wound-child.ts";
-
-/** Whether a process stands still; false when it has ended. */
-function isStopped(pid: number): boolean {
-  try {
-    return / T /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return false;
-  }
-}
 
 test.each(["commit.csn", "commit.numbered"])(
   "wound: a commit that others aborted at %s, in no conflict with them, is made again",
@@ -21,7 +11,7 @@ test.each(["commit.csn", "commit.numbered"])(
     using db = await open(crew.data, options);
     const env = { AEROSTORE_LIBRARY: faultLibrary };
     const child = crew.start("test/isolation/wound-child.ts", [point], { env });
-    while (child.isRunning && !isStopped(child.pid)) await Bun.sleep(1);
+    await child.stopped();
     const rows = db.table(Rows);
     expect(rows.get(1)).toBeUndefined();
     rows.insert({ id: 2, n: 2 }); // decides what is below it

@@ -34,12 +34,12 @@ async function exploreDeeper(): Promise<Round> {
 /** Every mutant by the scheduler's campaigns and by the histories; each must be found by one. */
 async function findMutants(seed: number): Promise<Round> {
   await buildSchedules();
-  const { random, mutants } = await listCampaigns();
+  const { explore, random, mutants } = await listCampaigns();
   const problems: string[] = [];
   const lines: string[] = [];
   const counts: Record<string, number> = { mutants: mutants.length };
   for (const mutant of mutants) {
-    const campaign = await runMutant(mutant, random, 20_000);
+    const campaign = await runMutant(mutant, [...random, ...explore.toReversed()], 20_000);
     const history = historyMutants.includes(mutant)
       ? await runHistoryMutant(mutant, seed)
       : undefined;

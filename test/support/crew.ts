@@ -2,7 +2,7 @@
  * A database of a test's own, and the child processes that work on it: they are killed, stopped and
  * continued by what they have said, never by time.
  */
-import { mkdtempSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { root } from "./source.ts";
@@ -90,6 +90,19 @@ export class Child {
     } catch {
       // It has ended, and nobody has been told yet.
     }
+  }
+
+  /** Settles when the child stands still, by itself or by a signal. **Throws** when it ends. */
+  async stopped(): Promise<void> {
+    while (this.isRunning) {
+      try {
+        if (/\) T /.test(readFileSync(`/proc/${this.pid}/stat`, "utf8"))) return;
+      } catch {
+        // It has ended.
+      }
+      await Bun.sleep(1);
+    }
+    throw new Error(`${this.name} has ended: ${(await this.ended).stderr}`);
   }
 
   /** Kills the child; how it ended. */

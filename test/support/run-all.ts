@@ -134,7 +134,9 @@ async function scheduleStages(): Promise<Tally[]> {
     ...mutants.map((mutant) => async (): Promise<void> => {
       const title = `schedules: mutant ${mutant}`;
       if (!chosen(title)) return;
-      const { caughtBy } = await runMutant(mutant, random, mutantSeeds);
+      // What needs several to be stopped at their worst is explored, in the last of those cases.
+      const cases = [...random, ...explore.toReversed()];
+      const { caughtBy } = await runMutant(mutant, cases, mutantSeeds);
       say(title, caughtBy !== undefined, "no campaign has found it");
     }),
   ];

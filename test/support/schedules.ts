@@ -53,7 +53,7 @@ export interface MutantEnd {
   readonly said: string;
 }
 
-/** Runs the random cases with a mutant until one fails. */
+/** Runs cases with a mutant until one fails. */
 export async function runMutant(
   mutant: string,
   cases: readonly string[],

@@ -199,6 +199,7 @@ pub const Skiplist = struct {
                     const next = Link.of(entry.links()[level].load(.acquire)); // pairs as above
                     if (next.marked) {
                         const unlinked = link.next(next.ref);
+                        try segment.checkEra();
                         if (!word.cas(link.raw(), unlinked.raw(), .acq_rel)) continue :restart;
                         link = unlinked;
                         continue;
@@ -221,6 +222,7 @@ pub const Skiplist = struct {
         if (ref != rel_ptr.none and list.isAt(try segment.at(Entry, ref), position)) {
             path.equal = ref;
         }
+        try segment.checkEra();
     }
 
     const Turn = struct { before: *Entry, level: u32 };
@@ -285,7 +287,10 @@ pub const Skiplist = struct {
         var height: u4 = 0;
         var entry: *Entry = undefined;
         while (true) { // each turn means that another changed the list here
-            try list.findAlong(position, trail);
+            list.findAlong(position, trail) catch |err| {
+                if (ref != rel_ptr.none) try list.giveEntry(session, height, ref);
+                return err;
+            };
             if (path.equal != rel_ptr.none) {
                 const other = try list.segment.at(Entry, path.equal);
                 const raw = other.state.load(.acquire); // pairs with the release that closes
@@ -297,15 +302,7 @@ pub const Skiplist = struct {
                 }
                 if (!mutant.is(.entry_untouched)) state.tag +%= 1;
                 if (!other.state.cas(raw, state.raw(), .acq_rel)) continue;
-                if (ref != rel_ptr.none) {
-                    try arena.give(
-                        list.segment,
-                        session.index,
-                        classes.entryClass(height, list.index.key_words),
-                        ref,
-                    );
-                    session.slot.held_entry.store(0, .release);
-                }
+                if (ref != rel_ptr.none) try list.giveEntry(session, height, ref);
                 return;
             }
             if (ref == rel_ptr.none) {
@@ -332,8 +329,10 @@ pub const Skiplist = struct {
             trail.begin();
         }
         fault.point("index.linked");
-        try list.linkUpper(position, entry, ref, height, path);
+        const linked = list.linkUpper(position, entry, ref, height, path);
+        try list.passClosed(session, position, entry, path);
         session.slot.held_entry.store(0, .release);
+        try linked;
         if (!goes_on) return;
         // The next position lies behind the entry. From the top, as `find` reads.
         var level: u32 = height;
@@ -366,6 +365,14 @@ pub const Skiplist = struct {
         }
     }
 
+    /// An entry in hand that was not linked goes back.
+    fn giveEntry(list: Skiplist, session: *Session, height: u4, ref: Ref) Error!void {
+        const class = classes.entryClass(height, list.index.key_words);
+        try arena.give(list.segment, session.index, class, ref);
+        session.slot.held_entry.store(0, .release);
+    }
+
+    /// Links an entry of level 0 at the levels above; where it fails, at some of them.
     fn linkUpper(
         list: Skiplist,
         position: Position,
@@ -404,12 +411,23 @@ pub const Skiplist = struct {
                 if (path.equal != ref) break :levels;
             }
         }
-        // Closed meanwhile: what was linked after the closer's sweep is swept here, before the pin
-        // goes.
-        if (EntryState.of(entry.state.load(.acquire)).closed) {
-            try list.mark(entry);
-            try list.passBy(position, path);
-        }
+    }
+
+    /// An entry that was closed while it was linked: what was linked after the closer's sweep is
+    /// swept, before the pin goes, or what it has in hand (P32).
+    fn passClosed(
+        list: Skiplist,
+        session: *Session,
+        position: Position,
+        entry: *Entry,
+        path: *Path,
+    ) Corrupt!void {
+        if (!EntryState.of(entry.state.load(.acquire)).closed) return;
+        try list.mark(entry);
+        list.passBy(position, path) catch |err| {
+            if (!session.catchUp()) return err;
+            return list.passClosed(session, position, entry, path);
+        };
     }
 
     /// Unlinks the marked entries of a position from every level. Behind a live entry of the same
@@ -468,8 +486,11 @@ pub const Skiplist = struct {
         if (!entry.state.cas(state_read, state.raw(), .acq_rel)) return false;
         fault.point("index.closed");
         try list.mark(entry);
-        if (!unlinkAlong(path, entry, state.height)) try list.sweep(path.equal);
-        return true;
+        if (unlinkAlong(path, entry, state.height)) return true;
+        while (true) { // each turn means that others have overtaken it (P32)
+            list.sweep(path.equal) catch |err| if (session.catchUp()) continue else return err;
+            return true;
+        }
     }
 
     /// Unlinks a marked entry where the path met it; the path then leads past it. False when the
@@ -655,45 +676,8 @@ pub const Skiplist = struct {
 };
 
 /// Geometric with p = 1/4; 1/2 where the scheduler looks for what goes wrong in towers.
-fn randomHeight(session: *Session) u4 {
+pub fn randomHeight(session: *Session) u4 {
     const bits_per_level = if (@import("build_options").scheduler) 1 else 2;
     const bits = session.nextRandom() >> 16 | @as(u64, 1) << (bits_per_level * (height_max - 1));
     return @intCast(@min(1 + @ctz(bits) / bits_per_level, height_max));
 }
-
-/// Fills an empty list with positions that come in order. Nobody else has the list.
-pub const Appender = struct {
-    list: Skiplist,
-    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
-    last: [height_max]*Word(u64),
-
-    pub fn init(list: Skiplist) Error!Appender {
-        const head = try list.segment.at(Entry, list.index.head);
-        var appender: Appender = .{ .list = list, .last = undefined };
-        for (&appender.last, 0..) |*word, level| word.* = &head.links()[level];
-        return appender;
-    }
-
-    pub fn append(appender: *Appender, session: *Session, position: Position) Error!void {
-        const list = appender.list;
-        const height = randomHeight(session);
-        const class = classes.entryClass(height, list.index.key_words);
-        const ref = try arena.take(list.segment, session.index, class, &session.slot.held_entry);
-        const entry = try list.segment.at(Entry, ref);
-        entry.state.store(
-            (EntryState{ .height = height, .closed = false, .tag = 0 }).raw(),
-            .monotonic,
-        );
-        entry.slot.store(position.slot, .monotonic);
-        const words: [*]u64 = @ptrCast(entry.links() + height);
-        @memcpy(words[0..position.words.len], position.words);
-        for (0..height) |level| {
-            const own = &entry.links()[level];
-            own.store(Link.of(own.load(.monotonic)).next(rel_ptr.none).raw(), .monotonic);
-            const before = appender.last[level];
-            before.store(Link.of(before.load(.monotonic)).next(ref).raw(), .monotonic);
-            appender.last[level] = own;
-        }
-        session.slot.held_entry.store(0, .monotonic);
-    }
-};

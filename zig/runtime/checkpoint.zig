@@ -152,6 +152,7 @@ pub const Checkpointer = struct {
                     if (checkpointer.isStopping()) return error.Stopped;
                 }
             }
+            if (session.wasOvertaken()) return error.Overtaken; // P32
             // Nothing of the segment's rows is read any more.
             session.setPin(layout.pin_none);
             os.yieldPriority();

@@ -1,6 +1,7 @@
 //! The maintenance thread of one process on one segment: WAL writer, and master of the checkpoints,
 //! while it holds the lease; and housekeeping: repair of dead sessions, revocation of pins that are
-//! too old, telling who waits for the disk without blocking.
+//! too old, going on without processes that stand still, telling who waits for the disk without
+//! blocking.
 //!
 //! **Concurrency**: a session of its own. The lease is the word `writer_session`; the epoch in
 //! `drained` is what keeps a stopped writer from doing harm when it wakes (P25).
@@ -22,6 +23,7 @@ const registry = @import("registry.zig");
 const LogWriter = log_writer.LogWriter;
 const Patience = @import("patience.zig").Patience;
 const Schedule = @import("schedule.zig").Schedule;
+const Standstill = @import("standstill.zig").Standstill;
 const Syncer = @import("syncer.zig").Syncer;
 
 /// Between two looks of a thread that does not write.
@@ -49,6 +51,7 @@ pub const Maintenance = struct {
     hole: drain.Hole = .{},
     housekept_ms: u64 = 0,
     sweep_cursor: u32 = 0,
+    standstill: Standstill = .{},
     synced_ms: u64 = 0,
 
     pub fn start(
@@ -396,6 +399,7 @@ pub const Maintenance = struct {
         // lists, and this session never takes one. A slot's next owner inherits its queue, and a
         // full segment empties them all.
         maintenance.revokeOldPins(now);
+        _ = maintenance.standstill.look(&maintenance.attached.segment, now);
         if (!maintenance.has_lease) return;
         if (maintenance.schedule) |*schedule| if (maintenance.log) |*log| schedule.look(log, now);
     }

@@ -72,6 +72,7 @@ fn carve(segment: *const Segment, slot_index: u32, class: u32, held: *Word(u64))
     var bump = list.bump.load(.monotonic);
     if (bump == rel_ptr.none or bump + units > list.bump_end.load(.monotonic)) {
         const pages = classes.spanPages(class);
+        const era = eraNow(segment);
         const page = try claimPages(segment, slot_index, pages);
         const ref = Segment.pageRef(page);
         const bytes = try segment.bytesAt(ref, @as(u64, pages) * limits.page_size);
@@ -80,7 +81,7 @@ fn carve(segment: *const Segment, slot_index: u32, class: u32, held: *Word(u64))
         list.bump.store(rel_ptr.none, .release);
         list.bump_end.store(ref + @as(u32, @intCast(bytes.len / limits.offset_unit)), .release);
         list.bump.store(ref, .release);
-        markUsed(segment, slot_index, page, classes.kindOf(class), pages);
+        markUsed(segment, slot_index, page, classes.kindOf(class), pages, era);
         bump = ref;
     }
     // Pairs with the acquire of the repairer.
@@ -152,6 +153,7 @@ fn claimIn(segment: *const Segment, slot_index: u32, count: u32, from: u32, end:
                 .kind = .none,
                 .session = @intCast(slot_index),
                 .span = 1,
+                .era = 0,
             };
             // Acquire-release: pairs with the release in `freePages`.
             if (!segment.pages[start + i].cas(0, claimed.raw(), .acq_rel)) {
@@ -186,13 +188,21 @@ fn reserve(segment: *const Segment, page: u32, count: u32) os.Error!void {
     }
 }
 
-/// Gives a claimed run its kind; from here on it belongs to what refers to it.
+/// What is published from here on is seen in this era or a later one.
+pub fn eraNow(segment: *const Segment) u16 {
+    // Acquire: pairs with the compare-and-swap in `Segment.overtake`.
+    return @intCast(@min(segment.header.era.load(.acquire), layout.era_max));
+}
+
+/// Gives a claimed run its kind; from here on it belongs to what refers to it. `era`: one read
+/// before it was claimed, or 0 where nobody asks (P32).
 pub fn markUsed(
     segment: *const Segment,
     slot_index: u32,
     page: u32,
     kind: classes.PageKind,
     count: u32,
+    era: u16,
 ) void {
     var i: u32 = count;
     while (i > 0) {
@@ -201,7 +211,8 @@ pub fn markUsed(
             .state = if (i == 0) .used else .tail,
             .kind = kind,
             .session = @intCast(slot_index),
-            .span = if (i == 0) count else 0,
+            .span = if (i == 0) @intCast(count) else 0,
+            .era = era,
         };
         // Release: pairs with the acquire of whoever walks the page table (stats, check).
         segment.pages[page + i].store(state.raw(), .release);
@@ -228,6 +239,6 @@ pub fn allocatePages(
     const page = try claimPages(segment, slot_index, count);
     const ref = Segment.pageRef(page);
     @memset(try segment.bytesAt(ref, @as(u64, count) * limits.page_size), 0);
-    markUsed(segment, slot_index, page, kind, count);
+    markUsed(segment, slot_index, page, kind, count, 0);
     return ref;
 }

@@ -89,6 +89,9 @@ pub const Header = extern struct {
     /// The newest horizon that anything was reclaimed by (P6); only rises.
     /// Release when it changes; pairs with the acquire of whoever looks.
     horizon: Word(u64) align(limits.cache_line_size),
+    /// Raised when commits that stand still are no longer waited for (P32); read by every commit.
+    /// Sequentially consistent when it changes; pairs with the acquire of whoever looks.
+    era: Word(u32) align(limits.cache_line_size),
     /// Highest session slot ever used, plus one.
     /// Release when it changes; pairs with the acquire of whoever looks.
     session_limit: Word(u32) align(limits.cache_line_size),
@@ -162,6 +165,9 @@ pub const Pin = packed struct(u64) {
         return @bitCast(word);
     }
 };
+
+/// Last of the eras: a page says in 16 bits of which one it is.
+pub const era_max: u32 = std.math.maxInt(u16);
 
 pub const pin_none: u64 = std.math.maxInt(u64);
 /// Set by whoever revokes a pin that is older than the limit (P29).
@@ -267,6 +273,14 @@ pub const SessionSlot = extern struct {
     /// When the oldest snapshot was taken, monotonic ms.
     /// Release when it changes; pairs with the acquire of whoever looks.
     pinned_ms: Word(u64),
+    /// `Header.era` when the pin for committing was set: the session follows no link that it has
+    /// read in a later one (P32).
+    /// Sequentially consistent, as the pin; pairs with the same of whoever looks.
+    era: Word(u32),
+    /// The last era whose records the session may have in hand besides, from before it caught up;
+    /// 0 none.
+    /// Sequentially consistent, as the pin; pairs with the same of whoever looks.
+    held_era: Word(u32),
 
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     state: Word(u64) align(limits.cache_line_size),
@@ -419,8 +433,9 @@ pub const PageState = packed struct(u64) {
     kind: classes.PageKind,
     session: u16,
     /// Pages in the span, on its first page.
-    span: u32,
-    reserved: u8 = 0,
+    span: u24,
+    /// `Header.era` before the page was claimed: what lies in it was born then, or later (P32).
+    era: u16,
 
     pub const State_ = enum(u3) { free = 0, claimed = 1, used = 2, tail = 3, _ };
 

@@ -53,7 +53,7 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
             const ref = Segment.pageRef(page);
             @memset(try array.segment.bytesAt(ref, limits.page_size), 0);
             word.store(ref, .release); // pairs with the acquire in `at`
-            arena.markUsed(array.segment, session_index, page, kind, 1);
+            arena.markUsed(array.segment, session_index, page, kind, 1, 0);
         }
 
         fn pageWord(array: Self, number: u64) segment_.Corrupt!*Word(u32) {
@@ -91,6 +91,7 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
                 .kind = .none,
                 .session = @intCast(session_index),
                 .span = 1,
+                .era = 0,
             };
             // pairs with the walk of the repair
             array.segment.pages[page].store(claimed.raw(), .release);

@@ -12,6 +12,7 @@ const limits = @import("../limits.zig");
 const os = @import("../os.zig");
 const classes = @import("classes.zig");
 const layout = @import("layout.zig");
+const mutant = @import("../testing/mutant.zig");
 const rel_ptr = @import("rel_ptr.zig");
 const Word = @import("word.zig").Word;
 const Ref = rel_ptr.Ref;
@@ -60,6 +61,8 @@ pub const Segment = struct {
     chain_steps_max: u64,
     /// Bytes of each session's log buffer.
     log_buffer_size: u64,
+    /// The era that the session which has this view of the segment has entered for its commit.
+    era: u32 = 0,
 
     /// Fills a new file. **Memory**: takes `fd` over on success only.
     pub fn create(fd: os.Fd, options: CreateOptions) (os.Error || error{InvalidArgument})!Segment {
@@ -109,6 +112,7 @@ pub const Segment = struct {
         header.drained.raw = options.first_csn;
         header.durable.raw = options.first_csn;
         header.horizon.raw = options.first_csn;
+        header.era.raw = 1;
         header.flush_interval_ms.raw = 10;
         header.checkpoint_interval_secs.raw = 300;
         header.snapshot_age_limit_ms.raw = 60_000;
@@ -220,6 +224,35 @@ pub const Segment = struct {
         @setRuntimeSafety(false); // a multiple of eight bytes from a page: aligned
         if (ref < segment.arena_ref or ref >= segment.limit_ref) return error.SegmentCorrupt;
         return @ptrCast(@alignCast(segment.memory.ptr + rel_ptr.toBytes(ref)));
+    }
+
+    /// True when others no longer wait for the commit of the session that has this view: what it
+    /// has read since means nothing, be it an error, and no link that it has read leads to a record
+    /// that it may change. Asked after the last link is read and before anything is changed or
+    /// concluded (P32).
+    pub inline fn isOvertaken(segment: *const Segment) bool {
+        if (mutant.is(.era_unchecked)) return false;
+        // No switch point: what matters lies between it and the steps before and behind it.
+        // Acquire: pairs with the compare-and-swap in `overtake`.
+        return @atomicLoad(u32, &segment.header.era.raw, .acquire) != segment.era;
+    }
+
+    /// In the place of a walk's result, or of its error.
+    pub inline fn checkEra(segment: *const Segment) Corrupt!void {
+        if (segment.isOvertaken()) return error.SegmentCorrupt;
+    }
+
+    /// P32: no longer waits for the commits of an era. Returns false when that was done already.
+    pub fn overtake(segment: *const Segment, era: u32) bool {
+        if (era >= layout.era_max) return false; // pages have no more room for it
+        return segment.header.era.cas(era, era + 1, .seq_cst);
+    }
+
+    /// The era of the page that a record lies in.
+    pub fn eraOf(segment: *const Segment, ref: Ref) Corrupt!u32 {
+        _ = try segment.at(u8, ref);
+        // Monotonic: the page was marked before the record was published.
+        return layout.PageState.of(segment.pages[pageOf(ref)].load(.monotonic)).era;
     }
 
     /// Begins to fetch the record of a ref, which may be any word: nothing depends on it.

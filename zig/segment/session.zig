@@ -18,15 +18,19 @@ const Segment = segment_.Segment;
 const Liveness = @import("liveness.zig").Liveness;
 
 pub const Session = struct {
-    segment: *const Segment,
+    /// The session's own view.
+    segment: *Segment,
     slot: *layout.SessionSlot,
     index: u32,
     liveness: Liveness,
     /// Everything below is decided.
     floor: u64,
     random: u64,
-    /// Last horizon that this session computed or saw.
+    /// Last horizon that this session computed or saw; 0 before the first.
     horizon: u64,
+    /// Records of this era and of earlier ones may be in the hands of commits that the horizon has
+    /// passed; 0 when there are none (P32).
+    held_era: u32 = 0,
     /// Rows written since this session computed it for its own vacuum.
     horizon_age: u64 = 0,
     /// Additions to the own retire queue up to this position have their pages.
@@ -37,7 +41,8 @@ pub const Session = struct {
     retry: layout.Age = .none,
 
     /// The session of a slot whose byte the caller holds and that needs no repair.
-    pub fn init(segment: *const Segment, index: u32, liveness: Liveness) Session {
+    /// **Memory**: the view belongs to the session alone, as long as there is one.
+    pub fn init(segment: *Segment, index: u32, liveness: Liveness) Session {
         // pairs with the release in `refreshHorizon`
         const horizon = segment.header.horizon.load(.acquire);
         var seed: [8]u8 = undefined;
@@ -49,7 +54,7 @@ pub const Session = struct {
             .liveness = liveness,
             .floor = horizon,
             .random = std.mem.readInt(u64, &seed, .little) | 1,
-            .horizon = horizon,
+            .horizon = 0,
         };
     }
 
@@ -74,7 +79,9 @@ pub const Session = struct {
             const floor = session.floor;
             const low = (layout.Pin{ .csn = @intCast(floor), .committing = committing }).raw();
             // Sequentially consistent: a horizon computed after this sees the pin (P30).
+            if (committing) session.noteEra();
             if (!mutant.is(.pinned_late)) slot.pin.store(low, .seq_cst);
+            while (committing and session.segment.isOvertaken()) session.noteEra();
             const csn = if (mutant.is(.snapshot_stale))
                 floor
             else if (mutant.is(.snapshot_ahead))
@@ -92,9 +99,58 @@ pub const Session = struct {
     /// A pin without a snapshot, for a read or a commit that looks at the newest versions only.
     pub inline fn pinFloor(session: *Session, committing: bool) u64 {
         const raw = (layout.Pin{ .csn = @intCast(session.floor), .committing = committing }).raw();
-        // Sequentially consistent: as in `openSnapshot`.
-        _ = session.slot.pin.swap(raw, .seq_cst);
+        if (committing) {
+            session.enter(raw);
+        } else {
+            // Sequentially consistent: as in `openSnapshot`.
+            _ = session.slot.pin.swap(raw, .seq_cst);
+        }
         return raw;
+    }
+
+    /// Sets a pin for committing, in the era of now (P32).
+    inline fn enter(session: *Session, raw: u64) void {
+        session.noteEra();
+        // Sequentially consistent: as in `openSnapshot`. Whoever sees the pin sees the era.
+        _ = session.slot.pin.swap(raw, .seq_cst);
+        // Raised meanwhile: others may take this pin for one of the era before. Nothing was read
+        // under it yet.
+        while (session.segment.isOvertaken()) session.noteEra();
+    }
+
+    /// Before a pin for committing is set, and while `isOvertaken` under it.
+    pub inline fn noteEra(session: *Session) void {
+        session.segment.era = session.segment.header.era.load(.seq_cst);
+        session.slot.era.store(session.segment.era, .seq_cst);
+    }
+
+    /// True when others did not wait for this commit, at any time since its pin was set.
+    pub inline fn wasOvertaken(session: *const Session) bool {
+        return session.segment.isOvertaken() or
+            session.slot.held_era.load(.monotonic) != 0; // the owner's own
+    }
+
+    /// Makes the pin one of now, after others have overtaken it, so that what has to be finished
+    /// can be. What the session has in hand stays its own; all that it has concluded means nothing.
+    /// False when nobody has overtaken it.
+    pub fn catchUp(session: *Session) bool {
+        if (!session.segment.isOvertaken()) return false;
+        session.takeOver();
+        return true;
+    }
+
+    /// The same for the pin of a slot's dead owner, which whoever repairs it goes on with.
+    pub fn takeOver(session: *Session) void {
+        const slot = session.slot;
+        const held = @max(slot.held_era.load(.monotonic), slot.era.load(.monotonic)); // the owner's
+        slot.held_era.store(held, .seq_cst); // before the era changes, as others read them
+        _ = session.pinFloor(true);
+    }
+
+    /// What the session had in hand from before it caught up is let go, after its pin.
+    pub inline fn letGo(session: *Session) void {
+        if (session.slot.held_era.load(.monotonic) == 0) return; // the owner's own
+        session.slot.held_era.store(0, .release);
     }
 
     pub inline fn setPin(session: *Session, raw: u64) void {
@@ -103,28 +159,51 @@ pub const Session = struct {
 
     /// Computes the horizon anew (P6): first the first undecided CSN, then all pins.
     pub fn refreshHorizon(session: *Session) u64 {
+        const header = session.segment.header;
+        while (true) { // each turn means that commits were overtaken meanwhile
+            const era = header.era.load(.seq_cst);
+            const horizon = session.lowestPin(era);
+            session.horizon = @max(session.horizon, horizon);
+            // Nothing is reclaimed by a horizon that is not published yet: `vacuum.unneeded` relies
+            // on it. Sequentially consistent: a reclaimed record is read before a horizon that
+            // allows it, or not at all.
+            var published = header.horizon.load(.seq_cst);
+            while (published < session.horizon) : (published = header.horizon.load(.seq_cst)) {
+                if (header.horizon.cas(published, session.horizon, .seq_cst)) break;
+            }
+            // Another's, too, if it has passed no commit that this look has not found overtaken.
+            if (header.era.load(.seq_cst) != era) continue;
+            session.horizon = @max(session.horizon, published);
+            return session.horizon;
+        }
+    }
+
+    /// The lowest pin, or the first undecided CSN. Notes `held_era`.
+    fn lowestPin(session: *Session, era: u32) u64 {
         const segment = session.segment;
-        var horizon = ring.firstUndecided(segment, session.floor);
-        session.floor = @max(session.floor, horizon);
+        var lowest = ring.firstUndecided(segment, session.floor);
+        session.floor = @max(session.floor, lowest);
+        session.held_era = 0;
         // Acquire: pairs with the release in `claim`.
         const limit = @min(segment.header.session_limit.load(.acquire), segment.session_count);
-        var index: u32 = 0;
-        while (index < limit) : (index += 1) {
-            const raw = segment.sessions[index].pin.load(.seq_cst);
+        for (segment.sessions[0..limit]) |*slot| {
+            const raw = slot.pin.load(.seq_cst);
             if (raw == layout.pin_none or raw == layout.pin_revoked) continue;
             if (mutant.is(.pins_ignored)) continue;
-            horizon = @min(horizon, layout.Pin.of(raw).csn);
+            const pin = layout.Pin.of(raw);
+            if (pin.committing) {
+                // In this order: `takeOver` writes them in the other one.
+                const entered = slot.era.load(.seq_cst);
+                session.held_era = @max(session.held_era, slot.held_era.load(.seq_cst));
+                if (entered < era) { // overtaken (P32)
+                    session.held_era = @max(session.held_era, entered);
+                    continue;
+                }
+            }
+            lowest = @min(lowest, pin.csn);
         }
-        session.horizon = @max(session.horizon, horizon);
-        // Nothing is reclaimed by a horizon that is not published yet: `vacuum.isNeeded` relies on
-        // it. Sequentially consistent: a reclaimed record is read before a horizon that allows it,
-        // or not at all.
-        var published = segment.header.horizon.load(.seq_cst);
-        while (published < session.horizon) : (published = segment.header.horizon.load(.seq_cst)) {
-            if (segment.header.horizon.cas(published, session.horizon, .seq_cst)) break;
-        }
-        session.horizon = @max(session.horizon, published);
-        return session.horizon;
+        if (mutant.is(.held_reused)) session.held_era = 0;
+        return lowest;
     }
 
     /// False only when the owner of the slot is certainly gone.

@@ -13,7 +13,7 @@ const rel_ptr = @import("../segment/rel_ptr.zig");
 const arena = @import("../segment/arena.zig");
 const classes = @import("../segment/classes.zig");
 const key_ = @import("../index/key.zig");
-const skiplist = @import("../index/skiplist.zig");
+const Appender = @import("../index/appender.zig").Appender;
 const primary_map = @import("primary_map.zig");
 const view_ = @import("view.zig");
 const Session = @import("../segment/session.zig").Session;
@@ -142,7 +142,7 @@ pub fn buildIndex(
         Context{ .keys = keys.items, .stride = stride },
         Context.before,
     );
-    var appender = try skiplist.Appender.init(index.list);
+    var appender = try Appender.init(index.list);
     for (order) |number| {
         const words = keys.items[number * stride ..][0..stride];
         try appender.append(session, .{ .words = words[0..count], .slot = @intCast(words[count]) });

@@ -110,7 +110,7 @@ pub fn create(session: *Session, schema_bytes: []const u8, wanted: ?u32, csn: u6
     }
     table.status.store(layout.Table.status_ready, .release);
     segment.catalog[id].table.store(ref, .release); // pairs with the acquires of readers
-    arena.markUsed(segment, session.index, page, .table, pages);
+    arena.markUsed(segment, session.index, page, .table, pages, 0);
     // pairs with the acquire in `verify`
     _ = segment.header.table_count.add(1, .release);
     // pairs with the acquire in `Context.table`

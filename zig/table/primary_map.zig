@@ -121,8 +121,14 @@ pub const Map = struct {
     const Target = union(enum) { row: Key, bucket, past };
 
     /// The place behind the last slot whose order is at most `order`, or in front of the target,
-    /// unlinking closed slots on the way.
+    /// unlinking closed slots on the way. What it has met was met in the session's era.
     fn seek(map: Map, start: Ref, order: u32, target: Target) segment_.Corrupt!Place {
+        const place = try map.seekAny(start, order, target);
+        try map.segment.checkEra();
+        return place;
+    }
+
+    fn seekAny(map: Map, start: Ref, order: u32, target: Target) segment_.Corrupt!Place {
         var steps: u64 = 0;
         restart: while (true) : (steps += 1) { // each restart means that another changed a link
             if (steps > map.segment.chain_steps_max) return error.SegmentCorrupt;
@@ -137,6 +143,7 @@ pub const Map = struct {
                 const next = Link.of(slot.next.load(.acquire)); // pairs with the releases that link
                 if (next.marked) {
                     const unlinked = place.link.next(next.ref);
+                    try map.segment.checkEra();
                     if (!place.word.cas(
                         place.link.raw(),
                         unlinked.raw(),
@@ -233,11 +240,13 @@ pub const Map = struct {
         slot.head.store(head.next(rel_ptr.none).raw(), .monotonic);
         slot.order.store(order, .monotonic); // published by the link
         while (true) { // each failure means that another linked or unlinked here
-            const place = try map.seek(parent, order, .bucket);
+            const place = map.seek(parent, order, .bucket) catch |err| {
+                try map.giveBucket(session, ref);
+                return err;
+            };
             if (place.same != rel_ptr.none) {
                 const other = place.same;
-                try arena.give(map.segment, session.index, classes.slot_class, ref);
-                session.slot.held_bucket.store(0, .release);
+                try map.giveBucket(session, ref);
                 _ = word.cas(rel_ptr.none, other, .acq_rel);
                 return other;
             }
@@ -249,6 +258,11 @@ pub const Map = struct {
         _ = word.cas(rel_ptr.none, ref, .acq_rel);
         session.slot.held_bucket.store(0, .release);
         return ref;
+    }
+
+    fn giveBucket(map: Map, session: *Session, ref: Ref) Error!void {
+        try arena.give(map.segment, session.index, classes.slot_class, ref);
+        session.slot.held_bucket.store(0, .release);
     }
 
     /// Doubles the number of buckets; they are filled as they are needed.
@@ -275,7 +289,7 @@ pub const Map = struct {
         const ref = Segment.pageRef(page);
         @memset(try map.segment.bytesAt(ref, @as(u64, pages) * limits.page_size), 0);
         if (word.cas(rel_ptr.none, ref, .acq_rel)) {
-            arena.markUsed(map.segment, session.index, page, .bucket, pages);
+            arena.markUsed(map.segment, session.index, page, .bucket, pages, 0);
         } else {
             arena.freePages(map.segment, page, pages);
         }

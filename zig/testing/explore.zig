@@ -324,6 +324,71 @@ pub const cases = [_]Case{
         .victims = &.{0},
         .stalls = true,
     },
+    .{
+        .name = "a commit is overtaken at each of its steps, by one that reuses what it can",
+        .stage = .{ .setup = row_zero, .warm = false },
+        .scripts = &.{
+            &.{.{ .put = .{ .id = 0, .altitude = 2 } }},
+            churn,
+        },
+        .preemptions_max = 1,
+    },
+    .{
+        .name = "an insert and a delete are overtaken at each of their steps",
+        .stage = .{ .setup = row_zero, .warm = false },
+        .scripts = &.{
+            &.{ .{ .insert = .{ .id = 1, .altitude = 3 } }, .{ .delete = 0 } },
+            churn,
+        },
+        .preemptions_max = 1,
+    },
+    .{
+        .name = "a vacuum is overtaken at each of its steps",
+        .stage = .{ .setup = row_zero ++ &[_]Op{
+            .{ .put = .{ .id = 1 } },
+            .{ .delete = 1 },
+            .{ .put = .{ .id = 0, .altitude = 2 } },
+            .tick,
+        }, .warm = false },
+        .scripts = &.{ &.{ .vacuum, .tick, .vacuum }, churn },
+        .preemptions_max = 1,
+    },
+    .{
+        .name = "a transaction that searches and writes is overtaken at each of its steps",
+        .stage = .{ .setup = row_zero, .warm = false },
+        .scripts = &.{ &.{.{ .range = 1 }}, churn },
+        .preemptions_max = 1,
+    },
+    .{
+        .name = "a batch stalls alive, is overtaken at each of its steps, and dies",
+        .stage = .{
+            .setup = &.{.{ .pair = .{ .a = 0, .b = 1, .amount = 1 } }},
+            .warm = false,
+        },
+        .scripts = &.{
+            &.{.{ .pair = .{ .a = 0, .b = 1, .amount = 2 } }},
+            churn,
+        },
+        .preemptions_max = 0,
+        .victims = &.{0},
+        .stalls = true,
+    },
+};
+
+/// Commits that stand still are overtaken, and what is taken back is used again.
+const churn: []const Op = churn: {
+    var ops: []const Op = &.{.overtake};
+    for ([_]i64{ 2, 3, 2, 1 }) |altitude| ops = ops ++ &[_]Op{
+        .{ .put = .{ .id = 0, .altitude = altitude, .stamp = 1 } },
+        .tick,
+        .vacuum,
+        .tick,
+        .vacuum,
+    };
+    break :churn ops ++ &[_]Op{
+        .{ .delete = 0 },                        .tick, .vacuum, .tick, .vacuum,
+        .{ .put = .{ .id = 2, .altitude = 2 } }, .look,
+    };
 };
 
 test "explore: a case is explored to its end" {

@@ -51,6 +51,8 @@ pub const Op = union(enum) {
     tick,
     /// Revokes the pin of everybody who is not inside a commit, as if all snapshots were too old.
     revoke,
+    /// Waits no longer for the commits that are under way.
+    overtake,
     /// Leaves and comes back.
     reattach,
 };

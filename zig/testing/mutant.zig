@@ -51,6 +51,9 @@ pub const Mutant = enum {
     repair_idle,
     /// The repair leaves what the dead was about to share, or share in (P27).
     depot_unrepaired,
+    /// A commit that was overtaken goes on, or what it has in hand is reused (P32).
+    era_unchecked,
+    held_reused,
     /// A rollback leaves the newest write, or forgets what was read.
     rollback_short,
     rollback_unread,

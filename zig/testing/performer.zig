@@ -154,6 +154,17 @@ fn performed(engine: *Engine, table: u32, op: Op) !history_.Result {
                 _ = slot.pin.cas(raw, layout.pin_revoked, .seq_cst);
             }
         },
+        .overtake => {
+            const segment = engine.context.session.segment;
+            const era = segment.header.era.load(.seq_cst);
+            for (segment.sessions[0..segment.session_count]) |*slot| {
+                const raw = slot.pin.load(.seq_cst);
+                if (raw == layout.pin_none or raw == layout.pin_revoked) continue;
+                if (!layout.Pin.of(raw).committing) continue;
+                _ = segment.overtake(era);
+                break;
+            }
+        },
         .reattach => {},
     }
     return .done;

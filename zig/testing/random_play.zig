@@ -57,6 +57,7 @@ fn randomOp(random: std.Random, mix: Mix) Op {
         .sweep => .sweep,
         .tick => .tick,
         .revoke => .revoke,
+        .overtake => .overtake,
         .reattach => .reattach,
     };
 }
@@ -159,6 +160,21 @@ pub const cases = [_]Case{
         .mix = .{ .weights = &.{
             .{ .get, 8 },    .{ .revoke, 6 }, .{ .put, 6 },  .{ .delete, 6 }, .{ .look, 4 },
             .{ .vacuum, 6 }, .{ .tick, 4 },   .{ .move, 3 }, .{ .tally, 3 },  .{ .range, 3 },
+        } },
+    },
+    .{
+        .name = "commits are overtaken while keys are written, deleted and inserted again",
+        .stage = .{
+            .setup = &.{
+                .{ .put = .{ .id = 0, .altitude = 1 } },
+                .{ .put = .{ .id = 1, .altitude = 2 } },
+            },
+            .warm = false,
+        },
+        .mix = .{ .altitudes = 2, .stamps = 1, .weights = &.{
+            .{ .put, 10 },   .{ .overtake, 8 }, .{ .delete, 6 }, .{ .vacuum, 10 },
+            .{ .tick, 8 },   .{ .pair, 3 },     .{ .move, 3 },   .{ .range, 3 },
+            .{ .insert, 2 }, .{ .look, 3 },     .{ .sweep, 2 },  .{ .get, 1 },
         } },
     },
     .{

@@ -66,7 +66,12 @@ fn expectOrder(first: *Session, second: *Session, seed: u64) !void {
     try Skiplist.create(first.segment, first, &index, 1);
     const list: Skiplist = .{ .segment = first.segment, .index = &index };
     var one: Linker = .{ .session = first, .list = list, .keys = &.{ 10, 40, 50 }, .along = true };
-    var other: Linker = .{ .session = second, .list = list, .keys = &.{ 30, 20 }, .along = false };
+    var other: Linker = .{
+        .session = second,
+        .list = .{ .segment = second.segment, .index = &index },
+        .keys = &.{ 30, 20 },
+        .along = false,
+    };
     _ = try scheduler.run(std.testing.allocator, &.{
         .{ .context = &one, .main = Linker.main },
         .{ .context = &other, .main = Linker.main },

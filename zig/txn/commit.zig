@@ -77,9 +77,17 @@ pub fn run(
     context.observed = reads;
     if (session.state().phase != .open) close(slot, session.state());
     try retire.reserve(session, slot, 2 * writes.len + 4);
-    return attempt(context, writes, reads, extra_payload) catch |err| {
+    return attempt(context, writes, reads, extra_payload) catch |failure| {
+        // What was read after others overtook this commit means nothing, be it an error (P32).
+        const err = if (session.wasOvertaken()) context.lose(.wounded, null) else failure;
+        _ = session.catchUp();
         if (slot.intent_count.load(.monotonic) != 0 or session.state().phase != .open) {
-            try finishAborted(session, slot);
+            while (true) { // each turn means that it was overtaken again
+                finishAborted(session, slot) catch |again| {
+                    if (session.catchUp()) continue else return again;
+                };
+                break;
+            }
         }
         if (err != error.LogFull) word.bump(&slot.counters.aborts, 1);
         if (err == error.Conflict) {
@@ -109,6 +117,7 @@ fn attempt(
     if (count == 0 and extra_payload.len == 0) {
         // Nothing changed; what was read must have held at one instant all the same.
         if (reads) |set| if (!set.isEmpty()) try set.validate(context, nowDecided(session));
+        if (session.wasOvertaken()) return context.lose(.wounded, null); // P32
         session.retry = .none;
         return 0;
     }
@@ -154,6 +163,10 @@ fn attempt(
         return err;
     };
     fault.point("commit.validated");
+    if (session.wasOvertaken()) { // P32
+        _ = ring.abort(segment, csn); // as above
+        return context.lose(.wounded, null);
+    }
     if (!is_decided and !ring.commit(
         segment,
         csn,
@@ -206,6 +219,7 @@ fn install(context: *Context, write: *Write) Error!void {
             return;
         };
         const head = Link.of(found.slot.head.load(.seq_cst));
+        try segment.checkEra(); // slot and version may be changed
         if (layout.isClosed(head.ref)) {
             try map.unlink(found.ref);
             write.found = rel_ptr.none;

@@ -93,6 +93,8 @@ pub const Counts = struct {
 pub const Record = struct { named: u64, missing: u64, image: [*]align(8) const u8 };
 
 pub const Engine = struct {
+    /// The session's own view of the segment, which notes the era of its commit.
+    segment: Segment,
     context: Context,
     pins: Pins = .{},
     /// An ended transaction whose memory the next one takes over.
@@ -116,8 +118,13 @@ pub const Engine = struct {
             slot.attached.store(0, .release); // pairs with the acquire of whoever claims the slot
             liveness.unlock(index);
         }
+        const view = segment.*; // which may be that of the engine before
         engine.* = .{
-            .context = try Context.init(allocator, Session.init(segment, index, liveness)),
+            .segment = view,
+            .context = try Context.init(
+                allocator,
+                Session.init(&engine.segment, index, liveness),
+            ),
             .repaired = repaired,
         };
         _ = slot.generation.add(1, .seq_cst);
@@ -126,6 +133,7 @@ pub const Engine = struct {
         slot.counters = .{};
         slot.may_use_reserve.store(0, .monotonic); // the owner's own
         slot.pin.store(layout.pin_none, .seq_cst);
+        slot.held_era.store(0, .seq_cst);
     }
 
     /// Leaves the process array, and what is free to others.
@@ -381,13 +389,15 @@ pub const Engine = struct {
             context.session.horizon_age = 0;
             _ = context.session.refreshHorizon();
         }
-        const share = @min(waiting / 16, vacuum_share_max);
+        // What commits that stand still hold is only passed by.
+        const is_held = context.session.held_era != 0;
+        const share = if (is_held) 0 else @min(waiting / 16, vacuum_share_max);
         const made = writes_count * retired_per_write;
         const budget: u32 = @intCast(@min(vacuum_budget + made + share, 1 << 17));
         _ = vacuum.run(&context.session, slot, context.tables(), budget) catch |err| switch (err) {
             // The commit is done whatever becomes of this; a later one has to make room.
             error.SegmentFull => {},
-            error.SegmentCorrupt => return err,
+            error.SegmentCorrupt => if (!context.session.wasOvertaken()) return err,
         };
     }
 
@@ -407,12 +417,10 @@ pub const Engine = struct {
             session.segment.session_count,
         );
         for (0..limit) |index| {
-            count += try vacuum.run(
-                session,
-                &session.segment.sessions[index],
-                context.tables(),
-                budget,
-            );
+            const owner = &session.segment.sessions[index];
+            count += vacuum.run(session, owner, context.tables(), budget) catch |err| {
+                if (session.wasOvertaken()) break else return err; // P32
+            };
         }
         return count;
     }
@@ -535,9 +543,11 @@ fn claimSlot(
             errdefer liveness.unlock(index);
 
             if (slot.attached.load(.acquire) != 0) {
-                var context = try Context.init(allocator, Session.init(segment, index, liveness));
+                var view = segment.*;
+                var context = try Context.init(allocator, Session.init(&view, index, liveness));
                 defer context.deinit();
 
+                context.session.takeOver();
                 repair.repairSession(&context, index) catch |err| switch (err) {
                     error.UnknownTable => return error.SegmentCorrupt,
                     else => |e| return e,

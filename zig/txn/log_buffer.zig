@@ -86,7 +86,7 @@ pub fn append(
         const pages: u32 = @intCast(capacity / limits.page_size);
         const page = try arena.claimPages(segment, session.index, pages);
         slot.log_buffer.store(Segment.pageRef(page), .release);
-        arena.markUsed(segment, session.index, page, .log, pages);
+        arena.markUsed(segment, session.index, page, .log, pages, 0);
     }
     const body_size = writes.len * @sizeOf(Written) + payload.len;
     const is_inline = @sizeOf(Header) + body_size <= capacity / inline_share;
@@ -130,7 +130,7 @@ pub fn append(
         const page = try arena.claimPages(segment, session.index, pages);
         header.overflow_pages = pages;
         header.overflow.store(Segment.pageRef(page), .release);
-        arena.markUsed(segment, session.index, page, .overflow, pages);
+        arena.markUsed(segment, session.index, page, .overflow, pages, 0);
         body = try segment.bytesAt(Segment.pageRef(page), body_size);
     }
     const list = std.mem.sliceAsBytes(writes);

@@ -12,15 +12,15 @@ const Session = @import("../segment/session.zig").Session;
 
 /// An open snapshot. The CSN alone does not name it: one that was revoked and one that was opened
 /// afterwards have the same where nobody has committed in between.
-pub const Snapshot = struct { csn: u64, era: u32 };
+pub const Snapshot = struct { csn: u64, revocations: u32 };
 
 pub const Pins = struct {
     const Open = struct { csn: u64, opened_ms: u64 };
 
     /// Open snapshots, oldest first.
     snapshots: std.ArrayList(Open) = .empty,
-    /// Raised by every revocation: all snapshots of earlier eras are gone.
-    era: u32 = 0,
+    /// How many there were: all snapshots from before the last one are gone.
+    revocations: u32 = 0,
 
     pub fn deinit(pins: *Pins, allocator: std.mem.Allocator) void {
         pins.snapshots.deinit(allocator);
@@ -42,12 +42,12 @@ pub const Pins = struct {
         } else ring.firstUndecided(session.segment, session.floor); // the pin stands lower already
         session.floor = @max(session.floor, csn);
         pins.snapshots.appendAssumeCapacity(.{ .csn = csn, .opened_ms = now });
-        return .{ .csn = csn, .era = pins.era };
+        return .{ .csn = csn, .revocations = pins.revocations };
     }
 
     pub fn close(pins: *Pins, session: *Session, snapshot: Snapshot) void {
         pins.notice(session);
-        if (snapshot.era != pins.era) return;
+        if (snapshot.revocations != pins.revocations) return;
         for (pins.snapshots.items, 0..) |each, i| {
             if (each.csn != snapshot.csn) continue;
             _ = pins.snapshots.orderedRemove(i);
@@ -58,13 +58,17 @@ pub const Pins = struct {
 
     pub fn isRevoked(pins: *Pins, session: *Session, snapshot: Snapshot) bool {
         pins.notice(session);
-        return snapshot.era != pins.era;
+        return snapshot.revocations != pins.revocations;
     }
 
     /// Sees a revocation: every snapshot that was open then is gone.
     fn notice(pins: *Pins, session: *Session) void {
-        if (session.slot.pin.load(.seq_cst) != layout.pin_revoked) return;
-        pins.era +%= 1;
+        if (session.slot.pin.load(.seq_cst) == layout.pin_revoked) pins.forget(session);
+    }
+
+    /// Every open snapshot is gone.
+    fn forget(pins: *Pins, session: *Session) void {
+        pins.revocations +%= 1;
         pins.snapshots.clearRetainingCapacity();
         session.setPin(layout.pin_none);
     }
@@ -83,20 +87,18 @@ pub const Pins = struct {
         _ = session.slot.pin.cas(now, raw, .seq_cst);
     }
 
-    /// A pin that cannot be revoked, for the duration of a commit.
+    /// A pin that cannot be revoked, for the duration of a commit; but it can be overtaken (P32).
     pub fn enterCommit(pins: *Pins, session: *Session) void {
         pins.notice(session);
         if (pins.snapshots.items.len != 0) {
-            const raw = (layout.Pin{
-                .csn = @intCast(pins.snapshots.items[0].csn),
-                .committing = false,
-            }).raw();
-            const held = (layout.Pin{
-                .csn = @intCast(pins.snapshots.items[0].csn),
-                .committing = true,
-            }).raw();
-            if (session.slot.pin.cas(raw, held, .seq_cst)) return;
-            pins.notice(session);
+            const csn: u63 = @intCast(pins.snapshots.items[0].csn);
+            const raw = (layout.Pin{ .csn = csn, .committing = false }).raw();
+            const held = (layout.Pin{ .csn = csn, .committing = true }).raw();
+            session.noteEra();
+            if (session.slot.pin.cas(raw, held, .seq_cst)) {
+                if (!session.segment.isOvertaken()) return;
+                pins.forget(session); // the horizon may have passed the pin at once
+            } else pins.notice(session);
         }
         _ = session.pinFloor(true);
     }
@@ -115,19 +117,19 @@ pub const Pins = struct {
     }
 
     pub fn leave(pins: *Pins, session: *Session) void {
+        defer session.letGo();
         if (pins.snapshots.items.len == 0) {
             session.setPin(layout.pin_none);
             return;
         }
-        const held = (layout.Pin{
-            .csn = @intCast(pins.snapshots.items[0].csn),
-            .committing = true,
-        }).raw();
-        const raw = (layout.Pin{
-            .csn = @intCast(pins.snapshots.items[0].csn),
-            .committing = false,
-        }).raw();
-        if (session.slot.pin.load(.seq_cst) == held) session.setPin(raw);
+        const csn: u63 = @intCast(pins.snapshots.items[0].csn);
+        const held = (layout.Pin{ .csn = csn, .committing = true }).raw();
+        const raw = (layout.Pin{ .csn = csn, .committing = false }).raw();
+        if (session.slot.pin.load(.seq_cst) == held) {
+            // Sequentially consistent: who overtakes after the look behind it sees this pin.
+            _ = session.slot.pin.swap(raw, .seq_cst);
+        }
+        if (session.wasOvertaken()) pins.forget(session); // the horizon has passed its snapshots
     }
 };
 

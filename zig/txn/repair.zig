@@ -68,8 +68,18 @@ fn sweepRange(context: *Context, start: u32, count: u32) Error!u32 {
     return repaired;
 }
 
-/// **Precondition**: the caller holds the liveness byte of `index`.
+/// **Precondition**: the caller holds the liveness byte of `index`. If `index` is its own session,
+/// it goes on with the pin of the dead (`Session.takeOver`).
 pub fn repairSession(context: *Context, index: u32) Error!void {
+    while (true) { // each turn means that others have overtaken it (P32): it begins again
+        repairOnce(context, index) catch |err| {
+            if (context.session.catchUp()) continue else return err;
+        };
+        return;
+    }
+}
+
+fn repairOnce(context: *Context, index: u32) Error!void {
     const session = &context.session;
     const segment = session.segment;
     const slot = &segment.sessions[index];
@@ -94,6 +104,7 @@ pub fn repairSession(context: *Context, index: u32) Error!void {
     depot.leave(segment, index);
     word.bump(&session.slot.counters.repairs, 1);
     slot.pin.store(layout.pin_none, .release);
+    slot.held_era.store(0, .release); // behind the pin, as in `letGo`
     // pairs with the acquire in `sweep`: the slot may be handed out
     slot.attached.store(0, .release);
 }
@@ -323,11 +334,29 @@ fn repairReclaim(context: *Context, slot: *SessionSlot, index: u32) Error!void {
         const page = taken / paged.per_page - 1;
         try retire.queueOf(segment, owner).drop(context.session.index, page);
     }
-    if (advanced and try leftList(segment, slot, held)) {
+    if (try isAside(segment, slot, owner, taken, held.ref)) {
+        if (!advanced) try vacuum.advance(&context.session, owner, taken);
+    } else if (advanced and try leftList(segment, slot, held)) {
         try arena.give(segment, index, held.class, held.ref);
     }
     slot.reclaim_held.store(0, .release); // pairs with the acquire above, by the next repairer
     owner.retire_latch.store(0, .release); // pairs with the compare-and-swap in `vacuum.run`
+}
+
+/// True when the record at position `taken` of `owner`'s queue, or the one before, was put aside:
+/// it stands at the end of the queue of `slot`.
+fn isAside(
+    segment: *const segment_.Segment,
+    slot: *SessionSlot,
+    owner: *SessionSlot,
+    taken: u64,
+    ref: Ref,
+) Error!bool {
+    const added = slot.retire_added.load(.acquire); // pairs with `retire.add`
+    if (ref == rel_ptr.none or added == slot.retire_taken.load(.acquire)) return false;
+    if (owner == slot and added - 1 == taken) return false; // it is the only one
+    const last = (try retire.queueOf(segment, slot).at(added - 1)).*;
+    return last.a == ref and last.kind() != .slot_candidate;
 }
 
 /// The session whose queue the session of this index was vacuuming.
@@ -344,6 +373,7 @@ fn latchedBy(segment: *const segment_.Segment, index: u32) ?*SessionSlot {
 fn repairPages(segment: *const segment_.Segment, index: u32) void {
     const first = segment_.Segment.pageOf(segment.arena_ref);
     const end = segment_.Segment.pageOf(segment.limit_ref);
+    const era = arena.eraNow(segment); // nothing was taken from them yet
     var page = first;
     while (page < end) : (page += 1) {
         const state = layout.PageState.of(segment.pages[page].load(.acquire));
@@ -351,7 +381,7 @@ fn repairPages(segment: *const segment_.Segment, index: u32) void {
         const run = runLength(segment, page, end, index);
         const ref = segment_.Segment.pageRef(page);
         if (kindNaming(segment, index, ref)) |kind| {
-            arena.markUsed(segment, index, page, kind, run);
+            arena.markUsed(segment, index, page, kind, run, era);
         } else {
             arena.freePages(segment, page, run);
         }

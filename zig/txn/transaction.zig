@@ -74,7 +74,7 @@ pub const Transaction = struct {
     read_only: bool,
     snapshot: u64,
     /// Of its pin.
-    era: u32 = 0,
+    revocations: u32 = 0,
     /// Searches live until the end; keys and images of writes can be rolled back.
     arena: std.heap.ArenaAllocator,
     memory: Stack,
@@ -104,7 +104,7 @@ pub const Transaction = struct {
         transaction.id = id;
         transaction.read_only = read_only;
         transaction.snapshot = snapshot.csn;
-        transaction.era = snapshot.era;
+        transaction.revocations = snapshot.revocations;
         transaction.reads.clear(snapshot.csn);
         return transaction;
     }
@@ -179,7 +179,7 @@ pub const Transaction = struct {
     }
 
     pub fn pinned(transaction: *const Transaction) pins_.Snapshot {
-        return .{ .csn = transaction.snapshot, .era = transaction.era };
+        return .{ .csn = transaction.snapshot, .revocations = transaction.revocations };
     }
 
     pub fn isRevoked(transaction: *Transaction) bool {
@@ -585,7 +585,7 @@ pub const Transaction = struct {
             engine.pins.close(session, transaction.pinned());
             transaction.last_read = .none;
             transaction.snapshot = fresh.csn;
-            transaction.era = fresh.era;
+            transaction.revocations = fresh.revocations;
             transaction.reads.snapshot = fresh.csn;
         }
         return true;

@@ -56,12 +56,21 @@ pub fn run(session: *Session, owner: *SessionSlot, tables: Tables, budget: u32) 
     if (!owner.retire_latch.cas(0, session.index + 1, .acq_rel)) return 0;
     defer owner.retire_latch.store(0, .release); // pairs with the compare-and-swap above
 
+    // Acquire: pairs with the release in `retire.add`. What is set aside from here on is not met
+    // again.
+    const end = owner.retire_added.load(.acquire);
+
     var count: u32 = 0;
-    while (count < budget) {
+    var aside_count: u32 = 0;
+    while (count + aside_count < budget) {
         // Monotonic: only the holder of the latch moves it.
         const taken = owner.retire_taken.load(.monotonic);
-        const ready = try readyAt(session, owner, taken, budget - count);
-        if (ready.len == 0) break;
+        const ready = try readyAt(session, owner, taken, end, budget - count - aside_count);
+        if (ready.len == 0) {
+            if (session.held_era == 0 or !try setAside(session, owner, tables, taken, end)) break;
+            aside_count += 1;
+            continue;
+        }
         const in_order = ready.len >= ordered_min;
         if (in_order) try closeTogether(session, tables, ready);
         for (ready, taken.., 0..) |entry, number, i| {
@@ -73,17 +82,62 @@ pub fn run(session: *Session, owner: *SessionSlot, tables: Tables, budget: u32) 
     return count;
 }
 
-/// Records from `taken` on that the horizon has passed, as many as lie together.
-fn readyAt(session: *Session, owner: *SessionSlot, taken: u64, limit: u32) Error![]const Retired {
-    const added = owner.retire_added.load(.acquire); // pairs with the release in `retire.add`
-    if (added < taken) return error.SegmentCorrupt;
-    if (added == taken) return &.{};
+/// Records from `taken` on, but before `end`, that may be taken back, as many as lie together.
+fn readyAt(
+    session: *Session,
+    owner: *SessionSlot,
+    taken: u64,
+    end: u64,
+    limit: u32,
+) Error![]const Retired {
+    if (end < taken) return error.SegmentCorrupt;
+    if (end == taken) return &.{};
     const records = try retire.queueOf(session.segment, owner).from(taken);
-    const waiting = @min(@min(limit, window_max), @min(records.len, added - taken));
+    const waiting = @min(@min(limit, window_max), @min(records.len, end - taken));
     for (records[0..waiting], 0..) |record, i| {
         if (record.csnOf() >= session.horizon) return records[0..i];
+        if (session.held_era != 0 and try isHeld(session, record)) return records[0..i];
     }
     return records[0..waiting];
+}
+
+/// True when a commit that the horizon has passed may have the record in hand (P32).
+fn isHeld(session: *Session, record: Retired) Error!bool {
+    if (record.kind() == .slot_candidate) return false; // gives nothing back itself
+    return try session.segment.eraOf(record.a) <= session.held_era;
+}
+
+/// Puts a record that the horizon has passed and that is held all the same behind the others, into
+/// the session's own queue. False when the next record is none.
+fn setAside(
+    session: *Session,
+    owner: *SessionSlot,
+    tables: Tables,
+    taken: u64,
+    end: u64,
+) Error!bool {
+    if (taken == end) return false;
+    const entry = (try retire.queueOf(session.segment, owner).at(taken)).*;
+    if (entry.csnOf() >= session.horizon or !try isHeld(session, entry)) return false;
+    const class = switch (entry.kind()) {
+        .version => class: {
+            const version = try session.segment.at(Version, entry.a);
+            const table = tables.get(tables.context, version.table()) orelse
+                return error.SegmentCorrupt;
+            break :class table.version_class;
+        },
+        .slot => classes.slot_class,
+        .entry => entry.b,
+        else => return error.SegmentCorrupt,
+    };
+    try retire.reserve(session, session.slot, 1);
+    const held: layout.Held = .{ .ref = entry.a, .class = class };
+    session.slot.reclaim_held.store(held.raw(), .release);
+    try retire.add(session.segment, session.slot, entry);
+    fault.point("vacuum.aside");
+    try advance(session, owner, taken);
+    session.slot.reclaim_held.store(0, .release);
+    return true;
 }
 
 /// Begins to fetch what a later record names. With many processes on few cores the horizon lags by
@@ -150,7 +204,8 @@ fn reclaim(session: *Session, owner: *SessionSlot, held: layout.Held, taken: u64
     arena.settle(session.segment, session.index, held.class);
 }
 
-fn advance(session: *Session, owner: *SessionSlot, taken: u64) Error!void {
+/// One record has left the queue.
+pub fn advance(session: *Session, owner: *SessionSlot, taken: u64) Error!void {
     owner.retire_taken.store(taken + 1, .release); // pairs with the acquire in `retire.reserve`
     if ((taken + 1) % paged.per_page == 0) {
         try retire.queueOf(session.segment, owner).drop(session.index, taken / paged.per_page);
@@ -258,6 +313,7 @@ fn closeEntry(
     const state = (try list.findEntryAlong(position, trail)) orelse return;
     const mask = @as(u64, 1) << number;
     if (try unneeded(session, table, position.slot, image, mask) == 0) return;
+    try session.segment.checkEra();
     try retire.reserve(session, session.slot, 1);
     const entry = trail.path.equal;
     const class = try list.classOf(entry);
@@ -358,6 +414,7 @@ fn closeSlot(session: *Session, table: *const view_.TableView, ref: Ref) Error!v
         else => return, // a later write of the row; its own retirement comes back here
     };
     if (csn >= session.horizon) return;
+    try segment.checkEra();
     try retire.reserve(session, session.slot, 2);
     session.slot.vacuum_slot.store((layout.Held{ .ref = ref, .class = head.ref }).raw(), .release);
     fault.point("vacuum.slot.named");
@@ -377,7 +434,10 @@ pub fn finishSlot(
     tombstone: Ref,
 ) Error!void {
     const segment = session.segment;
-    try table.map().unlink(ref);
+    while (true) { // each turn means that others have overtaken it (P32)
+        table.map().unlink(ref) catch |err| if (session.catchUp()) continue else return err;
+        break;
+    }
     _ = table.shared.slot_count.add(-1, .monotonic); // only says when to grow
     const tail = segment.header.tail.load(.seq_cst);
     try retire.add(segment, owner, Retired.init(.version, tail, tombstone, ref));
