@@ -178,6 +178,20 @@ pub const cases = [_]Case{
         } },
     },
     .{
+        .name = "commits are overtaken beside vacuums that put aside what those may hold",
+        .stage = .{
+            .setup = &.{
+                .{ .put = .{ .id = 0, .altitude = 1 } },
+                .{ .put = .{ .id = 1, .altitude = 2 } },
+            },
+            .warm = false,
+        },
+        .mix = .{ .ids = 2, .altitudes = 2, .stamps = 1, .weights = &.{
+            .{ .put, 10 },    .{ .overtake, 8 }, .{ .delete, 6 },
+            .{ .vacuum, 14 }, .{ .tick, 8 },     .{ .sweep, 1 },
+        } },
+    },
+    .{
         .name = "the ring wraps around while everybody writes",
         .stage = .{
             .world = .{ .size = 4 << 20, .session_count = 4, .cell_count = 16 },

@@ -71,10 +71,19 @@ fn sweepRange(context: *Context, start: u32, count: u32) Error!u32 {
 /// **Precondition**: the caller holds the liveness byte of `index`. If `index` is its own session,
 /// it goes on with the pin of the dead (`Session.takeOver`).
 pub fn repairSession(context: *Context, index: u32) Error!void {
+    const session = &context.session;
+    const pin_before = session.slot.pin.load(.monotonic); // the caller's own
+    if (pin_before == layout.pin_none) _ = session.pinFloor(true);
+    defer if (pin_before == layout.pin_none) {
+        session.setPin(layout.pin_none);
+        session.letGo();
+    };
+    const reserve_before = session.slot.may_use_reserve.load(.monotonic); // the caller's own
+    session.slot.may_use_reserve.store(1, .monotonic);
+    defer session.slot.may_use_reserve.store(reserve_before, .monotonic);
+
     while (true) { // each turn means that others have overtaken it (P32): it begins again
-        repairOnce(context, index) catch |err| {
-            if (context.session.catchUp()) continue else return err;
-        };
+        repairOnce(context, index) catch |err| if (session.catchUp()) continue else return err;
         return;
     }
 }
@@ -83,13 +92,6 @@ fn repairOnce(context: *Context, index: u32) Error!void {
     const session = &context.session;
     const segment = session.segment;
     const slot = &segment.sessions[index];
-    const pin_before = session.slot.pin.load(.monotonic); // the caller's own
-    if (pin_before == layout.pin_none) _ = session.pinFloor(true);
-    defer if (pin_before == layout.pin_none) session.setPin(layout.pin_none);
-    const reserve_before = session.slot.may_use_reserve.load(.monotonic); // the caller's own
-    session.slot.may_use_reserve.store(1, .monotonic);
-    defer session.slot.may_use_reserve.store(reserve_before, .monotonic);
-
     depot.repair(segment, index);
     try repairHeld(context, slot, index);
     try repairCommit(session, slot);
@@ -334,7 +336,7 @@ fn repairReclaim(context: *Context, slot: *SessionSlot, index: u32) Error!void {
         const page = taken / paged.per_page - 1;
         try retire.queueOf(segment, owner).drop(context.session.index, page);
     }
-    if (try isAside(segment, slot, owner, taken, held.ref)) {
+    if (owner == slot and try isAside(segment, slot, taken, held.ref)) {
         if (!advanced) try vacuum.advance(&context.session, owner, taken);
     } else if (advanced and try leftList(segment, slot, held)) {
         try arena.give(segment, index, held.class, held.ref);
@@ -343,18 +345,16 @@ fn repairReclaim(context: *Context, slot: *SessionSlot, index: u32) Error!void {
     owner.retire_latch.store(0, .release); // pairs with the compare-and-swap in `vacuum.run`
 }
 
-/// True when the record at position `taken` of `owner`'s queue, or the one before, was put aside:
-/// it stands at the end of the queue of `slot`.
+/// True when the record at position `taken` of the dead session's own queue, or the one before, was
+/// put aside: it stands at the end as well.
 fn isAside(
     segment: *const segment_.Segment,
     slot: *SessionSlot,
-    owner: *SessionSlot,
     taken: u64,
     ref: Ref,
 ) Error!bool {
     const added = slot.retire_added.load(.acquire); // pairs with `retire.add`
-    if (ref == rel_ptr.none or added == slot.retire_taken.load(.acquire)) return false;
-    if (owner == slot and added - 1 == taken) return false; // it is the only one
+    if (ref == rel_ptr.none or added <= taken + 1) return false;
     const last = (try retire.queueOf(segment, slot).at(added - 1)).*;
     return last.a == ref and last.kind() != .slot_candidate;
 }

@@ -67,7 +67,8 @@ pub fn run(session: *Session, owner: *SessionSlot, tables: Tables, budget: u32) 
         const taken = owner.retire_taken.load(.monotonic);
         const ready = try readyAt(session, owner, taken, end, budget - count - aside_count);
         if (ready.len == 0) {
-            if (session.held_era == 0 or !try setAside(session, owner, tables, taken, end)) break;
+            if (session.held_era == 0 or owner != session.slot) break;
+            if (!try setAside(session, tables, taken, end)) break;
             aside_count += 1;
             continue;
         }
@@ -107,17 +108,13 @@ fn isHeld(session: *Session, record: Retired) Error!bool {
     return try session.segment.eraOf(record.a) <= session.held_era;
 }
 
-/// Puts a record that the horizon has passed and that is held all the same behind the others, into
-/// the session's own queue. False when the next record is none.
-fn setAside(
-    session: *Session,
-    owner: *SessionSlot,
-    tables: Tables,
-    taken: u64,
-    end: u64,
-) Error!bool {
+/// Puts a record that the horizon has passed and that is held all the same behind the others of the
+/// session's own queue. False when the next record is none. In a queue of another session it stays
+/// where it is: that one may add to it meanwhile.
+fn setAside(session: *Session, tables: Tables, taken: u64, end: u64) Error!bool {
     if (taken == end) return false;
-    const entry = (try retire.queueOf(session.segment, owner).at(taken)).*;
+    const slot = session.slot;
+    const entry = (try retire.queueOf(session.segment, slot).at(taken)).*;
     if (entry.csnOf() >= session.horizon or !try isHeld(session, entry)) return false;
     const class = switch (entry.kind()) {
         .version => class: {
@@ -130,13 +127,13 @@ fn setAside(
         .entry => entry.b,
         else => return error.SegmentCorrupt,
     };
-    try retire.reserve(session, session.slot, 1);
+    try retire.reserve(session, slot, 1);
     const held: layout.Held = .{ .ref = entry.a, .class = class };
-    session.slot.reclaim_held.store(held.raw(), .release);
-    try retire.add(session.segment, session.slot, entry);
+    slot.reclaim_held.store(held.raw(), .release);
+    try retire.add(session.segment, slot, entry);
     fault.point("vacuum.aside");
-    try advance(session, owner, taken);
-    session.slot.reclaim_held.store(0, .release);
+    try advance(session, slot, taken);
+    slot.reclaim_held.store(0, .release);
     return true;
 }
 
