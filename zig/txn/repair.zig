@@ -410,13 +410,9 @@ fn kindNaming(segment: *const segment_.Segment, index: u32, ref: Ref) ?classes.P
     const slot = &segment.sessions[index];
     for (0..classes.count) |class| {
         const list = &slot.free[class];
-        const bump = list.bump.load(.acquire);
-        if (bump != 0 and bump >= ref and list.bump_end.load(.acquire) > ref and
-            bump < list.bump_end.load(.acquire) and
-            list.bump_end.load(.acquire) - ref <= 8 * limits.page_size / limits.offset_unit)
-        {
-            return classes.kindOf(@intCast(class));
-        }
+        // Nothing was carved from a span before all of its pages were marked.
+        const is_next = list.bump.load(.acquire) == ref and list.bump_end.load(.acquire) > ref;
+        if (is_next) return classes.kindOf(@intCast(class));
     }
     if ((paged.Intents{
         .segment = segment,
