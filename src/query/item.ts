@@ -86,6 +86,7 @@ function literalOf(value: unknown, position: number | undefined): Operand | null
 
 function shapeOf(value: unknown): string {
   if (value === null) return "null";
+  if (value === undefined) return "undefined";
   if (Array.isArray(value)) return "an array";
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }

@@ -13,7 +13,8 @@
  * 3. *Routes of the AND list.* Each term may give one (`access.ts`): primary key for `=` and `in`;
  *    index for `=`, `in`, ranges, null tests and patterns with a literal beginning. Every row of
  *    the result satisfies every term, so any one of them reaches all rows of the result. The
- *    route's own term is dropped from the residual when every delivered row satisfies it.
+ *    route's own term is dropped from the residual when every delivered row satisfies it. Of the
+ *    terms on one column only the one of the fewest rows is weighed.
  * 4. *Routes of `-or`.* When every group has a route, their union reaches all rows of the result.
  *    Groups on one index become one arm. The groups are dropped from the residual when each is
  *    nothing but its implied term. At most 16 arms.
@@ -262,10 +263,8 @@ class Weigher {
   candidates(all: boolean): readonly Candidate[] {
     const { terms, groups } = this.#condition;
     const found: Candidate[] = [];
-    for (const term of terms) {
-      const access = accessOf(term, this.rows, this.#cardinality);
-      if (access === undefined) continue;
-      this.#estimates.set(term, access.rows);
+    const accesses = this.#accessesOf(terms);
+    for (const access of all ? accesses : fewestByColumn(accesses)) {
       const residual = terms.filter((each) => !access.implied.includes(each));
       const candidate = this.#weigh([access], residual, groups);
       if (!all && isSinglePoint(access)) return [candidate];
@@ -310,33 +309,30 @@ class Weigher {
   #unionOfGroups(): Candidate | undefined {
     const { terms, groups } = this.#condition;
     if (groups.length === 0) return undefined;
-    const arms: Access[] = [];
+    const arms: Access[][] = [];
     let isImplied = true;
     for (const group of groups) {
-      const access = this.#bestAccess(group);
+      const access = fewestRows(this.#accessesOf(group));
       if (access === undefined) return undefined;
       isImplied &&= group.every((term) => access.implied.includes(term));
-      const same = arms.findIndex(
-        ({ kind, column }) => kind === access.kind && column === access.column,
-      );
-      const arm = arms[same];
-      if (arm === undefined) arms.push(access);
-      else arms[same] = joinAccess(arm, access);
+      const arm = arms.find(([first]) => first !== undefined && isAlike(first, access));
+      if (arm === undefined) arms.push([access]);
+      else arm.push(access);
       if (arms.length > armsMax) return undefined;
     }
-    return this.#weigh(arms, terms, isImplied ? [] : groups);
+    return this.#weigh(arms.flatMap(joinAccesses), terms, isImplied ? [] : groups);
   }
 
-  /** The route of the fewest rows for one group. */
-  #bestAccess(group: readonly Term[]): Access | undefined {
-    let best: Access | undefined;
-    for (const term of group) {
+  /** A way to the rows of each term that has one. */
+  #accessesOf(terms: readonly Term[]): readonly Access[] {
+    const accesses: Access[] = [];
+    for (const term of terms) {
       const access = accessOf(term, this.rows, this.#cardinality);
       if (access === undefined) continue;
       this.#estimates.set(term, access.rows);
-      if (best === undefined || access.rows < best.rows) best = access;
+      accesses.push(access);
     }
-    return best;
+    return accesses;
   }
 
   #weigh(
@@ -411,14 +407,43 @@ class Weigher {
   }
 }
 
-function joinAccess(a: Access, b: Access): Access {
-  return {
-    kind: a.kind,
-    column: a.column,
-    clauses: [...a.clauses, ...b.clauses],
-    implied: [],
-    rows: a.rows + b.rows,
-  };
+/** Whether both reach rows in the same place. */
+function isAlike(a: Access, b: Access): boolean {
+  return a.kind === b.kind && a.column === b.column;
+}
+
+/** The first access of the fewest rows. */
+function fewestRows(accesses: readonly Access[]): Access | undefined {
+  let best: Access | undefined;
+  for (const access of accesses) if (best === undefined || access.rows < best.rows) best = access;
+  return best;
+}
+
+/** In each place the access of the fewest rows. */
+function fewestByColumn(accesses: readonly Access[]): readonly Access[] {
+  const best: Access[] = [];
+  for (const access of accesses) {
+    const at = best.findIndex((each) => isAlike(each, access));
+    const known = best[at];
+    if (known === undefined) best.push(access);
+    else if (access.rows < known.rows) best[at] = access;
+  }
+  return best;
+}
+
+/** One access to all that accesses of one place reach; none for none. */
+function joinAccesses(accesses: readonly Access[]): readonly Access[] {
+  const [first, more] = accesses;
+  if (first === undefined || more === undefined) return accesses;
+  return [
+    {
+      kind: first.kind,
+      column: first.column,
+      clauses: accesses.flatMap(({ clauses }) => clauses),
+      implied: [],
+      rows: accesses.reduce((sum, { rows }) => sum + rows, 0),
+    },
+  ];
 }
 
 function rankOf({ route }: Candidate): number {

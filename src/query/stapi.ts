@@ -9,14 +9,14 @@ import { nearestName } from "../schema/nearest.ts";
 import { describeValue } from "../schema/value.ts";
 import { clauseListOf, groupsOf } from "./clause.ts";
 import { type Item, listOf, plainText, valueOf } from "./item.ts";
-import type { Action, Assignment, Count, Name, Query, SortKey } from "./query.ts";
+import type { Action, Assignment, Clause, Count, Name, Query, SortKey } from "./query.ts";
 import { parseError, splitWords } from "./words.ts";
 
 /** Words of a query: options and their arguments, which may be text or arrays. */
 export type QueryWords = readonly unknown[];
 
 /** What is being put together; as the query, but writable. */
-type Draft = { -readonly [K in keyof Query]: Query[K] };
+type Draft = { -readonly [K in keyof Query]: Query[K] } & { readonly compare: Clause[] };
 
 type Option = {
   /** Whether an argument follows. */
@@ -28,8 +28,7 @@ const options: ReadonlyMap<string, Option> = new Map<string, Option>([
   [
     "-compare",
     argument((draft, item) => {
-      draft.compare =
-        draft.compare.length === 0 ? clauseListOf(item) : [...draft.compare, ...clauseListOf(item)];
+      for (const clause of clauseListOf(item)) draft.compare.push(clause);
     }),
   ],
   [

@@ -131,3 +131,15 @@ test("stapi: a million braces, quotes or words neither overflow nor hang", () =>
   expect(survives(inputs[6])).toBeTrue();
   expect(survives(inputs[7])).toBeTrue();
 });
+
+test("stapi: many options, groups and parameters take no more than their number", () => {
+  const list = (count: number, item: (index: number) => string): string =>
+    Array.from({ length: count }, (_, index) => item(index)).join(" ");
+  const inputs = [
+    list(100_000, () => "-compare {> altitude 1}"),
+    `-or {${list(50_000, (n) => `{range altitude ${2 * n} ${2 * n + 1}}`)}}`,
+    `-or {${list(10_000, (n) => `{{= lat ${n}} {= gs ${n}}}`)}}`,
+    `-compare {${list(10_000, (n) => `{> altitude $p${n}}`)}}`,
+  ];
+  for (const input of inputs) expect(survives(input)).toBeTrue();
+});
