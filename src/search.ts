@@ -17,6 +17,7 @@ import type { Plan } from "./query/planner.ts";
 import type { Query } from "./query/query.ts";
 import { shapeOf } from "./query/shape.ts";
 import { parseStapi } from "./query/stapi.ts";
+import { parseError } from "./query/words.ts";
 import { Result } from "./result.ts";
 import type { RowChunk, RowSource } from "./result.ts";
 import { RowArena } from "./rows.ts";
@@ -101,6 +102,19 @@ export class SearchRunner {
   /** The plan of `query` with its values. **Throws** what `ready` throws. */
   plan(binding: TableBinding, query: unknown, countOnly: boolean): PlannedSearch {
     return this.#plan(binding, parseStapi(query), countOnly);
+  }
+
+  /**
+   * The plan of a query whose rows are to be changed. **Throws** what `plan` throws, `PARSE_ERROR`
+   * for one that says itself what is to become of them.
+   */
+  planOfChange(binding: TableBinding, query: unknown): PlannedSearch {
+    const parsed = parseStapi(query);
+    const { action } = parsed;
+    if (action.kind !== "read") {
+      throw parseError(`-${action.kind} stands in a query of rows to change`, undefined, "none");
+    }
+    return this.#plan(binding, { ...parsed, countOnly: false }, false);
   }
 
   /**

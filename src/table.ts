@@ -179,14 +179,14 @@ export class Table<S extends TableShape = DynamicShape> {
    */
   updateWhere(query: SearchInput<S["row"]>, patch: S["patch"]): number {
     this.scope.useToWrite();
-    const planned = this.scope.handle.searches.plan(this.binding, query, false);
+    const planned = this.scope.handle.searches.planOfChange(this.binding, query);
     return updateFound(this.scope, this.binding, planned, {}, patch);
   }
 
   /** Deletes the rows that a query finds, likewise. The number of rows deleted. */
   deleteWhere(query: SearchInput<S["row"]>): number {
     this.scope.useToWrite();
-    const planned = this.scope.handle.searches.plan(this.binding, query, false);
+    const planned = this.scope.handle.searches.planOfChange(this.binding, query);
     return deleteFound(this.scope, this.binding, planned, {});
   }
 

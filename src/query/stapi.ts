@@ -138,6 +138,8 @@ export function parseStapi(query: unknown): Query {
   } else {
     throw new TypeError(`a query is text, an array of words or an object, not ${typeof query}`);
   }
+  // What changes rows has to find them, and gives their number anyway.
+  if (draft.action.kind !== "read") draft.countOnly = false;
   return draft;
 }
 

@@ -150,6 +150,32 @@ test("search: update and delete as properties of a query", async () => {
   ]);
 });
 
+test("search: rows are changed and deleted whether or not they are only counted", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Readings] });
+  const table = database.table(Readings);
+  for (let id = 0; id < 10; id++) table.upsert({ id, level: id, place: "a" });
+  expect(table.search("-countOnly 1 -sort id -limit 2 -delete 1").length).toBe(2);
+  expect(table.deleteWhere({ sort: "id", limit: 2, countOnly: true })).toBe(2);
+  expect(table.prepare("-countOnly 1 -limit 1 -update {level $to}").search({ to: 60 }).length).toBe(
+    1,
+  );
+  expect(table.updateWhere("-compare {= level 60} -countOnly 1", { place: "b" })).toBe(1);
+  expect([table.count(), table.count("-compare {= place b}")]).toEqual([6, 1]);
+});
+
+test("search: updateWhere and deleteWhere take no other action", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Readings] });
+  const table = database.table(Readings);
+  table.upsert({ id: 1, level: 1, place: "a" });
+  for (const query of ["-delete 1", "-update {level 2}"]) {
+    expect(await codeOf(() => table.deleteWhere(query))).toBe("PARSE_ERROR");
+    expect(await codeOf(() => table.updateWhere(query, { level: 3 }))).toBe("PARSE_ERROR");
+  }
+  expect(table.get(1)).toEqual({ id: 1, level: 1, place: "a" });
+});
+
 test("search: queries of one shape share a plan and no values", async () => {
   using temporary = new TemporaryDatabase();
   const database = await temporary.open({ tables: [Readings] });
