@@ -22,6 +22,7 @@ export class Prepared<S extends TableShape = DynamicShape> {
   readonly #rows: KeptSearch;
   readonly #query: unknown;
   #counting: KeptSearch | undefined;
+  #first: KeptSearch | undefined;
 
   /** For `Table.prepare`. */
   constructor(scope: Scope, binding: TableBinding, definition: TableDefinition<S>, query: unknown) {
@@ -51,10 +52,15 @@ export class Prepared<S extends TableShape = DynamicShape> {
     return searches.all(this.#definition, this.#binding, bound.planned, tx);
   }
 
-  /** The first row found; a `-limit 1` in the query makes it cheaper still. */
+  /** The first row found. No more is read than that takes, whatever the limit of the query. */
   first(parameters: Parameters = {}): S["row"] | undefined {
-    using result = this.search(parameters);
-    return result.first();
+    const tx = this.#scope.use();
+    if (this.#rows.planned.query.action.kind !== "read") return this.search(parameters).first();
+    const { searches } = this.#scope.handle;
+    this.#first ??= searches.keepFirst(this.#binding, this.#query);
+    const bound = searches.bind(this.#binding, this.#first, parameters);
+    bindParameters(bound.planned.encoded, bound.parameters);
+    return searches.first(this.#definition, this.#binding, bound.planned, tx);
   }
 
   /** How many rows are found, after offset and limit. */

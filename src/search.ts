@@ -14,7 +14,7 @@ import { keyWordsCount } from "./query/key-words.ts";
 import type { KeyWords } from "./query/key-words.ts";
 import { plan as planQuery } from "./query/planner.ts";
 import type { Plan } from "./query/planner.ts";
-import type { Query } from "./query/query.ts";
+import type { Count, Query } from "./query/query.ts";
 import { shapeOf } from "./query/shape.ts";
 import { parseStapi } from "./query/stapi.ts";
 import { parseError } from "./query/words.ts";
@@ -50,6 +50,8 @@ const usesPerLook = 64;
 /** Below this many rows it does not matter how they are reached. */
 const tableRowsMin = 64;
 const chunkSize = 1 << 20;
+/** Bytes that are copied word by word; a native call pays off beyond. */
+const wordwiseMax = 256;
 
 /** A plan that is used again and again. */
 export interface KeptSearch {
@@ -176,6 +178,13 @@ export class SearchRunner {
     return { planned: this.#plan(binding, parseStapi(query), countOnly), uses: 0 };
   }
 
+  /** `keep` for the first row alone. A limit that is a parameter stays: it may be anything. */
+  keepFirst(binding: TableBinding, query: unknown): KeptSearch {
+    const parsed = parseStapi(query);
+    const limit: Count = parsed.limit.kind === "count" ? { kind: "count", count: 1 } : parsed.limit;
+    return { planned: this.#plan(binding, { ...parsed, limit }, false), uses: 0 };
+  }
+
   /** A kept plan, planned again if the table has become another. */
   fresh(binding: TableBinding, kept: KeptSearch): PlannedSearch {
     kept.uses++;
@@ -242,7 +251,8 @@ export class SearchRunner {
   ): S["row"][] {
     const session = this.#session;
     const { rowCount, done, cursor } = this.open(binding, planned, tx);
-    const { rows: decode } = definition.decoderOf(planned.fields);
+    const { row, rows: decode } = definition.decoderOf(planned.fields);
+    if (done && rowCount === 1) return [row(session.memory, outputAt)];
     const rows = new Array<S["row"]>(rowCount);
     decode(session.memory, outputAt, rowCount, rows, 0);
     if (done) return rows;
@@ -258,6 +268,20 @@ export class SearchRunner {
       source.close();
     }
     return rows;
+  }
+
+  /** The first row of a search. The plan's parameters must be bound. */
+  first<S extends TableShape>(
+    definition: TableDefinition<S>,
+    binding: TableBinding,
+    planned: PlannedSearch,
+    tx: number,
+  ): S["row"] | undefined {
+    const { calls, handle, memory } = this.#session;
+    const { rowCount, done, cursor } = this.open(binding, planned, tx);
+    if (!done) calls.aerostore_search_close(handle, cursor);
+    if (rowCount === 0) return undefined;
+    return definition.decoderOf(planned.fields).row(memory, outputAt);
   }
 
   /** Runs a search to its end without looking at its rows, and tells what that took. */
@@ -309,23 +333,26 @@ export class SearchRunner {
 
   /** Runs a plan; its first rows are in the io block's output. */
   open({ id, definition }: TableBinding, { encoded }: PlannedSearch, tx: number): OpenedSearch {
-    const { calls, handle, memory, u32 } = this.#session;
-    const { bytes } = encoded;
-    const fits = bytes.length <= inputSize;
-    if (fits) memory.u8.set(bytes, inputAt);
-    const call = (): Status =>
-      fits
-        ? calls.aerostore_search_open(handle, tx, id, bytes.length)
-        : calls.aerostore_search_open_plan(handle, tx, id, bytes, bytes);
-    const status = call();
+    const { u32 } = this.#session;
+    const status = this.#open(id, encoded, tx);
     if (status !== Status.ok) {
-      this.#session.settle(status, { attempted: "searching", table: definition.name }, call);
+      const subject = { attempted: "searching", table: definition.name };
+      this.#session.settle(status, subject, () => this.#open(id, encoded, tx));
     }
     return {
       rowCount: u32[words.rows] ?? 0,
       done: u32[words.done] === 1,
       cursor: u32[words.cursor] ?? 0,
     };
+  }
+
+  #open(table: number, { bytes, words }: EncodedPlan, tx: number): Status {
+    const { calls, handle, memory, u32 } = this.#session;
+    const size = bytes.length;
+    if (size > inputSize) return calls.aerostore_search_open_plan(handle, tx, table, bytes, bytes);
+    if (size > wordwiseMax) memory.u8.set(bytes, inputAt);
+    else for (let at = 0; at < words.length; at++) u32[(inputAt >> 2) + at] = words[at] ?? 0;
+    return calls.aerostore_search_open(handle, tx, table, size);
   }
 
   #plan(binding: TableBinding, query: Query, countOnly: boolean): PlannedSearch {

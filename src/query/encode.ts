@@ -31,6 +31,8 @@ export interface EncodedPlan {
   /** Over an explicit `ArrayBuffer`, so that native code may be given its address. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
+  /** The same, with zeros up to a whole word. */
+  readonly words: Uint32Array<ArrayBuffer>;
   readonly table: PlannerTable;
   readonly slots: readonly ParameterSlot[];
   /** Names of the query's parameters, also of those that have no place in the plan. */
@@ -84,6 +86,7 @@ export function encodePlan(plan: Plan): EncodedPlan {
 
   const head = [...arms, ...plan.groups, ...plan.order].length * recordSize;
   const { view, slots } = writer.finish(headerSize + head, plan);
+  const { buffer } = view;
   let at = headerSize;
   for (const arm of arms) {
     view.setUint8(at, armKinds[arm.kind]);
@@ -102,8 +105,9 @@ export function encodePlan(plan: Plan): EncodedPlan {
   }
   view.setUint16(18, arms.length, true);
   writeHeader(view, plan);
-  const bytes = new Uint8Array(view.buffer);
-  return { bytes, view, table: plan.table, slots, names: plan.parameters };
+  const bytes = new Uint8Array(buffer, 0, view.byteLength);
+  const words = new Uint32Array(buffer);
+  return { bytes, view, words, table: plan.table, slots, names: plan.parameters };
 }
 
 /** All of the header but the counts of arms and clauses. */
@@ -199,7 +203,8 @@ class Writer {
         { table: plan.table.name },
       );
     }
-    const view = new DataView(new ArrayBuffer(textAt + textSize));
+    const size = textAt + textSize;
+    const view = new DataView(new ArrayBuffer(Math.ceil(size / 4) * 4), 0, size);
     view.setUint32(24, this.#clauses.length, true);
     view.setUint32(32, this.#operands.length, true);
     view.setUint32(36, textSize, true);
@@ -268,7 +273,7 @@ function countSlots(offset: Count, limit: Count): ParameterSlot[] {
  * plan must be bound again then.
  */
 export function bindParameters(encoded: EncodedPlan, parameters: Parameters): void {
-  for (const name of Object.keys(parameters)) {
+  for (const name in parameters) {
     if (!encoded.names.has(name)) throw unknownParameter(encoded, name);
   }
   for (const slot of encoded.slots) {
@@ -296,6 +301,14 @@ function bindSlot({ view, bytes, table }: EncodedPlan, slot: ParameterSlot, give
     return;
   }
   const { column, operandOffset, textOffset } = slot;
+  if (typeof given === "string" && isText(column)) {
+    const size = writeAscii(bytes, textOffset, slot.textSizeMax, given);
+    if (size >= 0) {
+      view.setUint8(operandOffset, positions.at);
+      view.setUint32(operandOffset + 4, size, true);
+      return;
+    }
+  }
   const value = rawValue(table, slot, given);
   if (slot.kind === "pattern") {
     const pattern = patternOf(table, column, value);
@@ -306,6 +319,21 @@ function bindSlot({ view, bytes, table }: EncodedPlan, slot: ParameterSlot, give
   const place: Place = placeOf(table, column, value);
   view.setUint8(operandOffset, positions[place.kind]);
   if (place.kind !== "belowAll") writeStored(view, operandOffset, textOffset, column, place.value);
+}
+
+/** Texts up to this length are written character by character. */
+const asciiSizeMax = 64;
+
+/** Writes `text` and gives its size; negative where it is long or not all ASCII. */
+function writeAscii(bytes: Uint8Array, at: number, room: number, text: string): number {
+  const size = text.length;
+  if (size > room || size > asciiSizeMax) return -1;
+  for (let index = 0; index < size; index++) {
+    const code = text.charCodeAt(index);
+    if (code > 0x7f) return -1;
+    bytes[at + index] = code;
+  }
+  return size;
 }
 
 function rawValue(

@@ -134,6 +134,61 @@ test("search: a parameter may be a whole list of in", async () => {
   expect(await codeOf(() => two.all({ more: 6, place: ["B"] }))).toBe("INVALID_VALUE");
 });
 
+test("search: what searches examine and return is counted", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Readings] });
+  const table = database.table(Readings);
+  for (let id = 0; id < 100; id++) table.upsert({ id, level: id, place: id < 10 ? "a" : "b" });
+  const during = (body: () => void): readonly number[] => {
+    const before = database.stats().counters;
+    body();
+    const { searches, rowsExamined, rowsReturned } = database.stats().counters;
+    return [
+      searches - before.searches,
+      rowsExamined - before.rowsExamined,
+      rowsReturned - before.rowsReturned,
+    ];
+  };
+  expect(during(() => table.search("-compare {!= place b}"))).toEqual([1, 100, 10]);
+  expect(during(() => table.count("-compare {= place a}"))).toEqual([1, 10, 10]);
+  expect(during(() => table.search("-compare {= id 5}"))).toEqual([1, 1, 1]);
+  expect(during(() => table.search("-compare {= id 500}"))).toEqual([1, 0, 0]);
+  expect(during(() => table.search("-sort level -limit 3"))).toEqual([1, 3, 3]);
+});
+
+test("search: the first row of a prepared search is all that is read", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Readings] });
+  const table = database.table(Readings);
+  for (let id = 0; id < 100; id++) table.upsert({ id, level: id, place: id < 10 ? "a" : "b" });
+  const queries: readonly [query: string, values: Record<string, unknown>][] = [
+    ["", {}],
+    ["-compare {>= level $low} -sort level", { low: 40 }],
+    ["-sort -level -offset 5 -limit 7", {}],
+    ["-compare {= id $id}", { id: 7 }],
+    ["-compare {= id $id}", { id: 700 }],
+    ["-sort id -limit $limit", { limit: 0 }],
+    ["-sort id -limit $limit", { limit: 2 }],
+    ["-countOnly 1", {}],
+    ["-compare {in id $ids} -sort id -fields {level id}", { ids: [9, 8] }],
+  ];
+  for (const [query, values] of queries) {
+    const prepared = table.prepare(query);
+    const before = database.stats().counters.rowsExamined;
+    const first = prepared.first(values);
+    const examined = database.stats().counters.rowsExamined - before;
+    if (values["limit"] === undefined && !query.includes("countOnly")) {
+      expect([query, examined < 20]).toEqual([query, true]);
+    }
+    expect([query, first]).toEqual([query, prepared.search(values).first()]);
+  }
+  expect(await codeOf(() => table.prepare("-compare {= id $id}").first({ di: 1 }))).toBe(
+    "INVALID_VALUE",
+  );
+  expect(table.prepare("-compare {= id 3} -delete 1").first()).toBeUndefined();
+  expect(table.get(3)).toBeUndefined();
+});
+
 test("search: update and delete as properties of a query", async () => {
   using temporary = new TemporaryDatabase();
   const database = await temporary.open({ tables: [Readings] });

@@ -6,6 +6,7 @@
 const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
+const word = @import("../segment/word.zig");
 const point_ = @import("../query/point.zig");
 const executor = @import("../query/executor.zig");
 const view_ = @import("../table/view.zig");
@@ -146,7 +147,15 @@ pub fn findPoint(
         try t.get(table_id, key, out)
     else
         try engine.get(table_id, key, out);
+    countSearch(engine, @intFromBool(found), @intFromBool(found));
     return .{ .found = found, .count_only = point.count_only };
+}
+
+fn countSearch(engine: *Engine, examined: u64, returned: u64) void {
+    const counters = &engine.context.session.slot.counters;
+    word.bump(&counters.searches, 1);
+    word.bump(&counters.rows_examined, examined);
+    word.bump(&counters.rows_returned, returned);
 }
 
 pub const Search = struct {
@@ -227,6 +236,7 @@ pub const Search = struct {
         if (search.transaction) |transaction| transaction.removeReader(&search.reader);
         if (search.kept) |*kept| kept.images.deinit(engine.context.allocator);
         if (search.scan) |scan| scan.settle(search);
+        countSearch(engine, search.execution.examined, search.execution.returned);
         search.execution.deinit();
         if (search.entry) |entry| Cache.release(engine, entry);
         if (search.transaction == null) engine.pins.close(&engine.context.session, search.snapshot);
