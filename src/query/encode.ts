@@ -84,7 +84,7 @@ export function encodePlan(plan: Plan): EncodedPlan {
   writer.addClauses(plan.residual);
   for (const group of plan.groups) writer.addClauses(group);
 
-  const head = [...arms, ...plan.groups, ...plan.order].length * recordSize;
+  const head = (arms.length + plan.groups.length + plan.order.length) * recordSize;
   const { view, slots } = writer.finish(headerSize + head, plan);
   const { buffer } = view;
   let at = headerSize;

@@ -27,11 +27,10 @@ export function literalOf(pattern: Uint8Array): Literal {
     if (byte === backslash && at + 1 < pattern.length) byte = pattern[++at] ?? 0;
     bytes[size++] = byte;
   }
-  const rest = pattern.subarray(at);
-  return {
-    bytes: bytes.slice(0, size),
-    rest: rest.length === 0 ? "nothing" : rest.every((byte) => byte === star) ? "star" : "other",
-  };
+  const isWhole = at === pattern.length;
+  while (at < pattern.length && pattern[at] === star) at++;
+  const rest = isWhole ? "nothing" : at === pattern.length ? "star" : "other";
+  return { bytes: bytes.slice(0, size), rest };
 }
 
 /**

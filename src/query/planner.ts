@@ -135,13 +135,16 @@ function plansOf(
   const chosen = byAll ? candidates : candidates.slice(0, 1);
   return chosen.map((candidate) => {
     const isSingle = isSingleRow(candidate);
+    const { route, walk, residual, groups, examined, cost } = candidate;
     return {
       ...base,
-      ...candidate,
-      walk: candidate.walk && !isSingle,
+      route,
+      walk: walk && !isSingle,
+      residual: weigher.sorted(residual),
+      groups: groups.map((group) => weigher.sorted(group)),
+      examined,
+      cost,
       order: isSingle ? [] : order,
-      residual: weigher.sorted(candidate.residual),
-      groups: candidate.groups.map((group) => weigher.sorted(group)),
       tableRows: weigher.rows,
       resultRows: weigher.resultRows(),
       candidates,
