@@ -28,29 +28,23 @@ export function routes(db: Database): {
     },
 
     // Any search, of any length: the rows are decoded and sent as the client takes them, all from
-    // the instant of the search. A client that goes away ends it. In a reader's transaction a query
-    // with `-update` or `-delete` is an error.
+    // the instant of the search. In a reader's transaction a query with `-update` or `-delete` is
+    // an error.
     "/search": (request) => {
-      const view = db.begin({ readOnly: true });
       const query = new URL(request.url).searchParams.get("q") ?? "";
-      const rows = cursorOf(view, query);
-      let separator = "[";
+      const pieces = piecesOf(db.begin({ readOnly: true }), query);
+      // Always one piece ahead: a wrong query is an error before the answer begins, and a short
+      // answer needs its snapshot no longer than it takes to make it.
+      let piece = pieces.next();
       const body = new ReadableStream<string>({
         pull(controller) {
-          let piece = "";
-          while (piece.length < pieceLength) {
-            const { done, value } = rows.next();
-            if (done === true) {
-              view.abort();
-              controller.enqueue(separator === "[" ? "[]" : `${piece}]`);
-              return controller.close();
-            }
-            piece += separator + JSON.stringify(value);
-            separator = ",";
-          }
-          controller.enqueue(piece);
+          if (piece.done === true) return controller.close();
+          controller.enqueue(piece.value);
+          piece = pieces.next();
         },
-        cancel: () => view.abort(),
+        cancel: () => {
+          pieces.return();
+        },
       });
       return new Response(body, { headers: { "content-type": "application/json" } });
     },
@@ -70,13 +64,21 @@ export function routes(db: Database): {
   };
 }
 
-/** The rows of a query, for as long as `view` is open; an error ends it. */
-function cursorOf(view: Transaction, query: string): Iterator<object> {
+/** The rows of a query as a JSON array, piece by piece. `view` ends with it, however it ends. */
+function* piecesOf(view: Transaction, query: string): Generator<string, void> {
   try {
-    return view.table(FlightState).search(query).cursor();
-  } catch (error) {
+    let piece = "[";
+    let separator = "";
+    for (const row of view.table(FlightState).search(query).cursor()) {
+      piece += separator + JSON.stringify(row);
+      separator = ",";
+      if (piece.length < pieceLength) continue;
+      yield piece;
+      piece = "";
+    }
+    yield `${piece}]`;
+  } finally {
     view.abort();
-    throw error;
   }
 }
 

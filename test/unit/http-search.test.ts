@@ -80,6 +80,25 @@ describe("http", () => {
     expect(await search("-compare {= altitude -1}")).toEqual([]);
   });
 
+  test("http: an answer that fails half-way lets its snapshot go", async () => {
+    let open = 0;
+    const begin = () => {
+      open++;
+      const cursor = function* () {
+        for (let i = 0; i < 5_000; i++) yield flight(`E${i}`, i);
+        throw new Error("too late");
+      };
+      const search = () => ({ cursor });
+      return { table: () => ({ search }), abort: () => open-- };
+    };
+    const failing: unknown = { table: () => ({ prepare: () => undefined }), begin };
+    const { "/search": answer } = routes(failing as Database);
+    const response = await answer?.(new Request("http://localhost/search"));
+    expect(open).toBe(1);
+    expect(await response?.text().catch(String)).toContain("too late");
+    expect(open).toBe(0);
+  });
+
   test("http: searches and upserts beside another process that writes", async () => {
     const program = `
       import { FlightState, open } from "${join(root, "src/index.ts")}";
