@@ -6,7 +6,7 @@
 import { Status } from "./ffi/abi.gen.ts";
 import type { TableBinding } from "./catalog.ts";
 import type { Cardinality } from "./query/cardinality.ts";
-import { bindParameters, encodePlan } from "./query/encode.ts";
+import { bindParameters, encodePlan, measurePlan } from "./query/encode.ts";
 import type { EncodedPlan, Parameters } from "./query/encode.ts";
 import type { Measured } from "./query/explain.ts";
 import { expandLists } from "./query/lists.ts";
@@ -284,17 +284,32 @@ export class SearchRunner {
     return definition.decoderOf(planned.fields).row(memory, outputAt);
   }
 
-  /** Runs a search to its end without looking at its rows, and tells what that took. */
-  measure(binding: TableBinding, planned: PlannedSearch, tx: number): Measured {
+  /** Plans a query and runs it to its end without looking at its rows; what that took. */
+  measure(
+    binding: TableBinding,
+    query: unknown,
+    tx: number,
+  ): { readonly plan: Plan; readonly measured: Measured } {
     const { f64 } = this.#session;
+    const beganAt = performance.now();
+    const planned = this.plan(binding, query, false);
+    measurePlan(planned.encoded);
     bindParameters(planned.encoded, {});
-    const startedAt = performance.now();
+    const plannedAt = performance.now();
     let returned = 0;
     for (const { rowCount } of this.chunks(binding, planned, tx)) returned += rowCount;
-    const elapsedMs = performance.now() - startedAt;
-    const examined = f64[numbers.examined] ?? 0;
+    const elapsedMs = performance.now() - plannedAt;
     if (planned.plan.countOnly) returned = f64[numbers.count] ?? 0;
-    return { examined, returned, elapsedMs };
+    const ms = (number: number): number => (f64[number] ?? 0) / 1e6;
+    const steps = {
+      plan: plannedAt - beganAt,
+      read: ms(numbers.readNs),
+      test: ms(numbers.testNs),
+      sort: ms(numbers.sortNs),
+      copy: ms(numbers.copyNs),
+    };
+    const examined = f64[numbers.examined] ?? 0;
+    return { plan: planned.plan, measured: { examined, returned, elapsedMs, steps } };
   }
 
   /** Runs a search to its end; each chunk is good until the next one is taken. */

@@ -74,12 +74,26 @@ export const words: Positions<
 };
 
 /** Positions of the result numbers, in the block seen as f64. */
-export const numbers: Positions<"count" | "csn" | "durableCsn" | "examined" | "errorOffset"> = {
+export const numbers: Positions<
+  | "count"
+  | "csn"
+  | "durableCsn"
+  | "examined"
+  | "errorOffset"
+  | "readNs"
+  | "testNs"
+  | "sortNs"
+  | "copyNs"
+> = {
   count: fields.count.offset >> 3,
   csn: fields.csn.offset >> 3,
   durableCsn: fields.durable_csn.offset >> 3,
   examined: fields.examined.offset >> 3,
   errorOffset: fields.error_offset.offset >> 3,
+  readNs: fields.read_ns.offset >> 3,
+  testNs: fields.test_ns.offset >> 3,
+  sortNs: fields.sort_ns.offset >> 3,
+  copyNs: fields.copy_ns.offset >> 3,
 };
 
 /** How long a call that would have to wait is repeated before its caller is told. */

@@ -162,9 +162,9 @@ export class Table<S extends TableShape = DynamicShape> {
   explain(query?: SearchInput<S["row"]>, options: ExplainOptions = {}): ExplainedPlan {
     const tx = this.scope.use();
     const { searches } = this.scope.handle;
-    const planned = searches.plan(this.binding, query, false);
-    if (options.analyze !== true) return explain(planned.plan);
-    return explain(planned.plan, searches.measure(this.binding, planned, tx));
+    if (options.analyze !== true) return explain(searches.plan(this.binding, query, false).plan);
+    const { plan, measured } = searches.measure(this.binding, query, tx);
+    return explain(plan, measured);
   }
 
   /** A search with `$name` where values stand, planned once. **Throws** like `search`. */

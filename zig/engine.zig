@@ -31,6 +31,7 @@ comptime {
     _ = @import("query/executor.zig");
     _ = @import("query/executor_test.zig");
     _ = @import("query/glob.zig");
+    _ = @import("query/meter.zig");
     _ = @import("query/model.zig");
     _ = @import("query/order.zig");
     _ = @import("query/parallel.zig");

@@ -264,6 +264,15 @@ describe("searches", () => {
     const measured = flights.explain("-compare {> altitude 1990}", { analyze: true }).measured;
     expect(measured).toMatchObject({ returned: 9 });
     expect(measured?.examined).toBeLessThan(50);
+    const sorted = flights.explain("-compare {> gs -1} -sort {-lat flight_id} -limit 9", {
+      analyze: true,
+    });
+    expect(sorted.measured).toMatchObject({ examined: 2_000, returned: 9 });
+    const { read, test: tested, sort, copy } = sorted.measured?.steps ?? {};
+    const steps = [read, tested, sort, copy].map((each) => each ?? 0);
+    expect(steps.every((each) => each > 0)).toBe(true);
+    const sum = steps.reduce((total, each) => total + each, 0);
+    expect(sum).toBeLessThanOrEqual(sorted.measured?.elapsedMs ?? 0);
   });
 
   test("search: prepared searches bind by name", async () => {

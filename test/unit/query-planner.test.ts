@@ -349,7 +349,8 @@ describe("planner: explain", () => {
     const made = planOf(
       "-compare {{> size 5} {= flag 1}} -sort -size -limit 10 -offset 2 -fields {id size}",
     );
-    const explained = explain(made, { examined: 30, returned: 10, elapsedMs: 0.5 });
+    const steps = { plan: 0.1, read: 0.2, test: 0.01, sort: 0, copy: 0.05 };
+    const explained = explain(made, { examined: 30, returned: 10, elapsedMs: 0.5, steps });
     expect(explained).toMatchObject({
       table: "things",
       route: "index",
@@ -367,6 +368,7 @@ describe("planner: explain", () => {
       expect(text).toContain(part);
     }
     expect(text).toContain("measured: 30 rows examined, 10 returned, 0.500 ms");
+    expect(text).toContain("plan 0.100, read 0.200, test 0.010, sort 0.000, copy 0.050");
     expect(JSON.parse(JSON.stringify(explained))).toMatchObject({ route: "index" });
   });
 

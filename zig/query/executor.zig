@@ -29,6 +29,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
+const meter_module = @import("meter.zig");
 const order_module = @import("order.zig");
 const parallel = @import("parallel.zig");
 const predicate = @import("predicate.zig");
@@ -38,6 +39,7 @@ const Collector = order_module.Collector;
 
 const Column = @import("../table/schema.zig").Column;
 
+pub const Meter = meter_module.Meter;
 pub const Program = @import("program.zig").Program;
 pub const Row = predicate.Row;
 pub const Direction = enum { forward, backward };
@@ -99,6 +101,7 @@ pub fn Executor(comptime Source: type) type {
         /// Rows that were compared with the residual.
         examined: u64,
         returned: u64,
+        meter: ?Meter,
 
         const Stage = enum { start, stream, walk, collected, end };
 
@@ -123,7 +126,12 @@ pub fn Executor(comptime Source: type) type {
                 .last = null,
                 .examined = 0,
                 .returned = 0,
+                .meter = null,
             };
+        }
+
+        inline fn lap(execution: *Execution, step: meter_module.Step) void {
+            if (execution.meter) |*meter| meter.lap(step);
         }
 
         fn firstBlock(window: u64) usize {
@@ -142,6 +150,8 @@ pub fn Executor(comptime Source: type) type {
             buffer: []u8,
         ) (Error || error{BufferTooSmall})!Batch {
             const size = execution.program.schema.image_size;
+            if (execution.meter) |*meter| meter.skip();
+            defer execution.lap(.copy);
             if (execution.program.count_only) {
                 _ = try execution.count();
                 return .{ .rows = 0, .done = true };
@@ -153,6 +163,7 @@ pub fn Executor(comptime Source: type) type {
                 const at = @as(usize, rows) * size;
                 const ahead = execution.copyAhead(buffer[at .. rows_max * @as(usize, size)]);
                 if (ahead > 0) {
+                    execution.lap(.copy);
                     rows += ahead;
                     continue;
                 }
@@ -254,6 +265,7 @@ pub fn Executor(comptime Source: type) type {
             if (!program.isScan() or program.limit != std.math.maxInt(u64)) return;
             const split = execution.source.split() orelse return;
             const total = try parallel.count(Source, execution.gpa, program, split);
+            execution.lap(.read);
             execution.examined += total.examined;
             execution.countWindow(total.matching);
             execution.end();
@@ -330,8 +342,10 @@ pub fn Executor(comptime Source: type) type {
             if (parts) |split| {
                 const gpa = execution.gpa;
                 execution.examined += try parallel.collect(Source, gpa, program, split, collector);
+                execution.lap(.read);
             } else while (try execution.fillBlock(0)) {
                 try collector.addAll(execution.gpa, execution.block.takeAll());
+                execution.lap(.sort);
             }
             execution.finishCollection();
         }
@@ -387,6 +401,7 @@ pub fn Executor(comptime Source: type) type {
 
         fn finishCollection(execution: *Execution) void {
             execution.collector.finish();
+            execution.lap(.sort);
             const skipped = @min(execution.offset_left, execution.collector.rowsCount());
             execution.offset_left -= skipped;
             execution.collected_index = @intCast(skipped);
@@ -427,6 +442,7 @@ pub fn Executor(comptime Source: type) type {
                     block.want = if (arm.kind == .index and program.walk) block_size else enough;
                 }
                 const filled = try reader.fill(execution, arm, block.rows[0..block.want], enough);
+                execution.lap(.read);
                 if (filled == 0) {
                     reader.nextArm();
                     continue;
@@ -436,6 +452,7 @@ pub fn Executor(comptime Source: type) type {
                 const matching = program.select(block.rows[0..filled]);
                 block.at = 0;
                 block.len = execution.withoutEarlier(block.rows[0..matching]);
+                execution.lap(.test_rows);
                 if (block.len > 0) return true;
             }
             return false;

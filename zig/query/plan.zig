@@ -25,6 +25,8 @@ pub const flag_walk: u16 = 2;
 pub const flag_key_descending: u16 = 4;
 /// The projection includes the primary key, which has no bit in `projection`.
 pub const flag_project_key: u16 = 8;
+/// The caller wants to know where the time goes.
+pub const flag_measured: u16 = 16;
 
 pub const Header = extern struct {
     magic: u32,
@@ -165,8 +167,8 @@ pub const Plan = struct {
         const header: *const Header = @ptrCast(bytes);
         if (header.magic != magic or header.version != version) return error.InvalidPlan;
         if (header.size != bytes.len) return error.InvalidPlan;
-        const flags_known =
-            flag_count_only | flag_walk | flag_key_descending | flag_project_key;
+        const flags_known = flag_count_only | flag_walk | flag_key_descending |
+            flag_project_key | flag_measured;
         if (header.flags & ~flags_known != 0) return error.InvalidPlan;
         if (header.arm_count > arms_max) return error.InvalidPlan;
 

@@ -39,6 +39,7 @@ pub const Program = struct {
     /// Rows come from the arm in the order of the first sort column.
     walk: bool,
     count_only: bool,
+    measured: bool,
     offset: u64,
     /// `maxInt` when there is no limit.
     limit: u64,
@@ -65,6 +66,7 @@ pub const Program = struct {
             .order = .{ .columns = &.{} },
             .walk = false,
             .count_only = false,
+            .measured = false,
             .offset = 0,
             .limit = 0,
         };
@@ -109,6 +111,7 @@ pub const Program = struct {
         program.order = try Order.compile(allocator, schema, &plan);
         program.walk = header.flags & plan_module.flag_walk != 0;
         program.count_only = header.flags & plan_module.flag_count_only != 0;
+        program.measured = header.flags & plan_module.flag_measured != 0;
         program.offset = header.offset;
         program.limit = if (header.limit == 0) std.math.maxInt(u64) else header.limit;
         if (program.walk) try program.checkWalk();

@@ -236,10 +236,7 @@ pub const Handle = struct {
             search.close();
             return err;
         };
-        out.rows = batch.rows;
-        out.done = @intFromBool(batch.done);
-        out.count = @floatFromInt(search.returned());
-        out.examined = @floatFromInt(search.execution.examined);
+        search.report(batch, out);
         if (batch.done) {
             search.close();
             return;
@@ -256,11 +253,7 @@ pub const Handle = struct {
         const search = handle.searches.items[cursor - 1] orelse return error.InvalidArgument;
         errdefer handle.searchClose(cursor);
         const batch = try search.next(buffer);
-        const out = &handle.io.result;
-        out.rows = batch.rows;
-        out.done = @intFromBool(batch.done);
-        out.count = @floatFromInt(search.returned());
-        out.examined = @floatFromInt(search.execution.examined);
+        search.report(batch, &handle.io.result);
         if (batch.done) handle.searchClose(cursor);
     }
 

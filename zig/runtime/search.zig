@@ -4,6 +4,8 @@
 //! **Memory**: a `Search` owns its execution; a program belongs to the cache or, inside a
 //! transaction, to that.
 const std = @import("std");
+const io = @import("io.zig");
+const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const word = @import("../segment/word.zig");
@@ -227,6 +229,7 @@ pub const Search = struct {
             .transaction = if (has_own) transaction else null,
         };
         search.execution = .init(allocator, &search.source, program, &search.room);
+        if (program.measured) search.execution.meter = .start(os.monotonicNs);
         if (has_own) transaction.?.addReader(&search.reader);
         return search;
     }
@@ -306,9 +309,18 @@ pub const Search = struct {
         return batch;
     }
 
-    /// The count of a count-only program.
-    pub fn returned(search: *const Search) u64 {
-        return search.execution.returned;
+    /// Says what `next` gave, and of the whole search what it has examined, returned and measured.
+    pub fn report(search: *const Search, batch: executor.Batch, out: *io.Result) void {
+        const execution = &search.execution;
+        out.rows = batch.rows;
+        out.done = @intFromBool(batch.done);
+        out.count = @floatFromInt(execution.returned);
+        out.examined = @floatFromInt(execution.examined);
+        const meter = if (execution.meter) |*meter| meter else return;
+        out.read_ns = @floatFromInt(meter.elapsed_ns.get(.read));
+        out.test_ns = @floatFromInt(meter.elapsed_ns.get(.test_rows));
+        out.sort_ns = @floatFromInt(meter.elapsed_ns.get(.sort));
+        out.copy_ns = @floatFromInt(meter.elapsed_ns.get(.copy));
     }
 };
 

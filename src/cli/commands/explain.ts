@@ -8,7 +8,7 @@ export const explain: Command = {
   synopsis: "['<STAPI options>']",
   options: {
     ...tableOption,
-    analyze: { help: "also run it, and say how many rows were examined and how long it took" },
+    analyze: { help: "also run it: rows examined, rows returned, time by steps" },
   },
   words: [0, Number.MAX_SAFE_INTEGER],
   async run(invocation) {
