@@ -1,9 +1,13 @@
 /** The query language: what every form means, and what is said about mistakes. */
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { AerostoreError } from "../../src/errors.ts";
 import type { Clause, Operand, Query } from "../../src/query/query.ts";
 import { parameterNames } from "../../src/query/query.ts";
-import { parseStapi } from "../../src/query/stapi.ts";
+import { operatorNames } from "../../src/query/clause.ts";
+import { optionNames, parseStapi } from "../../src/query/stapi.ts";
+import { root } from "../support/source.ts";
 
 function errorOf(query: unknown): AerostoreError {
   try {
@@ -235,4 +239,28 @@ describe("stapi: mistakes say where and what instead", () => {
       expect(error.expected).toBeString();
     });
   }
+});
+
+/** What Speedtables documents for its `search`. */
+const documented = [
+  ...["-compare", "-filter", "-glob", "-index", "-sort", "-limit", "-offset", "-fields", "-key"],
+  ...["-get", "-array_get", "-array_get_with_nulls", "-array", "-array_with_nulls", "-code"],
+  ...["-countOnly", "-write_tabsep", "-with_field_names", "-nokeys", "-tab", "-quote", "-null"],
+  ...["-delete", "-update", "-buffer", "-poll_interval", "-poll_code", "-cursor", "-into"],
+  ...["true", "false", "null", "notnull", "<", "<=", ">", ">=", "=", "!=", "match", "notmatch"],
+  ...["match_case", "notmatch_case", "range", "in"],
+];
+
+test("docs/stapi.md says keep, deviate or new of every option and operator", () => {
+  const rows = readFileSync(join(root, "docs", "stapi.md"), "utf8").split("\n");
+  const decided = rows.filter((row) => /^\|.*\| *(?:keep|deviate|new)\b/.test(row));
+  const named = new Set(
+    decided.flatMap((row) =>
+      Array.from(row.split("|")[1]?.matchAll(/`(\S+?)[ `]/g) ?? [], ([, name]) => name),
+    ),
+  );
+  const missing = [...documented, ...optionNames, ...operatorNames].filter(
+    (each) => !named.has(each),
+  );
+  expect(missing).toEqual([]);
 });
