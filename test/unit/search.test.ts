@@ -117,6 +117,29 @@ test("search: an unordered limit protects the rows that it gave, and no others",
   );
 });
 
+test("search: the oldest rows expire in batches, protecting only what they read", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Readings] });
+  const table = database.table(Readings);
+  const count = 1_000;
+  for (let id = 0; id < count; id++) table.upsert({ id, level: id, place: null });
+  for (let batch = 0; batch < 5; batch++) {
+    using tx = database.begin();
+    expect(tx.table(Readings).deleteWhere("-sort level -limit 10")).toBe(10);
+    // Meanwhile rows come, change and go where the batch has not read.
+    table.upsert({ id: count + batch, level: count + batch, place: null });
+    table.update(500 + batch, { level: 5_000 });
+    table.delete(600 + batch);
+    tx.commit();
+  }
+  expect(table.search("-sort level -limit 1").first()?.level).toBe(50);
+  expect(table.count()).toBe(count + 5 - 50 - 5);
+  using tx = database.begin();
+  tx.table(Readings).deleteWhere("-sort level -limit 10");
+  table.upsert({ id: 2_000, level: 0, place: null });
+  expect(await codeOf(() => tx.commit())).toBe("SERIALIZATION_FAILURE");
+});
+
 test("search: a parameter may be a whole list of in", async () => {
   using temporary = new TemporaryDatabase();
   const database = await temporary.open({ tables: [Readings] });
