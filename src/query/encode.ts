@@ -6,7 +6,8 @@ import { AerostoreError } from "../errors.ts";
 import { nearestName } from "../schema/nearest.ts";
 import { describeValue } from "../schema/value.ts";
 import { halvesOf } from "./key-words.ts";
-import { patternOf, patternSizeMax, type Place, placeOf, type Stored } from "./place.ts";
+import { holdsInteger, patternOf, patternSizeMax, placeOf } from "./place.ts";
+import type { Place, Stored } from "./place.ts";
 import type { Plan } from "./planner.ts";
 import type { PlannerColumn, PlannerTable } from "./planner-table.ts";
 import type { Count, RawValue } from "./query.ts";
@@ -320,6 +321,11 @@ function bindSlot({ view, bytes, table }: EncodedPlan, slot: ParameterSlot, give
       view.setUint32(operandOffset + 4, size, true);
       return;
     }
+  }
+  if (typeof given === "number" && Number.isSafeInteger(given) && holdsInteger(column, given)) {
+    view.setUint8(operandOffset, positions.at);
+    writeWide(view, operandOffset + 8, given >>> 0, Math.floor(given / 4_294_967_296) >>> 0);
+    return;
   }
   const value = rawValue(table, slot, given);
   if (slot.kind === "pattern") {

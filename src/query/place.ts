@@ -42,6 +42,17 @@ const integerRanges = {
   timestamp: [-(2n ** 63n), 2n ** 63n - 1n],
 } as const;
 
+const safe = Number.MAX_SAFE_INTEGER;
+
+/** What of `integerRanges` numbers have exactly. */
+const safeRanges = {
+  ...integerRanges,
+  i64: [-safe, safe],
+  u64: [0, safe],
+  decimal: [-safe, safe],
+  timestamp: [-safe, safe],
+} as const;
+
 /**
  * The place of `value` in the order of `column`. **Throws** `INVALID_VALUE` when a value of this
  * kind cannot be compared with the column.
@@ -67,6 +78,13 @@ export function placeOf(table: PlannerTable, column: PlannerColumn, value: RawVa
 export function isAboveAll(column: PlannerColumn, place: Place): boolean {
   if (place.kind !== "above" || !isIntegerKind(column.kind)) return false;
   return place.value === narrow(integerRanges[column.kind][1]);
+}
+
+/** Whether a safe integer is a value that `column` holds as it is. */
+export function holdsInteger(column: PlannerColumn, value: number): boolean {
+  if (column.scale !== 0 || !isIntegerKind(column.kind)) return false;
+  const [min, max] = safeRanges[column.kind];
+  return value >= min && value <= max;
 }
 
 function isIntegerKind(kind: PlannerColumn["kind"]): kind is keyof typeof integerRanges {
