@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "e1295f5acd87bbf1";
-export const abiHash = "0530ba1d963290f2";
+export const layoutFingerprint = "2b582d2336cb9de0";
+export const abiHash = "d27ddd939349a643";
 
 export const Status = {
   ok: 0,
@@ -136,7 +136,7 @@ export const layouts = {
     },
   },
   SegmentHeader: {
-    size: 1024,
+    size: 1152,
     align: 128,
     fields: {
       magic: { type: "u32", offset: 0, size: 4 },
@@ -172,25 +172,26 @@ export const layouts = {
       rotate_wanted: { type: "u32", offset: 488, size: 4 },
       rotate_done: { type: "u32", offset: 492, size: 4 },
       horizon: { type: "u64", offset: 512, size: 8 },
-      session_limit: { type: "u32", offset: 640, size: 4 },
-      table_count: { type: "u32", offset: 644, size: 4 },
-      catalog_version: { type: "u32", offset: 648, size: 4 },
-      page_hint: { type: "u32", offset: 652, size: 4 },
-      pages_used: { type: "u64", offset: 656, size: 8 },
-      outcome_next: { type: "u64", offset: 664, size: 8 },
-      synchronous_commit: { type: "u32", offset: 768, size: 4 },
-      flush_interval_ms: { type: "u32", offset: 772, size: 4 },
-      checkpoint_interval_secs: { type: "u32", offset: 776, size: 4 },
-      snapshot_age_limit_ms: { type: "u32", offset: 780, size: 4 },
-      log_size_limit_mb: { type: "u32", offset: 784, size: 4 },
-      log_enabled: { type: "u32", offset: 788, size: 4 },
-      checkpoint_csn: { type: "u64", offset: 792, size: 8 },
-      checkpoint_count: { type: "u64", offset: 800, size: 8 },
-      checkpoint_rows: { type: "u64", offset: 808, size: 8 },
-      checkpoint_failures: { type: "u64", offset: 816, size: 8 },
-      checkpointed_ms: { type: "u64", offset: 824, size: 8 },
-      log_size: { type: "u64", offset: 832, size: 8 },
-      tail_reserved: { type: "[64]u8", offset: 840, size: 64 },
+      era: { type: "u32", offset: 640, size: 4 },
+      session_limit: { type: "u32", offset: 768, size: 4 },
+      table_count: { type: "u32", offset: 772, size: 4 },
+      catalog_version: { type: "u32", offset: 776, size: 4 },
+      page_hint: { type: "u32", offset: 780, size: 4 },
+      pages_used: { type: "u64", offset: 784, size: 8 },
+      outcome_next: { type: "u64", offset: 792, size: 8 },
+      synchronous_commit: { type: "u32", offset: 896, size: 4 },
+      flush_interval_ms: { type: "u32", offset: 900, size: 4 },
+      checkpoint_interval_secs: { type: "u32", offset: 904, size: 4 },
+      snapshot_age_limit_ms: { type: "u32", offset: 908, size: 4 },
+      log_size_limit_mb: { type: "u32", offset: 912, size: 4 },
+      log_enabled: { type: "u32", offset: 916, size: 4 },
+      checkpoint_csn: { type: "u64", offset: 920, size: 8 },
+      checkpoint_count: { type: "u64", offset: 928, size: 8 },
+      checkpoint_rows: { type: "u64", offset: 936, size: 8 },
+      checkpoint_failures: { type: "u64", offset: 944, size: 8 },
+      checkpointed_ms: { type: "u64", offset: 952, size: 8 },
+      log_size: { type: "u64", offset: 960, size: 8 },
+      tail_reserved: { type: "[64]u8", offset: 968, size: 64 },
     },
   },
   SessionSlot: {
@@ -204,6 +205,8 @@ export const layouts = {
       opened_ms: { type: "u64", offset: 24, size: 8 },
       start_time: { type: "u64", offset: 32, size: 8 },
       pinned_ms: { type: "u64", offset: 40, size: 8 },
+      era: { type: "u32", offset: 48, size: 4 },
+      held_era: { type: "u32", offset: 52, size: 4 },
       state: { type: "u64", offset: 128, size: 8 },
       csn: { type: "u64", offset: 136, size: 8 },
       age: { type: "u64", offset: 144, size: 8 },
