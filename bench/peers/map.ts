@@ -16,6 +16,8 @@ import { UndoTx } from "./undo.ts";
 interface Index<R> {
   add(row: R): void;
   remove(row: R): void;
+  /** `remove` and `add`, cheaper where the entry stays in its place. */
+  replace(old: R, row: R): void;
   walk(low: number, high: number, descending: boolean, visit: (row: R) => boolean): void;
 }
 
@@ -76,8 +78,8 @@ class MapTable<R extends object> implements Table<R> {
     const old = this.#rows.get(key);
     this.#rows.set(key, row);
     for (const index of this.#indexList) {
-      if (old !== undefined) index.remove(old);
-      index.add(row);
+      if (old === undefined) index.add(row);
+      else index.replace(old, row);
     }
   }
 
@@ -172,10 +174,12 @@ class TreeIndex<R extends object> implements Index<R> {
   readonly #tree: BTree<R, undefined>;
   readonly #column: Column;
   readonly #key: Column;
+  readonly #value: (row: R) => number;
 
   constructor(shape: AnyShape, column: Column) {
     this.#column = column;
     this.#key = keyOf(shape);
+    this.#value = reader<R>(column.name);
     const compare = order<R>(shape, { column: column.name, descending: false });
     this.#tree = new BTree<R, undefined>(undefined, compare);
   }
@@ -188,8 +192,14 @@ class TreeIndex<R extends object> implements Index<R> {
     this.#tree.delete(row);
   }
 
+  /** An entry that compares equal is set to the new row. */
+  replace(old: R, row: R): void {
+    if (this.#value(old) !== this.#value(row)) this.remove(old);
+    this.add(row);
+  }
+
   walk(low: number, high: number, descending: boolean, visit: (row: R) => boolean): void {
-    const value = reader<R>(this.#column.name);
+    const value = this.#value;
     if (descending) {
       for (const [row] of this.#tree.entriesReversed(this.#probe(high, true), [])) {
         if (value(row) < low || visit(row)) return;
@@ -235,11 +245,19 @@ class AppendedIndex<R extends object> implements Index<R> {
 
   remove(): void {}
 
+  replace(_old: R, row: R): void {
+    this.add(row);
+  }
+
   walk(low: number, high: number, descending: boolean, visit: (row: R) => boolean): void {
-    if (descending) throw new Error("an appended index is walked forwards");
-    for (let at = this.#find(low); at < this.#list.length; at++) {
-      const row = this.#list[at];
-      if (row === undefined || this.#value(row) > high) return;
+    const list = this.#list;
+    const step = descending ? -1 : 1;
+    // Values are whole numbers.
+    for (let at = descending ? this.#find(high + 1) - 1 : this.#find(low); ; at += step) {
+      const row = list[at];
+      if (row === undefined) return;
+      const value = this.#value(row);
+      if (value < low || value > high) return;
       if (this.#isCurrent(row) && visit(row)) return;
     }
   }
