@@ -229,6 +229,7 @@ function openStore(place: Place, shapes: readonly AnyShape[], options: OpenOptio
   const root = open({
     path: join(place.directory, "data.mdb"),
     noSync: !options.durable,
+    useWritemap: !options.durable,
     mapSize: 4 * options.bytesMax,
     maxDbs: shapes.length + indexes.length + 4,
     maxReaders: 1_024,

@@ -106,21 +106,27 @@ class RedisTable<R extends object> implements Table<R> {
     return this.#delete.run(this.#place(key), [String(key)]);
   }
 
+  /** One command reads, one writes, one moves each index entry. */
   modify(change: Change<R>): (key: Key, value: number) => Promise<unknown> {
     const { name } = this.#shape;
-    const lines = change.steps.map((step) => {
-      const field = `KEYS[1], '${step.column}'`;
-      if (step.kind === "set") return `redis.call('HSET', ${field}, ARGV[2])`;
-      if (step.kind === "add") return `redis.call('HINCRBY', ${field}, ${step.add})`;
-      const raised = "string.char((string.byte(b, 1) + 1) % 128) .. string.sub(b, 2)";
-      return `local b = redis.call('HGET', ${field}); redis.call('HSET', ${field}, ${raised})`;
+    const read = change.steps.filter(({ kind }) => kind !== "set");
+    const now = change.steps.map((step) => {
+      const old = `old[${read.indexOf(step) + 1}]`;
+      if (step.kind === "set") return { step, value: "ARGV[2]" };
+      if (step.kind === "add") return { step, value: `${old} + ${step.add}` };
+      const raised = `string.char((string.byte(${old}, 1) + 1) % 128) .. string.sub(${old}, 2)`;
+      return { step, value: raised };
     });
-    const moved = change.steps.filter((step) => this.#isIndexed(step.column));
-    for (const { column } of moved) {
-      const value = `redis.call('HGET', KEYS[1], '${column}')`;
-      lines.push(`redis.call('ZADD', '${name}/${column}', ${value}, ARGV[1])`);
-    }
-    const script = new Script(this.#client, lines);
+    const names = read.map(({ column }) => `'${column}'`);
+    const fields = now.flatMap(({ step, value }) => [`'${step.column}'`, value]);
+    const moved = now.filter(({ step }) => this.#isIndexed(step.column));
+    const script = new Script(this.#client, [
+      ...(read.length > 0 ? [`local old = redis.call('HMGET', KEYS[1], ${names.join(", ")})`] : []),
+      `redis.call('HSET', KEYS[1], ${fields.join(", ")})`,
+      ...moved.map(
+        ({ step, value }) => `redis.call('ZADD', '${name}/${step.column}', ${value}, ARGV[1])`,
+      ),
+    ]);
     return (key, value) => script.run(this.#place(key), [String(key), String(value)]);
   }
 
