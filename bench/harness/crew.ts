@@ -1,5 +1,6 @@
 /** Several processes on one store: started, let go together, stopped together. */
 import { join } from "node:path";
+import type { Store } from "../peers/peer.ts";
 import type { Control } from "./control.ts";
 import { Histogram } from "./histogram.ts";
 import type { Buckets } from "./histogram.ts";
@@ -10,6 +11,8 @@ export interface CrewResult {
   readonly seconds: number;
   /** Operations in each second. */
   readonly series: readonly number[];
+  /** What `store` says that it takes, after each second. */
+  readonly memory: readonly number[];
 }
 
 const child = join(import.meta.dir, "child.ts");
@@ -23,6 +26,7 @@ export async function runCrew(
   control: Control,
   count: number,
   seconds: number,
+  store?: Store,
 ): Promise<CrewResult> {
   const workers = Array.from({ length: count }, (_, worker) => startWorker(bench, worker));
   const results = Promise.all(workers.map(({ result }) => result));
@@ -31,6 +35,7 @@ export async function runCrew(
     const start = Bun.nanoseconds();
     control.start();
     const series: number[] = [];
+    const memory: number[] = [];
     let before = 0;
     for (let second = 1; second <= Math.ceil(seconds); second++) {
       const until = start + Math.min(second, seconds) * 1e9;
@@ -38,10 +43,12 @@ export async function runCrew(
       const now = control.progress(count);
       series.push(now - before);
       before = now;
+      const bytes = await store?.memoryBytes?.();
+      if (bytes !== undefined) memory.push(bytes);
     }
     control.stop();
-    const reports = await results;
-    return { reports, seconds: (Bun.nanoseconds() - start) / 1e9, series };
+    const taken = (Bun.nanoseconds() - start) / 1e9;
+    return { reports: await results, seconds: taken, series, memory };
   } finally {
     control.stop();
     for (const { end } of workers) end();

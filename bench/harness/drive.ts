@@ -67,7 +67,7 @@ export async function repeat<T>(
   steps: Steps<T>,
   inFlight: number,
   first: number,
-  goOn: (now: number, operations: number) => boolean,
+  goOn: (now: number, index: number) => boolean,
 ): Promise<Timed> {
   const meter = new Meter(steps.kind);
   const start = Bun.nanoseconds();
@@ -104,7 +104,7 @@ class Meter {
 function repeatNow<T>(
   { step: stepSoon, take }: Steps<T>,
   first: number,
-  goOn: (now: number, operations: number) => boolean,
+  goOn: (now: number, index: number) => boolean,
   meter: Meter,
 ): number {
   const step = stepSoon as (index: number) => T; // a peer with nothing in flight answers at once
@@ -124,7 +124,7 @@ async function repeatSoon<T>(
   { step, take }: Steps<T>,
   inFlight: number,
   first: number,
-  goOn: (now: number, operations: number) => boolean,
+  goOn: (now: number, index: number) => boolean,
   meter: Meter,
 ): Promise<number> {
   let sink = 0;

@@ -10,7 +10,7 @@ import { Control } from "../harness/control.ts";
 import { together, total } from "../harness/crew.ts";
 import { agree } from "../harness/drive.ts";
 import type { Steps } from "../harness/drive.ts";
-import { latencyName, runPlayers, workAs } from "../harness/players.ts";
+import { latencyName, rehearsedName, runPlayers, workAs } from "../harness/players.ts";
 import type { Casting, Player } from "../harness/players.ts";
 import { Random } from "../harness/random.ts";
 import type { Bench, Case, Outcome, Workload } from "../harness/workload.ts";
@@ -172,6 +172,14 @@ function steadiness(series: readonly number[]): number | undefined {
   return sum(series.slice(-part - 1, -1)) / sum(series.slice(0, part));
 }
 
+/** What a long run ends with over what it had when a tenth had passed. */
+function growthOf(memory: readonly number[]): number | undefined {
+  if (memory.length < 20) return undefined;
+  const first = memory[Math.floor(memory.length / 10)];
+  const last = memory.at(-1);
+  return first === undefined || last === undefined ? undefined : last / first;
+}
+
 async function run(bench: Bench): Promise<Outcome> {
   const rows = bench.parameters["rows"] ?? 0;
   const store = await bench.open();
@@ -182,15 +190,17 @@ async function run(bench: Bench): Promise<Outcome> {
   const rehearsal = new Part(table, control, prepareOperations(rows, bench.settings.seed));
   const checksum = await agree(rehearsal.steps, bench.settings.smoke ? 300 : 3_000);
   const processes = bench.parameters["processes"] ?? 1;
-  const { reports, seconds, series } = await runPlayers(bench, store, control, processes, casting);
+  const played = await runPlayers(bench, store, control, processes, casting);
+  const { reports, seconds, series } = played;
   await audit(table, rows, rehearsal.upserts + total(reports, "upserts"));
   const memory = await store.memoryBytes?.();
   await store.close();
   const upsert = together(reports, latencyName(0));
   const search = together(reports, latencyName(1));
   const operations = total(reports, "operations");
-  const failed = total(reports, "failed");
+  const failed = total(reports, "failed") - total(reports, rehearsedName("failed"));
   const steady = steadiness(series);
+  const growth = growthOf(played.memory);
   return {
     metrics: {
       rate: (operations - failed) / seconds,
@@ -202,6 +212,7 @@ async function run(bench: Bench): Promise<Outcome> {
       failed: (100 * failed) / operations,
       ...(steady === undefined ? {} : { "last over first": steady }),
       ...(memory === undefined ? {} : { memory }),
+      ...(growth === undefined ? {} : { "memory over first": growth }),
     },
     checksum,
     latency: upsert.buckets(),
@@ -224,6 +235,7 @@ export const crucible: Workload = {
     { name: "failed", unit: "%", better: "lower" },
     { name: "last over first", unit: "ratio", better: "higher" },
     { name: "memory", unit: "bytes", better: "lower" },
+    { name: "memory over first", unit: "ratio", better: "lower" },
   ],
   shapes: [shape],
   cases: (settings) => {
