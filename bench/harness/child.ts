@@ -29,6 +29,7 @@ async function run(job: Job): Promise<Outcome | WorkerReport> {
     create: job.worker === undefined,
     durable: job.durable,
     bytesMax: parameters["bytesMax"] ?? bytesMax,
+    processes: 1 + (parameters["processes"] ?? 1),
   };
   const service =
     job.worker === undefined && peer.start !== undefined

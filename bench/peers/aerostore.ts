@@ -220,6 +220,11 @@ function parametersOf(values: readonly Value[]): Parameters {
   return { v0, v1 };
 }
 
+/** What `open` does by itself. */
+const sessionsMin = 256;
+/** Its handle's, and its maintenance thread's. */
+const sessionsPerProcess = 2;
+
 const segmentOf = (place: Place): string => join(place.memory, "segment.mmap");
 
 async function openStore(
@@ -231,6 +236,7 @@ async function openStore(
     tables: shapes.map(definition),
     shmPath: segmentOf(place),
     maxBytes: options.bytesMax,
+    maxSessions: Math.max(sessionsMin, sessionsPerProcess * options.processes),
   });
   return new AerostoreStore(db);
 }

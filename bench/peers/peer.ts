@@ -56,6 +56,8 @@ export interface OpenOptions {
   readonly durable: boolean;
   /** Memory that data may take, where that has to be said beforehand. */
   readonly bytesMax: number;
+  /** Processes that will have it open at once, where that has to be said beforehand. */
+  readonly processes: number;
   /** Transactions that will be open at once, where that takes a connection each. */
   readonly connections?: number;
 }

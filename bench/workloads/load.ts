@@ -14,7 +14,7 @@ export async function loadInto<R extends object>(
   const directory = mkdtempSync(join(parent, "aerostore-load-"));
   const memory = mkdtempSync("/dev/shm/aerostore-load-");
   try {
-    const options = { create: true, durable: false, bytesMax: 1 << 30 };
+    const options = { create: true, durable: false, bytesMax: 1 << 30, processes: 1 };
     const store = await peer.open({ directory, memory }, [shape], options);
     const table = store.table(shape);
     const start = performance.now();

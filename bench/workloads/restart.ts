@@ -40,6 +40,7 @@ async function run(bench: Bench): Promise<Outcome> {
     create: false,
     durable: false,
     bytesMax: 256 * 2 ** 20 + rows * 600,
+    processes: 2,
   };
   const store = await bench.open({ bytesMax: options.bytesMax });
   const table = store.table(shape);
