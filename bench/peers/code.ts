@@ -39,6 +39,26 @@ export function order<R>(shape: AnyShape, sort: Sort): Order<R> {
   return new Function("a", "b", `return ${first} || ${ties}`) as Order<R>;
 }
 
+/**
+ * The first `limit` rows in an order, or all as they come without one. Of many rows few are sorted:
+ * those that come before the last of the best so far.
+ */
+export function top<R>(rows: R[], compare: Order<R> | undefined, limit: number): R[] {
+  if (compare === undefined) return rows.length > limit ? rows.slice(0, limit) : rows;
+  if (rows.length <= 2 * limit) return rows.sort(compare).slice(0, limit);
+  let best = rows.slice(0, limit).sort(compare);
+  let last = best.at(-1);
+  for (let at = limit; at < rows.length; at++) {
+    const row = rows[at];
+    if (row === undefined || last === undefined || compare(row, last) >= 0) continue;
+    best.push(row);
+    if (best.length < 2 * limit) continue;
+    best = best.sort(compare).slice(0, limit);
+    last = best.at(-1);
+  }
+  return best.sort(compare).slice(0, limit);
+}
+
 /** The values of a column, without a lookup by name in each row. */
 export function reader<R>(column: string): (row: R) => number {
   return new Function("row", `return row.${column}`) as (row: R) => number;

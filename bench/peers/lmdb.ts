@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 import type { AnyShape, Change, Key, Query, Shape, Value } from "../workloads/model.ts";
-import { asKey, boundsOn, keyClause, order, predicate, reader, routeOf } from "./code.ts";
+import { asKey, boundsOn, keyClause, order, predicate, reader, routeOf, top } from "./code.ts";
 import { parseTsv } from "./lines.ts";
 import type { Body, OpenOptions, Peer, Place, Store, Table } from "./peer.ts";
 import { runNow } from "./peer.ts";
@@ -198,7 +198,7 @@ class LmdbTable<R extends object> implements Table<R> {
       return (values) => {
         const found: R[] = [];
         for (const { value } of this.#rows.getRange()) if (test(value, values)) found.push(value);
-        return compare === undefined ? found.slice(0, limit) : found.sort(compare).slice(0, limit);
+        return top(found, compare, limit);
       };
     }
     const bounds = boundsOn(query, route);

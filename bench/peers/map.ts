@@ -4,8 +4,18 @@
  */
 import BTree from "sorted-btree";
 import type { AnyShape, Change, Column, Key, Query, Shape, Value } from "../workloads/model.ts";
-import { asKey, boundsOn, keyClause, counter, order, predicate, reader, routeOf } from "./code.ts";
-import type { Order, Predicate } from "./code.ts";
+import {
+  asKey,
+  boundsOn,
+  counter,
+  keyClause,
+  order,
+  predicate,
+  reader,
+  routeOf,
+  top,
+} from "./code.ts";
+import type { Predicate } from "./code.ts";
 import { parseTsv } from "./lines.ts";
 import type { Body, Peer, Promises, Store, Table } from "./peer.ts";
 import { runNow } from "./peer.ts";
@@ -153,7 +163,7 @@ class MapTable<R extends object> implements Table<R> {
         if (rest(row, values)) found.push(row);
         return inOrder && found.length >= limit;
       });
-      return compare === undefined ? found : top(found, compare, limit);
+      return top(found, compare, limit);
     };
   }
 
@@ -162,11 +172,6 @@ class MapTable<R extends object> implements Table<R> {
     for (const row of this.#rows.values()) if (test(row, values)) found.push(row);
     return found;
   }
-}
-
-function top<R>(rows: R[], compare: Order<R> | undefined, limit: number): R[] {
-  if (compare !== undefined) rows.sort(compare);
-  return rows.length > limit ? rows.slice(0, limit) : rows;
 }
 
 /** A B+ tree of the row objects themselves, by value and key. */
