@@ -108,6 +108,8 @@ const housekeepers = 2;
 const keptOutputs = 2_000;
 const timerDelay = 5_000;
 const limitMs = 50;
+/** Whoever misses this rate, in messages a second, too, is not asked for less. */
+const rateMin = 10;
 /** How near the highest rate found is to one that was missed. */
 const rateStep = 1.15;
 /** Between two rounds of a housekeeper, shorter where outputs come faster than they expire. */
@@ -221,8 +223,8 @@ async function run(bench: Bench): Promise<Outcome> {
     if (trial.passed) best = trial;
     else missed = trial;
     if (missed === undefined) rate *= 2;
-    else if (best === undefined) rate /= 2;
-    else if (missed.rate < best.rate * rateStep) break;
+    else if (best === undefined && rate > rateMin) rate /= 2;
+    else if (best === undefined || missed.rate < best.rate * rateStep) break;
     else rate = Math.sqrt(best.rate * missed.rate);
   }
   await audit(store, outputCount);
