@@ -1,6 +1,7 @@
 /**
  * One measurement in a process of its own: `bun bench/harness/child.ts '<job as JSON>'` prints its
- * outcome as one line of JSON. With a `worker` number it is one of several processes on one store.
+ * outcome as one line of JSON. With a `worker` number it is one of several processes on one store,
+ * and prints a line for each run.
  */
 import { loadPeer } from "../peers/index.ts";
 import type { OpenOptions, Place } from "../peers/peer.ts";
@@ -20,7 +21,7 @@ export interface Job {
 
 const bytesMax = 1 << 30;
 
-async function run(job: Job): Promise<Outcome | WorkerReport> {
+async function* run(job: Job): AsyncGenerator<Outcome | WorkerReport, void> {
   const workload = workloads.find(({ name }) => name === job.workload);
   if (workload === undefined) throw new RangeError(`no workload "${job.workload}"`);
   const peer = await loadPeer(job.peer);
@@ -45,9 +46,9 @@ async function run(job: Job): Promise<Outcome | WorkerReport> {
     open: async (changes) => peer.open(place, workload.shapes, { ...options, ...changes }),
   };
   try {
-    if (job.worker === undefined) return await workload.run(bench);
-    if (workload.work === undefined) throw new Error(`${workload.name} has no workers`);
-    return await workload.work(bench, job.worker);
+    if (job.worker === undefined) yield await workload.run(bench);
+    else if (workload.work !== undefined) yield* workload.work(bench, job.worker);
+    else throw new Error(`${workload.name} has no workers`);
   } finally {
     await service?.stop();
   }
@@ -56,6 +57,6 @@ async function run(job: Job): Promise<Outcome | WorkerReport> {
 if (import.meta.main) {
   const [text = ""] = process.argv.slice(2);
   const job = JSON.parse(text) as Job; // written by the process that started this one
-  console.log(JSON.stringify(await run(job)));
+  for await (const report of run(job)) console.log(JSON.stringify(report));
   process.exit(0);
 }

@@ -5,9 +5,10 @@
 import { join } from "node:path";
 import type { Place } from "../peers/peer.ts";
 
-const phases = { waiting: 0, running: 1, stopped: 2 } as const;
+const phases = { waiting: 0, running: 1, stopped: 2, over: 3 } as const;
 const phaseAt = 0;
 const readyAt = 1;
+const rateAt = 2;
 const counterAt = 16;
 /** Words of one worker: a cache line of its own. */
 const workerWords = 16;
@@ -39,21 +40,41 @@ export class Control {
     Atomics.store(this.#words, phaseAt, phases.stopped);
   }
 
-  /** Before another crew; the counter goes on. */
+  /** Those that have stopped get ready again; the counter goes on. */
   reset(): void {
-    Atomics.store(this.#words, phaseAt, phases.waiting);
-    Atomics.store(this.#words, readyAt, 0);
     this.#words.fill(0, workersAt);
+    Atomics.store(this.#words, readyAt, 0);
+    Atomics.store(this.#words, phaseAt, phases.waiting);
+  }
+
+  /** Nobody waits for another start. */
+  end(): void {
+    Atomics.store(this.#words, phaseAt, phases.over);
   }
 
   get isRunning(): boolean {
     return Atomics.load(this.#words, phaseAt) === phases.running;
   }
 
-  /** Says that this worker is ready, and returns when all may start. */
-  waitForStart(): void {
+  /** Says that this worker is ready, and returns when all may start; false when it is over. */
+  waitForStart(): boolean {
+    this.#waitWhile(phases.stopped);
     Atomics.add(this.#words, readyAt, 1);
-    while (Atomics.load(this.#words, phaseAt) === phases.waiting) Bun.sleepSync(1);
+    this.#waitWhile(phases.waiting);
+    return Atomics.load(this.#words, phaseAt) !== phases.over;
+  }
+
+  #waitWhile(phase: number): void {
+    while (Atomics.load(this.#words, phaseAt) === phase) Bun.sleepSync(1);
+  }
+
+  /** What all workers together are to do in a second, where that is given: a whole number. */
+  get rate(): number {
+    return Atomics.load(this.#words, rateAt);
+  }
+
+  set rate(value: number) {
+    Atomics.store(this.#words, rateAt, value);
   }
 
   get readyCount(): number {

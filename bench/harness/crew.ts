@@ -16,21 +16,26 @@ export interface CrewResult {
 }
 
 const child = join(import.meta.dir, "child.ts");
-const endLimitMs = 120_000;
+const workerLimitMs = 60 * 60 * 1_000;
 
-/**
- * Runs `count` workers of the workload for `seconds`. **Throws** what a worker that failed said.
- */
-export async function runCrew(
-  bench: Bench,
-  control: Control,
-  count: number,
-  seconds: number,
-  store?: Store,
-): Promise<CrewResult> {
-  const workers = Array.from({ length: count }, (_, worker) => startWorker(bench, worker));
-  const results = Promise.all(workers.map(({ result }) => result));
-  try {
+/** Worker processes, started once and let go together, once or again and again. */
+export class Crew {
+  readonly #control: Control;
+  readonly #workers: readonly Worker[];
+
+  constructor(bench: Bench, control: Control, count: number) {
+    control.reset();
+    this.#control = control;
+    this.#workers = Array.from({ length: count }, (_, worker) => startWorker(bench, worker));
+  }
+
+  /**
+   * One run, in which `store` is asked for its memory. **Throws** what a worker that failed said.
+   */
+  async run(seconds: number, store?: Store): Promise<CrewResult> {
+    const control = this.#control;
+    const count = this.#workers.length;
+    const results = Promise.all(this.#workers.map(({ next }) => next()));
     while (control.readyCount < count) await Promise.race([results, Bun.sleep(2)]);
     const start = Bun.nanoseconds();
     control.start();
@@ -48,30 +53,84 @@ export async function runCrew(
     }
     control.stop();
     const taken = (Bun.nanoseconds() - start) / 1e9;
-    return { reports: await results, seconds: taken, series, memory };
-  } finally {
-    control.stop();
-    for (const { end } of workers) end();
+    const reports = await results;
+    control.reset();
+    return { reports, seconds: taken, series, memory };
+  }
+
+  /** Lets the workers close their stores. **Throws** likewise. */
+  async end(): Promise<void> {
+    this.#control.end();
+    await Promise.all(this.#workers.map(({ ended }) => ended));
+  }
+
+  /** Does nothing to those that have ended. */
+  [Symbol.dispose](): void {
+    this.#control.end();
+    for (const { kill } of this.#workers) kill();
   }
 }
 
-function startWorker(bench: Bench, worker: number) {
+/** Runs `count` workers of the workload for `seconds`. **Throws** likewise. */
+export async function runCrew(
+  bench: Bench,
+  control: Control,
+  count: number,
+  seconds: number,
+  store?: Store,
+): Promise<CrewResult> {
+  using crew = new Crew(bench, control, count);
+  const result = await crew.run(seconds, store);
+  await crew.end();
+  return result;
+}
+
+interface Worker {
+  /** Its report of the next run. */
+  next(): Promise<WorkerReport>;
+  /** Rejects with what it said, if it failed. */
+  readonly ended: Promise<void>;
+  kill(): void;
+}
+
+function startWorker(bench: Bench, worker: number): Worker {
   const job = JSON.stringify({ ...bench.job, worker });
   const process_ = Bun.spawn([process.execPath, child, job], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    timeout: (bench.settings.seconds + 600) * 1e3 + endLimitMs,
+    timeout: workerLimitMs,
     killSignal: "SIGKILL",
   });
-  const read = async (): Promise<WorkerReport> => {
-    const [output, errors] = await Promise.all([process_.stdout.text(), process_.stderr.text()]);
+  const errors = process_.stderr.text();
+  const waitForEnd = async (): Promise<void> => {
     await process_.exited;
-    const ended = process_.signalCode ?? process_.exitCode;
-    if (ended !== 0) throw new Error(`worker ${worker} ended with ${ended}: ${errors}`);
-    return JSON.parse(output) as WorkerReport; // as `child.ts` wrote it
+    const how = process_.signalCode ?? process_.exitCode;
+    if (how !== 0) throw new Error(`worker ${worker} ended with ${how}: ${await errors}`);
   };
-  return { result: read(), end: () => process_.kill("SIGKILL") };
+  const ended = waitForEnd();
+  ended.catch(() => undefined); // whoever waits for a report, or for the end, hears of it
+  const lines = readLines(process_.stdout);
+  return {
+    next: async () => {
+      const { value } = await lines.next();
+      if (value !== undefined) return JSON.parse(value) as WorkerReport; // as `child.ts` wrote it
+      await ended;
+      throw new Error(`worker ${worker} has ended without a report`);
+    },
+    ended,
+    kill: () => process_.kill("SIGKILL"),
+  };
+}
+
+async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const bytes of stream) {
+    const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
 }
 
 /** The sum of a number in all reports. */

@@ -67,18 +67,18 @@ export async function runPlayers<T>(
 
 /** A workload's `work` for players. */
 export function workAs<T>(casting: Casting<T>): NonNullable<Workload["work"]> {
-  return async (bench, worker) => {
+  return async function* (bench, worker) {
     const control = Control.attach(bench.place);
     const store = await bench.open({ create: false });
     const player = casting(bench, store, control, worker);
     const first = await rehearse(bench, player, store.inFlight);
-    control.waitForStart();
+    if (!control.waitForStart()) return;
     const { report } = await play(player, store.inFlight, first, (_now, index) => {
       control.setProgress(worker, index - first);
       return control.isRunning;
     });
+    yield report;
     await store.close();
-    return report;
   };
 }
 

@@ -71,6 +71,6 @@ export interface Workload {
   readonly shapes: readonly AnyShape[];
   cases(settings: Settings): readonly Case[];
   run(bench: Bench): Promise<Outcome>;
-  /** The part of worker processes, which `runCrew` starts. */
-  work?(bench: Bench, worker: number): Promise<WorkerReport>;
+  /** The part of worker processes, which a `Crew` starts: a report of each run. */
+  work?(bench: Bench, worker: number): AsyncIterable<WorkerReport>;
 }

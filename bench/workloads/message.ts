@@ -6,7 +6,7 @@
  * under 50 ms.
  */
 import { Control } from "../harness/control.ts";
-import { runCrew, together, total } from "../harness/crew.ts";
+import { Crew, together, total } from "../harness/crew.ts";
 import { Histogram } from "../harness/histogram.ts";
 import { Random } from "../harness/random.ts";
 import type { Bench, Case, Outcome, WorkerReport, Workload } from "../harness/workload.ts";
@@ -178,15 +178,13 @@ interface Trial {
 }
 
 async function tryRate(
-  bench: Bench,
+  crew: Crew,
   control: Control,
-  workers: number,
   rate: number,
+  seconds: number,
 ): Promise<Trial> {
-  control.reset();
-  const parameters = { ...bench.job.parameters, rate: rate / workers };
-  const crew = { ...bench, job: { ...bench.job, parameters } };
-  const { reports } = await runCrew(crew, control, workers + housekeepers, bench.settings.seconds);
+  control.rate = rate;
+  const { reports } = await crew.run(seconds);
   const histogram = together(reports, "latency");
   const passed = histogram.percentile(0.99) / 1e6 <= limitMs;
   const outputs = total(reports, "messages") - total(reports, "expired");
@@ -215,18 +213,20 @@ async function run(bench: Bench): Promise<Outcome> {
   }
   let best: Trial | undefined;
   let missed: Trial | undefined;
+  using crew = new Crew(bench, control, workers + housekeepers);
   const attempts = bench.settings.smoke ? 2 : 24;
   let rate = bench.settings.smoke ? 50 : 200;
   for (let i = 0; i < attempts; i++) {
-    const trial = await tryRate(bench, control, workers, rate);
+    const trial = await tryRate(crew, control, rate, bench.settings.seconds);
     outputCount += trial.outputs;
     if (trial.passed) best = trial;
     else missed = trial;
     if (missed === undefined) rate *= 2;
-    else if (best === undefined && rate > rateMin) rate /= 2;
+    else if (best === undefined && rate > rateMin) rate = Math.ceil(rate / 2);
     else if (best === undefined || missed.rate < best.rate * rateStep) break;
-    else rate = Math.sqrt(best.rate * missed.rate);
+    else rate = Math.round(Math.sqrt(best.rate * missed.rate));
   }
+  await crew.end();
   await audit(store, outputCount);
   await store.close();
   const shown = best ?? missed;
@@ -258,38 +258,46 @@ async function audit(store: Store, outputCount: number): Promise<void> {
   }
 }
 
-async function work(bench: Bench, worker: number): Promise<WorkerReport> {
+async function* work(bench: Bench, worker: number): AsyncGenerator<WorkerReport, void> {
   const control = Control.attach(bench.place);
   const store = await bench.open({ create: false });
   const random = new Random(bench.settings.seed * 1_000 + worker);
-  const flights = bench.settings.smoke ? 16 : flightCount;
-  const histogram = new Histogram();
-  let messages = 0;
-  let expired = 0;
   // A worker that has been running for long is not surprised by its first messages.
-  for (let i = 0; i < (bench.settings.smoke ? 5 : 300); i++) {
+  const rehearsed = bench.settings.smoke ? 5 : 100;
+  for (let i = 0; i < rehearsed; i++) {
     const now = control.draw();
     await transact(store, message(flightCount + worker, now, flat(`${worker}-${now}`)));
-    messages++;
   }
-  control.waitForStart();
-  const start = Bun.nanoseconds();
   const workers = bench.parameters["workers"] ?? 1;
-  const isHousekeeper = worker >= workers;
-  const rate = bench.parameters["rate"] ?? 1;
-  const keepingUp = (1e9 * expiredMax) / (rate * workers);
-  const period = isHousekeeper ? Math.min(housekeepingPeriod, keepingUp) : 1e9 / rate;
-  // Workers start out of step, as messages do.
-  let due = start + random.unit() * period;
-  for (; control.isRunning; due += period) {
-    await sleepUntil(due, control);
-    if (!control.isRunning) break;
-    if (isHousekeeper) {
-      const which = worker - workers;
-      const found = await transact(store, housekeeping(control.counter, which));
-      if (which === 0) expired += found;
-      continue;
+  let before = rehearsed;
+  while (control.waitForStart()) {
+    if (worker < workers) {
+      const { histogram, messages } = await takeMessages(bench, store, control, worker, random);
+      yield { latency: histogram.buckets(), messages: before + messages };
+    } else {
+      const expired = await keepHouse(store, control, worker - workers, random);
+      yield { messages: before, expired };
     }
+    before = 0;
+  }
+  await store.close();
+}
+
+/** Messages as they arrive, until the control says stop. */
+async function takeMessages(
+  { parameters, settings }: Bench,
+  store: Store,
+  control: Control,
+  worker: number,
+  random: Random,
+): Promise<{ readonly histogram: Histogram; readonly messages: number }> {
+  const flights = settings.smoke ? 16 : flightCount;
+  const histogram = new Histogram();
+  const period = (1e9 * (parameters["workers"] ?? 1)) / control.rate;
+  let messages = 0;
+  // Workers start out of step, as messages do.
+  let due = Bun.nanoseconds() + random.unit() * period;
+  for (; await isDue(due, control); due += period) {
     const now = control.draw();
     const id = flat(`${worker}-${now}`);
     await transact(store, message(random.below(flights), now, id));
@@ -298,17 +306,35 @@ async function work(bench: Bench, worker: number): Promise<WorkerReport> {
   }
   // Messages that nobody got to have waited, too.
   const end = Bun.nanoseconds();
-  for (; due < end && !isHousekeeper; due += period) histogram.record(end - due);
-  await store.close();
-  return { latency: histogram.buckets(), messages, expired };
+  for (; due < end; due += period) histogram.record(end - due);
+  return { histogram, messages };
 }
 
-async function sleepUntil(due: number, control: Control): Promise<void> {
-  for (;;) {
+/** Expires batches until the control says stop; returns how many outputs were deleted. */
+async function keepHouse(
+  store: Store,
+  control: Control,
+  which: number,
+  random: Random,
+): Promise<number> {
+  const period = Math.min(housekeepingPeriod, (1e9 * expiredMax) / control.rate);
+  let expired = 0;
+  let due = Bun.nanoseconds() + random.unit() * period;
+  for (; await isDue(due, control); due += period) {
+    const found = await transact(store, housekeeping(control.counter, which));
+    if (which === 0) expired += found;
+  }
+  return expired;
+}
+
+/** Returns when it is time; false when it is time to stop. */
+async function isDue(due: number, control: Control): Promise<boolean> {
+  while (control.isRunning) {
     const rest = (due - Bun.nanoseconds()) / 1e6;
-    if (rest <= 0 || !control.isRunning) return;
+    if (rest <= 0) return true;
     await Bun.sleep(Math.min(rest, 100));
   }
+  return false;
 }
 
 export const messages: Workload = {

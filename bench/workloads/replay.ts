@@ -188,8 +188,8 @@ export const replay: Workload = {
     ];
   },
   run,
-  work: async (bench, worker) => {
+  work: async function* (bench, worker) {
     prepared = await loadFeed(bench);
-    return workAs(casting)(bench, worker);
+    yield* workAs(casting)(bench, worker);
   },
 };
