@@ -74,7 +74,7 @@ test.each([
   },
 );
 
-test("standstill: others write on beside a snapshot that is stopped, and is gone then", async () => {
+test("standstill: others write on beside a stopped snapshot, which is gone then", async () => {
   await using crew = new Crew();
   const options = { tables: [Rows], shmPath: crew.shmPath, maxBytes: segmentBytes };
   using db = await open(crew.data, options);
