@@ -61,7 +61,8 @@ pub const Segment = struct {
     chain_steps_max: u64,
     /// Bytes of each session's log buffer.
     log_buffer_size: u64,
-    /// The era that the session which has this view of the segment has entered for its commit.
+    /// The era that the session which has this view of the segment has entered for its commit; 0
+    /// while it makes none.
     era: u32 = 0,
 
     /// Fills a new file. **Memory**: takes `fd` over on success only.
@@ -232,6 +233,7 @@ pub const Segment = struct {
     /// concluded (P32).
     pub inline fn isOvertaken(segment: *const Segment) bool {
         if (mutant.is(.era_unchecked)) return false;
+        if (segment.era == 0) return false; // pins of readers are waited for, or revoked
         // No switch point: what matters lies between it and the steps before and behind it.
         // Acquire: pairs with the compare-and-swap in `overtake`.
         return @atomicLoad(u32, &segment.header.era.raw, .acquire) != segment.era;

@@ -178,6 +178,32 @@ test "pins: a read beside a snapshot that was revoked has a pin of its own" {
     try std.testing.expectEqual(layout.pin_none, session.slot.pin.raw);
 }
 
+test "pins: a snapshot stays open while commits of others are overtaken" {
+    const world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const session = &engine.context.session;
+    const pins = &engine.pins;
+
+    for (0..2) |_| { // of a session that never committed, and of one that has
+        const snapshot = try pins.open(std.testing.allocator, session);
+        try std.testing.expect(world.segment.overtake(world.segment.header.era.raw));
+        pins.enterRead(session);
+        pins.leave(session);
+        try std.testing.expect(!pins.isRevoked(session, snapshot));
+
+        pins.enterCommit(session);
+        pins.leave(session);
+        try std.testing.expect(!pins.isRevoked(session, snapshot));
+
+        pins.enterCommit(session);
+        try std.testing.expect(world.segment.overtake(world.segment.header.era.raw));
+        pins.leave(session);
+        try std.testing.expect(pins.isRevoked(session, snapshot));
+        pins.close(session, snapshot);
+    }
+}
+
 test "pins: the age of a session is that of its oldest snapshot" {
     const world = try harness.World.init(std.testing.allocator, .{});
     defer world.deinit();
