@@ -69,11 +69,14 @@ pub const TableView = struct {
         for (view.schema.columns[0..view.schema.column_count], 0..) |*column, position| {
             view.columns_mask |= column.mask();
             const index = &shared.indexes[position];
+            // What the table says of its indexes is what its schema says: or one would not be kept.
+            const expected: layout.IndexStatus = if (column.indexed) .ready else .none;
             // pairs with the release that adds an index
-            if (index.status.load(.acquire) == .none) continue;
+            if (index.status.load(.acquire) != expected) return error.SegmentCorrupt;
+            if (!column.indexed) continue;
             const words = key_.keyWordsCount(column);
-            if (words != index.key_words or
-                words > limits.index_key_words_max) return error.SegmentCorrupt;
+            if (words != index.key_words or words > limits.index_key_words_max or
+                index.unique != @intFromBool(column.unique)) return error.SegmentCorrupt;
             view.indexes[view.index_count] = .{
                 .column = column,
                 .list = .{ .segment = segment, .index = index },
@@ -104,3 +107,29 @@ pub const TableView = struct {
         return version.image()[0..view.schema.image_size];
     }
 };
+
+const harness = @import("../testing/harness.zig");
+
+test "view: a table that does not have the indexes of its schema is damaged" {
+    const world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const id = try world.createTable(engine);
+    const table = try world.segment.at(layout.Table, world.segment.catalog[id].table.raw);
+    var view: TableView = undefined;
+    try view.load(&world.segment, id);
+    try std.testing.expectEqual(2, view.index_count);
+    const Damage = struct { column: u32, status: layout.IndexStatus, unique: u32 };
+    for ([_]Damage{
+        .{ .column = 1, .status = .none, .unique = 0 },
+        .{ .column = 3, .status = .ready, .unique = 0 },
+        .{ .column = 1, .status = .ready, .unique = 1 },
+    }) |damage| {
+        const index = &table.indexes[damage.column];
+        const before = index.*;
+        defer index.* = before;
+        index.status.raw = damage.status;
+        index.unique = damage.unique;
+        try std.testing.expectError(error.SegmentCorrupt, view.load(&world.segment, id));
+    }
+}
