@@ -31,8 +31,8 @@ pub const key_size_max = 257;
 pub const index_key_words_max = 33;
 
 pub const skiplist_height_max = 14;
-/// More turns of one write than other sessions can cause: the row is damaged.
-pub const install_turns_max: u32 = 1 << 20;
+/// More turns of one read or write of a row than other sessions can cause: it is damaged.
+pub const row_turns_max: u32 = 1 << 20;
 /// Steps of a walk that others may make it take again, above what the records of the segment allow
 /// (`Segment.chain_steps_max`).
 pub const chain_steps_repeated = 1 << 16;

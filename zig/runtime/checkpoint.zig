@@ -24,6 +24,8 @@ const Link = rel_ptr.Link;
 
 const lock_byte_checkpoint = 2;
 const wait_slice_ns = 20_000_000;
+/// It begins again so often because another process was stopped in the middle of a commit.
+const overtaken_max = 8;
 /// Rows that take less time than commits notice; past them commits go first.
 const prompt_rows_max = 1 << 18;
 
@@ -99,7 +101,6 @@ pub const Checkpointer = struct {
 
     fn write(checkpointer: *Checkpointer) !void {
         const attached = checkpointer.attached;
-        const header = attached.segment.header;
         const lock_fd = try os.open(attached.lock_path, .{ .create = true });
         defer os.close(lock_fd);
 
@@ -113,9 +114,25 @@ pub const Checkpointer = struct {
         const buffer = try checkpointer.allocator.alloc(u8, checkpoint_write.buffer_size);
         defer checkpointer.allocator.free(buffer);
 
+        for (0..overtaken_max) |_| {
+            return checkpointer.writeAt(&engine, buffer) catch |err| {
+                // P32: what was read means nothing, be it an error.
+                if (err == error.Stopped or !session.wasOvertaken()) return err;
+                session.setPin(layout.pin_none);
+                checkpointer.rows = 0;
+                continue;
+            };
+        }
+        return error.Overtaken;
+    }
+
+    /// The same of a snapshot of now. While it fails for being overtaken, its pin stands.
+    fn writeAt(checkpointer: *Checkpointer, engine: *engine_.Engine, buffer: []u8) !void {
+        const attached = checkpointer.attached;
+        const header = attached.segment.header;
+        const session = &engine.context.session;
         const storage = checkpointer.directory.storage();
         const snapshot = session.openSnapshot(true);
-        defer session.setPin(layout.pin_none);
 
         checkpointer.snapshot_csn = snapshot;
         var writer = try checkpoint_write.Writer.begin(storage, buffer, .{
@@ -150,9 +167,10 @@ pub const Checkpointer = struct {
                     if (checkpointer.rows == prompt_rows_max) os.yieldPriority();
                     checkpointer.size = writer.position;
                     if (checkpointer.isStopping()) return error.Stopped;
+                    if (session.wasOvertaken()) return error.Overtaken;
                 }
             }
-            if (session.wasOvertaken()) return error.Overtaken; // P32
+            if (session.wasOvertaken()) return error.Overtaken;
             // Nothing of the segment's rows is read any more.
             session.setPin(layout.pin_none);
             os.yieldPriority();

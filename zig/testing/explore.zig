@@ -16,6 +16,8 @@ pub const Case = struct {
     stage: Stage.InitOptions = .{},
     scripts: []const []const Op,
     preemptions_max: u32,
+    /// Only the first participant is preempted, each time by the next one, which runs to its end.
+    is_relay: bool = false,
     /// Who is stopped for ever: at each of their steps, in all combinations.
     victims: []const u32 = &.{},
     /// They stay alive, like a process under SIGSTOP; else they die.
@@ -54,6 +56,10 @@ const Exploration = struct {
     fn exploreOrders(exploration: *Exploration) !void {
         var explorer: Explorer = .{
             .preemptions_max = exploration.case.preemptions_max + exploration.deeper,
+            .relay_count = if (exploration.case.is_relay)
+                @intCast(exploration.case.scripts.len)
+            else
+                0,
         };
         defer explorer.deinit();
 
@@ -373,6 +379,40 @@ pub const cases = [_]Case{
         .victims = &.{0},
         .stalls = true,
     },
+    .{
+        .name = "a commit that was overtaken goes on, and stands while an entry is reused",
+        .stage = .{ .setup = three_rows, .warm = false },
+        .scripts = &.{ move_entry, &.{.overtake}, reuse_entry },
+        .preemptions_max = 2,
+        .is_relay = true,
+    },
+    .{
+        .name = "a commit that was overtaken goes on, and dies while an entry is reused",
+        .stage = .{ .setup = three_rows, .warm = false },
+        .scripts = &.{ move_entry, &.{.overtake}, reuse_entry },
+        .preemptions_max = 1,
+        .is_relay = true,
+        .victims = &.{0},
+        .stalls = true,
+    },
+};
+
+const three_rows: []const Op = row_zero ++ &[_]Op{
+    .{ .put = .{ .id = 1, .altitude = 4, .stamp = 4 } },
+    .{ .put = .{ .id = 2, .altitude = 4, .stamp = 4 } },
+};
+const move_entry: []const Op = &.{.{ .put = .{ .id = 0, .altitude = 2, .stamp = 2 } }};
+/// The entry of another that was just linked is needed, closed, and linked elsewhere.
+const reuse_entry: []const Op = &.{
+    .{ .put = .{ .id = 0, .altitude = 2, .stamp = 2 } },
+    .{ .put = .{ .id = 0, .altitude = 3, .stamp = 3 } },
+    .tick,
+    .vacuum,
+    .tick,
+    .vacuum,
+    .{ .put = .{ .id = 2, .altitude = 5, .stamp = 7 } },
+    .{ .put = .{ .id = 1, .altitude = 6, .stamp = 8 } },
+    .look,
 };
 
 /// Commits that stand still are overtaken, and what is taken back is used again.

@@ -7,6 +7,9 @@ const Choice = scheduler.Choice;
 
 pub const Explorer = struct {
     preemptions_max: u32,
+    /// Of so many participants the first alone is preempted, each time by the next one, which runs
+    /// to its end; 0: anybody is, by anybody.
+    relay_count: u32 = 0,
     /// To be passed to the next schedule, with `trace`.
     choices: std.ArrayList(u8) = .empty,
     trace: std.ArrayList(Choice) = .empty,
@@ -32,6 +35,7 @@ pub const Explorer = struct {
             used -= @intFromBool(isPreemption(choice));
             const other = alternative(choice) orelse continue;
             if (choice.current != null and used == explorer.preemptions_max) continue;
+            if (explorer.relay_count != 0 and !explorer.isRelay(choice, other, used)) continue;
             explorer.choices.clearRetainingCapacity();
             for (explorer.trace.items[0..position]) |earlier| try explorer.choices.append(
                 allocator,
@@ -41,6 +45,12 @@ pub const Explorer = struct {
             return true;
         }
         return false;
+    }
+
+    fn isRelay(explorer: *const Explorer, choice: Choice, other: u8, used: u32) bool {
+        // With fewer that could go on, the first has ended.
+        const is_first = choice.current == 0 and choice.width + used >= explorer.relay_count;
+        return is_first and other == 1;
     }
 
     fn isPreemption(choice: Choice) bool {

@@ -53,6 +53,7 @@ pub const Mutant = enum {
     depot_unrepaired,
     /// A commit that was overtaken goes on, or what it has in hand is reused (P32).
     era_unchecked,
+    taken_late,
     held_reused,
     /// A rollback leaves the newest write, or forgets what was read.
     rollback_short,

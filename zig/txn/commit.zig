@@ -212,7 +212,7 @@ fn install(context: *Context, write: *Write) Error!void {
     const map = write.table.map();
     var turns: u32 = 0;
     while (true) : (turns += 1) { // each turn means that another session took a step, or had to
-        if (turns > limits.install_turns_max) return error.SegmentCorrupt;
+        if (turns > limits.row_turns_max) return error.SegmentCorrupt;
         if (session.state().phase != .open) return context.lose(.wounded, write);
         const found = (try findSlot(map, write)) orelse {
             if (!try installNew(context, write)) continue;
@@ -273,6 +273,7 @@ fn install(context: *Context, write: *Write) Error!void {
             return;
         }
         const version_ref = try fill(context, write, decision, base_ref);
+        try segment.checkEra(); // the version that was taken is held for this session, too (P32)
         const number = slot.intent_count.load(.monotonic);
         (try intentsOf(segment, slot).at(number)).* = .{
             .version = version_ref,

@@ -174,7 +174,11 @@ pub const Engine = struct {
                     try engine.waitForLog();
                     continue;
                 },
-                error.Conflict => continue,
+                error.Conflict => { // with a pin of now: this one may have been overtaken
+                    engine.pins.leave(&context.session);
+                    engine.pins.enterCommit(&context.session);
+                    continue;
+                },
                 else => return err,
             };
             return created;
@@ -482,7 +486,9 @@ pub const Engine = struct {
         const key = Key.init(key_bytes);
         const found = (try table.map().find(key)) orelse return false;
         const size = table.schema.image_size;
-        while (true) { // each turn means that another changed the row meanwhile
+        var turns: u32 = 0;
+        while (true) : (turns += 1) { // each turn means that another changed the row meanwhile
+            if (turns > limits.row_turns_max) return error.SegmentCorrupt;
             const head = Link.of(found.slot.head.load(.seq_cst));
             if (head.ref == 0 or layout.isClosed(head.ref)) return false;
             var version = try segment.at(Version, head.ref);
