@@ -320,8 +320,8 @@ pub const Skiplist = struct {
                 const old = Link.of(own.load(.monotonic)); // private
                 own.store(old.next(path.links[level].ref).raw(), .monotonic);
             }
-            // Taken after the last look, it may lie in a page younger than the era: nobody would hold
-            // it for this session then (P32).
+            // Taken after the last look, it may lie in a page younger than the era, and then nobody
+            // would hold it for this session (P32).
             if (!mutant.is(.taken_late)) list.segment.checkEra() catch |err| {
                 try list.giveEntry(session, height, ref);
                 return err;
