@@ -99,7 +99,7 @@ pub const Skiplist = struct {
     }
 
     /// True when the entry stands before the position.
-    inline fn isBefore(list: Skiplist, entry: *Entry, position: Position) bool {
+    pub inline fn isBefore(list: Skiplist, entry: *Entry, position: Position) bool {
         const words = list.keyOf(entry);
         if (words.len == 1) {
             if (words[0] != position.words[0]) return words[0] < position.words[0];

@@ -308,6 +308,8 @@ pub const Source = struct {
         until: []const u64,
         /// Forward the entry to look at next, backward the one that was looked at last.
         at: ?*layout.Entry,
+        /// Forward the first entry of the last run.
+        run_start: ?*layout.Entry = null,
         /// Nothing of the index is left.
         ended: bool,
         /// The next entry has another key than all that were taken.
@@ -464,19 +466,22 @@ pub const Source = struct {
             cursor.is_at_change = false;
             const wanted = @min(out.len, enough);
             switch (cursor.direction) {
-                .forward => while (count < out.len) : (count += 1) {
-                    const entry = cursor.at orelse break;
-                    if (count == 0 and wanted > 4) ahead_.fetchAfter(segment, entry, wanted);
-                    const words = list.keyOf(entry);
-                    if (key_.order(words, cursor.until) == .gt) break;
-                    if (count >= enough and !key_.equal(words, list.keyOf(out[count - 1]))) {
-                        cursor.is_at_change = true;
-                        return count;
+                .forward => {
+                    try cursor.checkRise();
+                    while (count < out.len) : (count += 1) {
+                        const entry = cursor.at orelse break;
+                        if (count == 0 and wanted > 4) ahead_.fetchAfter(segment, entry, wanted);
+                        const words = list.keyOf(entry);
+                        if (key_.order(words, cursor.until) == .gt) break;
+                        if (count >= enough and !key_.equal(words, list.keyOf(out[count - 1]))) {
+                            cursor.is_at_change = true;
+                            return count;
+                        }
+                        out[count] = entry;
+                        fetchSlot(segment, entry);
+                        const after = try list.after(entry);
+                        cursor.at = if (after) |found| found.entry else null;
                     }
-                    out[count] = entry;
-                    fetchSlot(segment, entry);
-                    const after = try list.after(entry);
-                    cursor.at = if (after) |found| found.entry else null;
                 },
                 .backward => {
                     const end = std.math.maxInt(rel_ptr.Ref);
@@ -502,6 +507,19 @@ pub const Source = struct {
             }
             if (count < out.len) cursor.ended = true;
             return count;
+        }
+
+        /// Entries rise along every walk: one that begins no later than the run before goes around
+        /// in a ring, and would give rows for as long as there is room for them.
+        fn checkRise(cursor: *Cursor) Error!void {
+            const entry = cursor.at orelse return;
+            defer cursor.run_start = entry;
+            const before = cursor.run_start orelse return;
+            const list = cursor.index.list;
+            if (!list.isBefore(before, .{
+                .words = list.keyOf(entry),
+                .slot = entry.slot.load(.monotonic), // never changes while linked
+            })) return error.SegmentCorrupt;
         }
 
         inline fn fetchSlot(segment: *const Segment, entry: *layout.Entry) void {
