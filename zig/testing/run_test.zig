@@ -1,10 +1,13 @@
-//! Runs of index entries that are read backwards.
+//! Runs of index entries that are read, backwards and in a ring.
 const std = @import("std");
 const ahead = @import("../index/ahead.zig");
 const layout = @import("../segment/layout.zig");
 const skiplist = @import("../index/skiplist.zig");
 const harness = @import("harness.zig");
+const Link = @import("../segment/rel_ptr.zig").Link;
+const Row = @import("../query/executor.zig").Row;
 const Skiplist = skiplist.Skiplist;
+const Source = @import("../txn/source.zig").Source;
 const Entry = layout.Entry;
 
 const entry_count = 1_000;
@@ -36,4 +39,45 @@ test "skiplist: a run has the entries before a position, the nearest first, and 
             try std.testing.expectEqual(key - distance, list.keyOf(entry)[0]);
         }
     }
+}
+
+test "search: a walk over an index that goes around in a ring ends" {
+    const allocator = std.testing.allocator;
+    const world = try harness.World.init(allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const id = try world.createTable(engine);
+    for (0..200) |key| {
+        const row: harness.Row = .init(key, @intCast(key), key);
+        _ = try row.write(engine, id, .upsert);
+    }
+    const table = try engine.context.table(id);
+    const index = &table.indexes[0];
+    // The last entry leads to the first one again.
+    var last = try world.segment.at(Entry, index.list.index.head);
+    const first = (try index.list.after(last)).?;
+    while (try index.list.after(last)) |found| last = found.entry;
+    last.links()[0].raw = Link.of(last.links()[0].raw).next(first.ref).raw();
+
+    const snapshot = try engine.pins.open(allocator, &engine.context.session);
+    defer engine.pins.close(&engine.context.session, snapshot);
+    var source: Source = .{
+        .allocator = allocator,
+        .segment = engine.context.session.segment,
+        .table = table,
+        .snapshot = snapshot.csn,
+        .transaction = null,
+    };
+    const low: [1]u64 = .{0};
+    const high: [1]u64 = .{std.math.maxInt(u64)};
+    var cursor = try source.seek(index.column.position, &low, &high, .forward);
+    defer cursor.deinit();
+    var rows: [16]Row = undefined;
+    var count: usize = 0;
+    const ended = while (count < 1000) {
+        const filled = cursor.fill(&rows, rows.len) catch |err| break err;
+        if (filled == 0) break error.NotNoticed;
+        count += filled;
+    } else error.NotNoticed;
+    try std.testing.expectEqual(error.SegmentCorrupt, ended);
 }
