@@ -43,9 +43,24 @@ function stopInCommit(db: Database): void {
   say(JSON.stringify({ attempts }));
 }
 
+/** Stopped with the snapshot of a checkpoint, which has then to be one of later. */
+async function stopInCheckpoint(db: Database): Promise<void> {
+  armFault("stop checkpoint.reading", 1);
+  const { rows } = await db.checkpoint();
+  say(JSON.stringify({ rows }));
+}
+
+/** Writes until it dies, at a record that a commit that was overtaken may have in hand. */
+function dieSettingAside(db: Database): void {
+  armFault("vacuum.aside", 40);
+  for (let n = 1; ; n++) db.table(Rows).upsert({ id: n % 4000, n, text: "dies" });
+}
+
 if (import.meta.main) {
   const db = await post.open({ tables: [Rows], maxBytes: 16 << 20 });
   if (post.word(0) === "snapshot") stopWithSnapshot(db);
+  else if (post.word(0) === "checkpoint") await stopInCheckpoint(db);
+  else if (post.word(0) === "aside") dieSettingAside(db);
   else stopInCommit(db);
   db.close();
 }

@@ -430,10 +430,12 @@ pub const Skiplist = struct {
     ) Corrupt!void {
         if (!EntryState.of(entry.state.load(.acquire)).closed) return;
         try list.mark(entry);
-        list.passBy(position, path) catch |err| {
-            if (!session.catchUp()) return err;
-            return list.passClosed(session, position, entry, path);
-        };
+        while (true) { // each turn means that others have overtaken it (P32)
+            list.passBy(position, path) catch |err| {
+                if (session.catchUp()) continue else return err;
+            };
+            return;
+        }
     }
 
     /// Unlinks the marked entries of a position from every level. Behind a live entry of the same

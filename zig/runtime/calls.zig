@@ -162,7 +162,7 @@ pub fn estimateRange(handle: *Handle, table_id: u32, column: u32) !void {
     const pins = &handle.engine.pins;
     const count = while (true) { // each turn means that the pin was revoked
         pins.enterRead(session);
-        defer pins.leave(session);
+        defer pins.leaveRead(session);
 
         const count = index.list.estimate(
             words[0..index.key_words],
@@ -239,7 +239,7 @@ pub fn outcomeOf(handle: *Handle, low: u32, high: u32) !void {
     if (state == .pending and !context.session.isAlive(owner)) {
         // A repair needs a pin that cannot be revoked.
         handle.engine.pins.enterCommit(&context.session);
-        defer handle.engine.pins.leave(&context.session);
+        defer handle.engine.pins.leaveCommit(&context.session);
 
         _ = try repair.sweep(context);
         state = outcome.of(segment, value);

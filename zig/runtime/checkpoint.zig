@@ -3,7 +3,7 @@
 //!
 //! **Concurrency**: one at a time for a database, by a byte of the lock file. The snapshot is
 //! pinned until its last row is read, and cannot be revoked, so memory grows by what is written
-//! meanwhile: a table that is read soon is read at full speed.
+//! meanwhile: a table that is read soon is read at full speed. Overtaken, it begins again (P32).
 //!
 //! **Who may die where**: before the rename the old checkpoint stands; after it both it and the log
 //! that is not yet dropped give the same rows.
@@ -17,6 +17,7 @@ const checkpoint_write = @import("../checkpoint/write.zig");
 const engine_ = @import("../txn/engine.zig");
 const fate = @import("../txn/fate.zig");
 const ring = @import("../segment/ring.zig");
+const fault = @import("../testing/fault.zig");
 const wal_file = @import("../wal/file.zig");
 const storage_ = @import("../wal/storage.zig");
 const registry = @import("registry.zig");
@@ -118,7 +119,7 @@ pub const Checkpointer = struct {
             return checkpointer.writeAt(&engine, buffer) catch |err| {
                 // P32: what was read means nothing, be it an error.
                 if (err == error.Stopped or !session.wasOvertaken()) return err;
-                session.setPin(layout.pin_none);
+                session.unpin();
                 checkpointer.rows = 0;
                 continue;
             };
@@ -134,6 +135,7 @@ pub const Checkpointer = struct {
         const storage = checkpointer.directory.storage();
         const snapshot = session.openSnapshot(true);
 
+        fault.point("checkpoint.reading");
         checkpointer.snapshot_csn = snapshot;
         var writer = try checkpoint_write.Writer.begin(storage, buffer, .{
             .database_id = header.database_id,
@@ -172,7 +174,7 @@ pub const Checkpointer = struct {
             }
             if (session.wasOvertaken()) return error.Overtaken;
             // Nothing of the segment's rows is read any more.
-            session.setPin(layout.pin_none);
+            session.unpin();
             os.yieldPriority();
             // What the checkpoint shows must not be ahead of what the log has on the disk.
             try checkpointer.waitDurable(snapshot);

@@ -399,7 +399,7 @@ pub const Maintenance = struct {
         // lists, and this session never takes one. A slot's next owner inherits its queue, and a
         // full segment empties them all.
         maintenance.revokeOldPins(now);
-        _ = maintenance.standstill.look(&maintenance.attached.segment, now);
+        maintenance.standstill.look(&maintenance.attached.segment, now);
         if (!maintenance.has_lease) return;
         if (maintenance.schedule) |*schedule| if (maintenance.log) |*log| schedule.look(log, now);
     }

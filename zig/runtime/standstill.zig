@@ -26,19 +26,24 @@ pub const Standstill = struct {
         ticks: u64,
     };
 
-    /// Between two looks the lowest pin must not have changed. Returns what was done.
-    pub fn look(standstill: *Standstill, segment: *const Segment, now_ms: u64) enum {
-        nothing,
-        overtaken,
-        revoked,
-    } {
+    /// What is done about the lowest pin is done when it has not changed since the look before.
+    pub fn look(standstill: *Standstill, segment: *const Segment, now_ms: u64) void {
+        standstill.lookBy(segment, now_ms, os.processActivity);
+    }
+
+    fn lookBy(
+        standstill: *Standstill,
+        segment: *const Segment,
+        now_ms: u64,
+        activityOf: *const fn (pid: u32) ?os.Activity,
+    ) void {
         // Sequentially consistent: as the pins, before them.
         const era = segment.header.era.load(.seq_cst);
         const slot = lowest(segment, era) orelse {
             standstill.seen = null;
-            return .nothing;
+            return;
         };
-        const process = os.processActivity(slot.pid) orelse return .nothing;
+        const process = activityOf(slot.pid) orelse return;
         const now: Seen = .{
             .slot = slot,
             .pin = slot.pin.load(.seq_cst),
@@ -51,15 +56,14 @@ pub const Standstill = struct {
             before.state == now.state and before.ticks == now.ticks;
         if (standstill.seen == null or !is_same) {
             standstill.seen = now;
-            return .nothing;
+            return;
         }
         const is_idle = now_ms - before.since_ms >= idle_limit_ms;
         if (layout.Pin.of(now.pin).committing) {
-            if (!process.is_stopped and !is_idle) return .nothing;
-            return if (segment.overtake(era)) .overtaken else .nothing;
+            if (process.is_stopped or is_idle) _ = segment.overtake(era); // or another did
+        } else if (process.is_stopped and isHalfUsed(segment)) {
+            _ = slot.pin.cas(now.pin, layout.pin_revoked, .seq_cst); // or it has gone on
         }
-        if (!process.is_stopped or !isHalfUsed(segment)) return .nothing;
-        return if (slot.pin.cas(now.pin, layout.pin_revoked, .seq_cst)) .revoked else .nothing;
     }
 };
 
@@ -89,4 +93,71 @@ fn isHalfUsed(segment: *const Segment) bool {
         if (page.load(.monotonic) != 0) used += 1; // a statistic
     }
     return used > (end - first) / 2;
+}
+
+const harness = @import("../testing/harness.zig");
+
+fn running(pid: u32) ?os.Activity {
+    return .{ .is_stopped = false, .ticks = pid };
+}
+
+fn stopped(pid: u32) ?os.Activity {
+    return .{ .is_stopped = true, .ticks = pid };
+}
+
+fn unknown(_: u32) ?os.Activity {
+    return null;
+}
+
+test "standstill: a commit is overtaken when its process is stopped, or has not run for long" {
+    const world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const session = &engine.context.session;
+    const Case = struct { activityOf: *const fn (pid: u32) ?os.Activity, wait_ms: u64, is: bool };
+    for ([_]Case{
+        .{ .activityOf = stopped, .wait_ms = 1, .is = true },
+        .{ .activityOf = running, .wait_ms = idle_limit_ms - 1, .is = false },
+        .{ .activityOf = running, .wait_ms = idle_limit_ms, .is = true },
+        .{ .activityOf = unknown, .wait_ms = 2 * idle_limit_ms, .is = false },
+    }) |case| {
+        var standstill: Standstill = .{};
+        engine.pins.enterCommit(session);
+        defer engine.pins.leaveCommit(session);
+
+        standstill.lookBy(&world.segment, 1_000, case.activityOf);
+        try std.testing.expect(!session.wasOvertaken()); // it may have begun just now
+        standstill.lookBy(&world.segment, 1_000 + case.wait_ms, case.activityOf);
+        try std.testing.expectEqual(case.is, session.wasOvertaken());
+    }
+    // One that has gone on between two looks is none that stands still.
+    var standstill: Standstill = .{};
+    engine.pins.enterCommit(session);
+    standstill.lookBy(&world.segment, 1_000, stopped);
+    engine.pins.leaveCommit(session);
+    session.floor += 1;
+    engine.pins.enterCommit(session);
+    defer engine.pins.leaveCommit(session);
+    standstill.lookBy(&world.segment, 1_100, stopped);
+    try std.testing.expect(!session.wasOvertaken());
+}
+
+test "standstill: a stopped snapshot is revoked once the segment is half full" {
+    const world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const session = &engine.context.session;
+    const snapshot = try engine.pins.open(std.testing.allocator, session);
+    defer engine.pins.close(session, snapshot);
+    var standstill: Standstill = .{};
+    for (0..3) |_| standstill.lookBy(&world.segment, 1_000, stopped);
+    try std.testing.expect(!engine.pins.isRevoked(session, snapshot));
+
+    const first = Segment.pageOf(world.segment.arena_ref);
+    const end = Segment.pageOf(world.segment.limit_ref);
+    for (world.segment.pages[first..end]) |*page| page.raw |= 1;
+    standstill.lookBy(&world.segment, 9_000, running);
+    try std.testing.expect(!engine.pins.isRevoked(session, snapshot));
+    standstill.lookBy(&world.segment, 9_000, stopped);
+    try std.testing.expect(engine.pins.isRevoked(session, snapshot));
 }

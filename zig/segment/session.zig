@@ -147,15 +147,20 @@ pub const Session = struct {
         _ = session.pinFloor(true);
     }
 
-    /// After a pin for committing: what the session had in hand from before it caught up is let go.
+    /// Behind a commit: what the session had in hand from before it caught up is let go.
     pub inline fn letGo(session: *Session) void {
         session.segment.era = 0;
         if (session.slot.held_era.load(.monotonic) == 0) return; // the owner's own
         session.slot.held_era.store(0, .release);
     }
 
+    /// Ends a pin for committing.
+    pub inline fn unpin(session: *Session) void {
+        session.setPin(layout.pin_none);
+        session.letGo();
+    }
+
     pub inline fn setPin(session: *Session, raw: u64) void {
-        if (raw == layout.pin_none) session.segment.era = 0;
         session.slot.pin.store(raw, .release); // nothing below the new pin is read after this
     }
 

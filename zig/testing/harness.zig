@@ -146,7 +146,7 @@ pub const World = struct {
             session.setPin(layout.pin_none);
             _ = session.refreshHorizon();
             engine.pins.enterCommit(session);
-            defer engine.pins.leave(session);
+            defer engine.pins.leaveCommit(session);
 
             _ = try engine.reclaim(1 << 20);
             for (world.segment.sessions[0..world.segment.session_count]) |*slot| {
@@ -179,7 +179,7 @@ pub const World = struct {
         const table = try engine.context.table(table_id);
         const session = &engine.context.session;
         const snapshot = session.openSnapshot(true);
-        defer session.setPin(layout.pin_none);
+        defer session.unpin();
 
         var rows: u64 = 0;
         var walk = table.map().walk();

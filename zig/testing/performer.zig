@@ -129,7 +129,7 @@ fn performed(engine: *Engine, table: u32, op: Op) !history_.Result {
         .look => return .{ .look = try look(engine, table) },
         .vacuum => {
             engine.pins.enterCommit(&engine.context.session);
-            defer engine.pins.leave(&engine.context.session);
+            defer engine.pins.leaveCommit(&engine.context.session);
 
             _ = try engine.reclaim(1 << 16);
         },

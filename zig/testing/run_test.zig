@@ -18,7 +18,7 @@ test "skiplist: a run has the entries before a position, the nearest first, and 
     defer world.deinit();
     const session = &(try world.attach()).context.session;
     _ = session.pinFloor(true);
-    defer session.setPin(layout.pin_none);
+    defer session.unpin();
     var index = std.mem.zeroes(layout.Index);
     try Skiplist.create(session.segment, session, &index, 1);
     const list: Skiplist = .{ .segment = session.segment, .index = &index };

@@ -30,7 +30,7 @@ const Linker = struct {
 
     fn link(self: *Linker) Error!void {
         _ = self.session.pinFloor(true);
-        defer self.session.setPin(layout.pin_none);
+        defer self.session.unpin();
         var trail: Skiplist.Trail = undefined;
         trail.begin();
         for (self.keys) |*key| {

@@ -155,7 +155,7 @@ pub const Engine = struct {
     ) (Error || catalog.Error)!catalog.Created {
         const context = &engine.context;
         engine.pins.enterCommit(&context.session);
-        defer engine.pins.leave(&context.session);
+        defer engine.pins.leaveCommit(&context.session);
 
         const created = try catalog.create(
             &context.session,
@@ -175,7 +175,7 @@ pub const Engine = struct {
                     continue;
                 },
                 error.Conflict => { // with a pin of now: this one may have been overtaken
-                    engine.pins.leave(&context.session);
+                    engine.pins.leaveCommit(&context.session);
                     engine.pins.enterCommit(&context.session);
                     continue;
                 },
@@ -281,7 +281,7 @@ pub const Engine = struct {
         const context = &engine.context;
         const session = &context.session;
         engine.pins.enterCommit(session);
-        defer engine.pins.leave(session);
+        defer engine.pins.leaveCommit(session);
 
         if (reads) |set| set.clear(ring.firstUndecided(session.segment, session.floor));
         for (writes) |*each| {
@@ -322,7 +322,7 @@ pub const Engine = struct {
             ring.passCsn(session.segment);
             const decided = ring.firstUndecided(session.segment, session.floor);
             session.floor = @max(session.floor, decided);
-            engine.pins.leave(session);
+            engine.pins.leaveCommit(session);
             engine.pins.enterCommit(session);
         }
         const only_deletes = for (writes) |*each| {
@@ -338,7 +338,7 @@ pub const Engine = struct {
     fn waitForHorizon(engine: *Engine) bool {
         if (scheduler.isActive()) return false;
         const session = &engine.context.session;
-        engine.pins.leave(session);
+        engine.pins.leaveCommit(session);
         defer engine.pins.enterCommit(session);
 
         const before = session.refreshHorizon();
@@ -470,7 +470,7 @@ pub const Engine = struct {
         word.bump(&session.slot.counters.reads, 1);
         while (true) { // each turn means that the pin was revoked, which takes a housekeeper
             engine.pins.enterRead(session);
-            defer engine.pins.leave(session);
+            defer engine.pins.leaveRead(session);
 
             const found = readNewest(session.segment, table, key_bytes, out);
             if (!Pins.isReadLost(session)) return found;

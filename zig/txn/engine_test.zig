@@ -4,7 +4,10 @@ const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
 const schema_ = @import("../table/schema.zig");
 const harness = @import("../testing/harness.zig");
+const scheduler = @import("../testing/scheduler.zig");
 const write_ = @import("write.zig");
+const Engine = @import("engine.zig").Engine;
+const Link = @import("../segment/rel_ptr.zig").Link;
 
 test "engine: a row is inserted, read, updated, deleted and inserted again" {
     var world = try harness.World.init(std.testing.allocator, .{});
@@ -123,4 +126,55 @@ test "engine: batches of rows that share keys leave every index in order and who
     }
     try world.settle(engine);
     try world.verifySettled(engine, table);
+}
+
+test "engine: a row whose version is free is damaged, not read for ever" {
+    const world = try harness.World.init(std.testing.allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const table = try world.createTable(engine);
+    const row: harness.Row = .init(1, 2, 3);
+    _ = try row.write(engine, table, .insert);
+    const view = try engine.context.table(table);
+    const found = (try view.map().find(.init(row.key()))).?;
+    const head = Link.of(found.slot.head.raw).ref;
+    (try world.segment.at(layout.Version, head)).mark.raw = 0;
+    try std.testing.expectError(error.SegmentCorrupt, harness.altitudeOf(engine, table, 1));
+}
+
+/// Makes a table, or raises the era over and over.
+const Maker = struct {
+    world: *harness.World,
+    engine: *Engine,
+    failure: ?anyerror = null,
+
+    fn make(context: *anyopaque) void {
+        const maker: *Maker = @ptrCast(@alignCast(context));
+        _ = maker.world.createTable(maker.engine) catch |err| {
+            maker.failure = err;
+        };
+    }
+
+    fn overtake(context: *anyopaque) void {
+        const maker: *Maker = @ptrCast(@alignCast(context));
+        for (0..3) |_| {
+            const era = maker.world.segment.header.era.load(.seq_cst);
+            _ = maker.world.segment.overtake(era);
+        }
+    }
+};
+
+test "engine: a table is made, however often its commit is overtaken" {
+    if (!scheduler.supported) return error.SkipZigTest;
+    for (0..100) |seed| {
+        const world = try harness.World.init(std.testing.allocator, .{ .size = 4 << 20 });
+        defer world.deinit();
+        var maker: Maker = .{ .world = world, .engine = try world.attach() };
+        _ = try scheduler.run(std.testing.allocator, &.{
+            .{ .context = &maker, .main = Maker.make },
+            .{ .context = &maker, .main = Maker.overtake },
+        }, .{ .seed = seed });
+        try std.testing.expectEqual(null, maker.failure);
+        _ = try maker.engine.context.table(0);
+    }
 }

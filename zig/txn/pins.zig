@@ -116,12 +116,12 @@ pub const Pins = struct {
         return session.slot.pin.load(.seq_cst) == layout.pin_revoked;
     }
 
-    pub fn leave(pins: *Pins, session: *Session) void {
-        defer session.letGo();
-        if (pins.snapshots.items.len == 0) {
-            session.setPin(layout.pin_none);
-            return;
-        }
+    pub inline fn leaveRead(pins: *Pins, session: *Session) void {
+        if (pins.snapshots.items.len == 0) session.setPin(layout.pin_none);
+    }
+
+    pub fn leaveCommit(pins: *Pins, session: *Session) void {
+        if (pins.snapshots.items.len == 0) return session.unpin();
         const csn: u63 = @intCast(pins.snapshots.items[0].csn);
         const held = (layout.Pin{ .csn = csn, .committing = true }).raw();
         const raw = (layout.Pin{ .csn = csn, .committing = false }).raw();
@@ -130,6 +130,7 @@ pub const Pins = struct {
             _ = session.slot.pin.swap(raw, .seq_cst);
         }
         if (session.wasOvertaken()) pins.forget(session); // the horizon has passed its snapshots
+        session.letGo();
     }
 };
 
@@ -174,7 +175,7 @@ test "pins: a read beside a snapshot that was revoked has a pin of its own" {
     try std.testing.expect(session.slot.pin.raw != layout.pin_none);
     revoke(session);
     try std.testing.expect(Pins.isReadLost(session));
-    pins.leave(session);
+    pins.leaveRead(session);
     try std.testing.expectEqual(layout.pin_none, session.slot.pin.raw);
 }
 
@@ -189,16 +190,16 @@ test "pins: a snapshot stays open while commits of others are overtaken" {
         const snapshot = try pins.open(std.testing.allocator, session);
         try std.testing.expect(world.segment.overtake(world.segment.header.era.raw));
         pins.enterRead(session);
-        pins.leave(session);
+        pins.leaveRead(session);
         try std.testing.expect(!pins.isRevoked(session, snapshot));
 
         pins.enterCommit(session);
-        pins.leave(session);
+        pins.leaveCommit(session);
         try std.testing.expect(!pins.isRevoked(session, snapshot));
 
         pins.enterCommit(session);
         try std.testing.expect(world.segment.overtake(world.segment.header.era.raw));
-        pins.leave(session);
+        pins.leaveCommit(session);
         try std.testing.expect(pins.isRevoked(session, snapshot));
         pins.close(session, snapshot);
     }

@@ -74,10 +74,7 @@ pub fn repairSession(context: *Context, index: u32) Error!void {
     const session = &context.session;
     const pin_before = session.slot.pin.load(.monotonic); // the caller's own
     if (pin_before == layout.pin_none) _ = session.pinFloor(true);
-    defer if (pin_before == layout.pin_none) {
-        session.setPin(layout.pin_none);
-        session.letGo();
-    };
+    defer if (pin_before == layout.pin_none) session.unpin();
     const reserve_before = session.slot.may_use_reserve.load(.monotonic); // the caller's own
     session.slot.may_use_reserve.store(1, .monotonic);
     defer session.slot.may_use_reserve.store(reserve_before, .monotonic);

@@ -507,7 +507,7 @@ pub const Transaction = struct {
         const session = &context.session;
         const writes = transaction.installs.items;
         engine.pins.enterCommit(session);
-        defer engine.pins.leave(session);
+        defer engine.pins.leaveCommit(session);
 
         // Each time: without a pin for committing, a slot may be another key's afterwards.
         if (transaction.isRevoked()) return error.SnapshotTooOld;
