@@ -68,6 +68,7 @@ comptime {
     _ = @import("testing/parallel_scan_test.zig");
     _ = @import("testing/row_model.zig");
     _ = @import("testing/run_test.zig");
+    _ = @import("testing/ties_test.zig");
     _ = @import("testing/scheduler.zig");
     _ = @import("testing/storage_sim.zig");
     _ = @import("testing/trail_test.zig");

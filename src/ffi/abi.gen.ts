@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "2b582d2336cb9de0";
-export const abiHash = "d27ddd939349a643";
+export const layoutFingerprint = "ffc9d032ca722145";
+export const abiHash = "64d6b260a3b8757c";
 
 export const Status = {
   ok: 0,
@@ -234,7 +234,7 @@ export const layouts = {
       reclaim_held: { type: "u64", offset: 416, size: 8 },
       depot_cell: { type: "u32", offset: 424, size: 4 },
       counters: { type: "Counters", offset: 512, size: 160 },
-      free: { type: "[126]bytes", offset: 768, size: 3024 },
+      free: { type: "[128]bytes", offset: 768, size: 3072 },
     },
   },
   Counters: {
@@ -295,7 +295,7 @@ export const layouts = {
     align: 8,
     fields: {
       status: { type: "u32", offset: 0, size: 4 },
-      key_words: { type: "u32", offset: 4, size: 4 },
+      position_words: { type: "u32", offset: 4, size: 4 },
       head: { type: "u32", offset: 8, size: 4 },
       unique: { type: "u32", offset: 12, size: 4 },
       ready_csn: { type: "u64", offset: 16, size: 8 },

@@ -264,7 +264,7 @@ describe("searches", () => {
     const measured = flights.explain("-compare {> altitude 1990}", { analyze: true }).measured;
     expect(measured).toMatchObject({ returned: 9 });
     expect(measured?.examined).toBeLessThan(50);
-    const sorted = flights.explain("-compare {> gs -1} -sort {-lat flight_id} -limit 9", {
+    const sorted = flights.explain("-compare {> gs -1} -sort {-lat gs} -limit 9", {
       analyze: true,
     });
     expect(sorted.measured).toMatchObject({ examined: 2_000, returned: 9 });

@@ -17,6 +17,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
+const limits = @import("../limits.zig");
 const schema_module = @import("../table/schema.zig");
 const Column = schema_module.Column;
 const Kind = schema_module.Kind;
@@ -26,6 +27,9 @@ const null_word: u64 = std.math.maxInt(u64);
 
 /// Words of the longest key: text of the largest limit and its size.
 pub const words_max = wordsOfText(schema_module.key_limit_max);
+
+/// Bytes of text in the longest tie.
+const tie_bytes = limits.tie_words_max * @sizeOf(u64) - @sizeOf(u16);
 
 fn wordsOfText(limit: u32) u32 {
     return (limit + 2 + 7) / 8;
@@ -40,6 +44,64 @@ pub fn keyWordsCount(column: *const Column) u32 {
     };
 }
 
+/// Words of the tie that follows the key of a column in its index: it never contradicts the order of
+/// primary keys, in which results have rows with equal keys. None where keys are unique.
+pub fn tieWordsCount(column: *const Column, primary: *const Column) u32 {
+    if (column.unique or column.position == primary.position) return 0;
+    return @min(keyWordsCount(primary), limits.tie_words_max);
+}
+
+/// Encodes the tie of a primary key: its own key, or of a longer text the first bytes, and a size
+/// above all.
+pub inline fn encodeTie(primary: *const Column, image: [*]align(8) const u8, out: []u64) void {
+    if (isTieWhole(primary)) return encodeKey(primary, image, out);
+    Start.of(primary, image).encode(out);
+}
+
+/// The first bytes of a text with a limit above 6 as they lie in an image, behind its size.
+const Start = struct {
+    words: [2]u64,
+
+    inline fn of(column: *const Column, image: [*]align(8) const u8) Start {
+        const bytes = image[column.offset..][0..column.size];
+        const rest = if (bytes.len >= 16)
+            std.mem.readInt(u64, bytes[8..16], .little)
+        else // the last word of the column, without what it shares with the first
+            std.mem.readInt(u64, bytes[bytes.len - 8 ..][0..8], .little) >>
+                @intCast(8 * (16 - bytes.len));
+        return .{ .words = .{ std.mem.readInt(u64, bytes[0..8], .little), rest } };
+    }
+
+    inline fn size(start: Start) u64 {
+        const whole = start.words[0] & 0xFFFF;
+        return if (whole > tie_bytes) 0xFFFF else whole;
+    }
+
+    inline fn encode(start: Start, out: []u64) void {
+        comptime assert(limits.tie_words_max == 2);
+        out[0] = @byteSwap(start.words[0] >> 16 | start.words[1] << 48);
+        out[1] = @byteSwap(start.words[1] >> 16) | start.size();
+    }
+};
+
+/// Whether no two primary keys have the same tie.
+pub fn isTieWhole(primary: *const Column) bool {
+    return !primary.kind.isText() or primary.limit <= tie_bytes;
+}
+
+/// Whether two primary keys have the same tie.
+pub inline fn isTieEqual(
+    primary: *const Column,
+    a: [*]align(8) const u8,
+    b: [*]align(8) const u8,
+) bool {
+    if (isTieWhole(primary)) return primary.isEqual(a, b);
+    const x: Start = .of(primary, a);
+    const y: Start = .of(primary, b);
+    if (x.words[1] != y.words[1] or (x.words[0] ^ y.words[0]) >> 16 != 0) return false;
+    return x.size() == y.size();
+}
+
 /// Encodes the column's value in `image` into the first `keyWordsCount(column)` words of `out`.
 pub fn encodeKey(column: *const Column, image: [*]align(8) const u8, out: []u64) void {
     const count = keyWordsCount(column);
@@ -47,7 +109,11 @@ pub fn encodeKey(column: *const Column, image: [*]align(8) const u8, out: []u64)
     const words = out[0..count];
     if (column.nullable and column.isNull(image)) return encodeNull(column, words);
     switch (column.kind) {
-        .string, .bytes => encodeText(column.text(image), words),
+        .string, .bytes => if (column.size == @sizeOf(u64)) {
+            words[0] = encodeShort(image[column.offset..][0..@sizeOf(u64)]);
+        } else if (count == 2) {
+            Start.of(column, image).encode(words);
+        } else encodeText(column.text(image), words),
         inline else => |kind| {
             words[0] = 0;
             words[count - 1] = encodeFixed(kind, column.value(kind, image));
@@ -111,6 +177,12 @@ pub fn encodeText(bytes: []const u8, words: []u64) void {
     @memcpy(out[0..bytes.len], bytes);
     std.mem.writeInt(u16, out[size_total - 2 ..][0..2], @intCast(bytes.len), .big);
     for (words) |*word| word.* = std.mem.bigToNative(u64, word.*);
+}
+
+/// The same for text whose column is one word in an image: its size, and the bytes zero padded.
+fn encodeShort(bytes: *const [@sizeOf(u64)]u8) u64 {
+    const word = std.mem.readInt(u64, bytes, .little);
+    return @byteSwap(word >> 16) | (word & 0xFFFF);
 }
 
 pub inline fn order(a: []const u64, b: []const u64) std.math.Order {
@@ -194,6 +266,40 @@ test "key: text sorts by byte, a prefix first, null last" {
             }
             images[texts.len][0] = 1;
             try testOrder(&column, &images);
+        }
+    }
+}
+
+test "key: ties never contradict the order of primary keys, and are equal for long texts only" {
+    const texts = [_][]const u8{
+        "",                "\x00",              "a",               "aaaaaa",
+        "aaaaaaaaaaaaa",   "aaaaaaaaaaaaa\x00", "aaaaaaaaaaaaaa",  "aaaaaaaaaaaaaa\x00",
+        "aaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaa",  "aaaaaaaaaaaaaab", "b",
+    };
+    const indexed = testColumn(.i64, false, 0);
+    for ([_]u32{ 5, 6, 7, 13, 14, 15, 20 }) |limit| {
+        var primary = testColumn(.string, false, limit);
+        primary.position = 0;
+        const count = tieWordsCount(&indexed, &primary);
+        try testing.expectEqual(@min(2, wordsOfText(limit)), count);
+        var previous: ?struct { image: [40]u8 align(8), words: [2]u64 } = null;
+        for (texts) |text| {
+            if (text.len > limit) continue;
+            var image: [40]u8 align(8) = @splat(0);
+            image[8] = @intCast(text.len);
+            @memcpy(image[10..][0..text.len], text);
+            var words: [2]u64 = .{ 0, 0 };
+            encodeTie(&primary, &image, &words);
+            if (previous) |*before| {
+                const is_long = before.image[8] > 14 and text.len > 14;
+                const same = is_long and std.mem.eql(u8, before.image[10..24], image[10..24]);
+                try testing.expectEqual(
+                    if (same) std.math.Order.eq else .lt,
+                    order(&before.words, &words),
+                );
+                try testing.expectEqual(same, isTieEqual(&primary, &before.image, &image));
+            }
+            previous = .{ .image = image, .words = words };
         }
     }
 }

@@ -1,7 +1,8 @@
-//! A secondary index: a lock-free skiplist of (key words, row slot) in the segment (Harris 2001;
-//! Fraser 2004).
+//! A secondary index: a lock-free skiplist of (words, row slot) in the segment (Harris 2001; Fraser
+//! 2004). The words are those of the key, and behind them of the primary key's tie, so that rows with
+//! equal keys lie in the order of results (`key.tieWordsCount`).
 //!
-//! **Invariants**: at every level entries stand in strictly rising order of (key, slot); an entry
+//! **Invariants**: at every level entries stand in strictly rising order of (words, slot); an entry
 //! that is not closed is linked at level 0; an entry is closed first (`EntryState.closed`), then
 //! its links are marked from the top, then it is unlinked everywhere, then retired. Only vacuum
 //! closes entries (P23).
@@ -37,7 +38,8 @@ const Corrupt = segment_.Corrupt;
 
 const height_max = limits.skiplist_height_max;
 
-/// A position: key words, then the row.
+/// A position: the words of an entry, then the row. Those of the key alone, with the least slot or
+/// the largest, are before or behind all of its entries.
 pub const Position = struct { words: []const u64, slot: Ref };
 
 pub const Skiplist = struct {
@@ -72,9 +74,9 @@ pub const Skiplist = struct {
         segment: *const Segment,
         session: *Session,
         index: *layout.Index,
-        key_words: u32,
+        position_words: u32,
     ) Error!void {
-        const class = classes.entryClass(height_max, key_words);
+        const class = classes.entryClass(height_max, position_words);
         const ref = try arena.take(segment, session.index, class, &session.slot.held_entry);
         const entry = try segment.at(Entry, ref);
         entry.state.store(
@@ -86,24 +88,23 @@ pub const Skiplist = struct {
             const old = Link.of(entry.links()[level].load(.monotonic));
             entry.links()[level].store(old.next(rel_ptr.none).raw(), .monotonic);
         }
-        index.key_words = key_words;
+        index.position_words = position_words;
         index.head = ref;
         session.slot.held_entry.store(0, .release);
     }
 
-    pub fn keyOf(list: Skiplist, entry: *Entry) []const u64 {
+    pub fn wordsOf(list: Skiplist, entry: *Entry) []const u64 {
         // never changes while linked
         const height = EntryState.of(entry.state.load(.monotonic)).height;
         const words: [*]const u64 = @ptrCast(entry.links() + height);
-        return words[0..list.index.key_words];
+        return words[0..list.index.position_words];
     }
 
     /// True when the entry stands before the position.
     pub inline fn isBefore(list: Skiplist, entry: *Entry, position: Position) bool {
-        const words = list.keyOf(entry);
-        if (words.len == 1) {
-            if (words[0] != position.words[0]) return words[0] < position.words[0];
-        } else for (words, position.words) |have, want| {
+        const words = list.wordsOf(entry).ptr;
+        if (words[0] != position.words[0]) return words[0] < position.words[0];
+        for (position.words[1..], words + 1) |want, have| {
             if (have != want) return have < want;
         }
         return entry.slot.load(.monotonic) < position.slot;
@@ -111,7 +112,7 @@ pub const Skiplist = struct {
 
     fn isAt(list: Skiplist, entry: *Entry, position: Position) bool {
         return entry.slot.load(.monotonic) == position.slot and
-            std.mem.eql(u64, list.keyOf(entry), position.words);
+            std.mem.eql(u64, list.wordsOf(entry), position.words);
     }
 
     /// The path to a position, unlinking marked entries on the way.
@@ -132,23 +133,29 @@ pub const Skiplist = struct {
         path: *Path,
         comptime goes_on: bool,
     ) Corrupt!void {
-        if (position.words.len == 1) return list.findBy(One, .{
-            .word = position.words[0],
-            .slot = position.slot,
-        }, position, path, goes_on);
-        return list.findBy(Many, .{ .position = position }, position, path, goes_on);
+        return switch (position.words.len) {
+            inline 1, 2 => |count| list.findBy(Few(count), .{
+                .words = position.words[0..count].*,
+                .slot = position.slot,
+            }, position, path, goes_on),
+            else => list.findBy(Many, .{ .position = position }, position, path, goes_on),
+        };
     }
 
-    /// A position in an index with keys of one word.
-    const One = struct {
-        word: u64,
-        slot: Ref,
+    /// A position in an index with entries of so many words.
+    fn Few(comptime count: usize) type {
+        return struct {
+            words: [count]u64,
+            slot: Ref,
 
-        inline fn isPast(want: One, entry: *Entry, words: [*]const u64) bool {
-            if (words[0] != want.word) return words[0] < want.word;
-            return entry.slot.load(.monotonic) < want.slot;
-        }
-    };
+            inline fn isPast(want: @This(), entry: *Entry, words: [*]const u64) bool {
+                inline for (want.words, 0..) |word, i| {
+                    if (words[i] != word) return words[i] < word;
+                }
+                return entry.slot.load(.monotonic) < want.slot;
+            }
+        };
+    }
 
     /// A position in any other.
     const Many = struct {
@@ -358,7 +365,7 @@ pub const Skiplist = struct {
         const wanted = height.*;
         const held = &session.slot.held_entry;
         while (true) { // each turn tries another height
-            const class = classes.entryClass(height.*, list.index.key_words);
+            const class = classes.entryClass(height.*, list.index.position_words);
             return arena.take(list.segment, session.index, class, held) catch |err| {
                 if (err != error.SegmentFull) return err;
                 height.* = if (height.* <= wanted and height.* > 1)
@@ -373,7 +380,7 @@ pub const Skiplist = struct {
 
     /// An entry in hand that was not linked goes back.
     fn giveEntry(list: Skiplist, session: *Session, height: u4, ref: Ref) Error!void {
-        const class = classes.entryClass(height, list.index.key_words);
+        const class = classes.entryClass(height, list.index.position_words);
         try arena.give(list.segment, session.index, class, ref);
         session.slot.held_entry.store(0, .release);
     }
@@ -525,19 +532,19 @@ pub const Skiplist = struct {
         try list.mark(entry);
         @setRuntimeSafety(false); // `find` fills the path: no pattern is written into it first
         var path: Path = undefined;
-        var words: [limits.index_key_words_max]u64 = undefined;
-        const key = list.keyOf(entry);
-        if (key.len > words.len) return error.SegmentCorrupt;
-        @memcpy(words[0..key.len], key);
+        var room: [limits.position_words_max]u64 = undefined;
+        const words = list.wordsOf(entry);
+        if (words.len > room.len) return error.SegmentCorrupt;
+        @memcpy(room[0..words.len], words);
         const slot = entry.slot.load(.monotonic); // never changes while linked
-        try list.passBy(.{ .words = words[0..key.len], .slot = slot }, &path);
+        try list.passBy(.{ .words = room[0..words.len], .slot = slot }, &path);
     }
 
     pub fn classOf(list: Skiplist, ref: Ref) Corrupt!u32 {
         const entry = try list.segment.at(Entry, ref);
         const height = EntryState.of(entry.state.load(.monotonic)).height;
         if (height == 0 or height > height_max) return error.SegmentCorrupt;
-        return classes.entryClass(height, list.index.key_words);
+        return classes.entryClass(height, list.index.position_words);
     }
 
     pub const Found = struct { ref: Ref, entry: *Entry };
@@ -653,7 +660,7 @@ pub const Skiplist = struct {
         return start;
     }
 
-    /// The number of entries in `[low, high]`, exact when small, estimated from the towers
+    /// The number of entries with keys in `[low, high]`, exact when small, estimated from the towers
     /// otherwise.
     pub fn estimate(list: Skiplist, low: []const u64, high: []const u64) Corrupt!u64 {
         const start: Position = .{ .words = low, .slot = 0 };

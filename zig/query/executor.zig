@@ -10,22 +10,22 @@
 //!   * `split(source) ?Split`: the same in parts for several threads (`parallel.zig`), or null;
 //!   * `seek(source, column, from, until, direction) Error!Cursor`: the visible rows in index order
 //!     with keys from `from` up to `until` (forward) or down to it (backward), both included. The
-//!     bounds are borrowed. A row comes at the key that its image has, and once. Equal keys come in
-//!     any order. A cursor's `fill` has a third argument, `enough`: having that many rows, it stops
-//!     where the key changes, and says so in `isAtChange()`: what follows has other keys than all
-//!     before.
+//!     bounds are borrowed. A row comes at the key that its image has, and once. A cursor's `fill` has
+//!     a third argument, `enough`: having that many rows, it stops where the group changes, and says
+//!     so in `isAtChange()`. A group is what comes in any order: rows with equal keys, and equal ties
+//!     if the direction has an order of them.
 //! Scans and cursors stay usable between calls, and images in place, while the snapshot is pinned.
 //!
 //! **Invariants.** A row is returned once. Rows come in the program's order, if it has one, however
 //! they were found. Rows are read no further than the window needs: where nothing is left to test
-//! exactly as far, an ordered walk to the end of the group of equal index keys that completes it.
-//! Otherwise to the end of the block in which that is; blocks begin no larger than the window and
-//! double. In the stage `walk` the next row of the block is the first of its group.
+//! exactly as far, an ordered walk to the end of the group that completes it. Otherwise to the end of the block in which that is; blocks begin no larger
+//! than the window and double. In the stage `walk` the next row of the block is the first of its
+//! group: of those that the index does not put in order.
 //!
 //! **Concurrency.** One execution belongs to one thread; it may take more for a large scan.
 //!
 //! **Memory.** In the allocator passed: rows of a sort (the window's, when there is a limit) or of
-//! the largest group of equal index keys in a walk; nothing otherwise. Nothing per row examined.
+//! the largest group in a walk; nothing otherwise. Nothing per row examined.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -33,16 +33,17 @@ const meter_module = @import("meter.zig");
 const order_module = @import("order.zig");
 const parallel = @import("parallel.zig");
 const predicate = @import("predicate.zig");
+const program_module = @import("program.zig");
 const route = @import("route.zig");
 const Allocator = std.mem.Allocator;
 const Collector = order_module.Collector;
 
-const Column = @import("../table/schema.zig").Column;
-
 pub const Meter = meter_module.Meter;
-pub const Program = @import("program.zig").Program;
+pub const Program = program_module.Program;
 pub const Row = predicate.Row;
-pub const Direction = enum { forward, backward };
+/// The order in which a cursor gives rows: of keys, and of the ties of those with equal keys, where
+/// the index has ties. Ties are `.backward` only if keys are.
+pub const Direction = struct { backward: bool = false, ties: program_module.Ties = .forward };
 
 pub const Batch = struct {
     rows: u32,
@@ -222,10 +223,10 @@ pub fn Executor(comptime Source: type) type {
             if (execution.limit_left == 0) execution.end();
         }
 
-        /// How many of the next rows of a walk, up to `count_max`, have an index key of their own.
+        /// How many of the next rows of a walk, up to `count_max`, are groups of their own.
         fn groupsOfOne(execution: *const Execution, count_max: usize) usize {
-            const column = execution.program.arms[0].column;
-            if (column.position == 0) return count_max;
+            const program = execution.program;
+            if (program.is_walk_exact) return count_max;
             @setRuntimeSafety(false); // `groups` stays below `count_max`, and that is of the block
             const block = &execution.block;
             const rows = block.rows[block.at..block.len];
@@ -234,7 +235,7 @@ pub fn Executor(comptime Source: type) type {
                 if (groups + 1 == rows.len) {
                     return groups + @intFromBool(execution.reader.isAtChange());
                 }
-                if (column.isEqual(rows[groups].image, rows[groups + 1].image)) break;
+                if (program.isOneGroup(rows[groups].image, rows[groups + 1].image)) break;
             }
             return groups;
         }
@@ -350,51 +351,49 @@ pub fn Executor(comptime Source: type) type {
             execution.finishCollection();
         }
 
-        /// The first row with the next index key of a walk. When there are more with that key, all
-        /// of them are collected.
+        /// The first row of the next group of a walk. When there are more, all of them are collected.
         fn nextGroup(execution: *Execution) Error!?Row {
             const first = try execution.nextMatch() orelse return null;
+            if (execution.program.is_walk_exact) return first;
             const column = execution.program.arms[0].column;
-            if (column.position == 0) return first;
             if (column.unique and !column.isNull(first.image)) return first;
-            if (!try execution.goesOn(column, first, 1)) return first;
+            if (!try execution.goesOn(first, 1)) return first;
             const collector = &execution.collector;
             collector.reset(execution.windowLeft());
             try collector.addAll(execution.gpa, &.{first});
             const block = &execution.block;
             while (true) {
                 const rows = block.rows[block.at..block.len];
-                const same = equalCount(column, first.image, rows);
+                const same = execution.sameCount(first.image, rows);
                 try collector.addAll(execution.gpa, rows[0..same]);
                 block.at += same;
                 if (same < rows.len) break;
-                if (!try execution.goesOn(column, first, collector.rowsCount())) break;
+                if (!try execution.goesOn(first, collector.rowsCount())) break;
             }
             execution.finishCollection();
             execution.stage = .collected;
             return first;
         }
 
-        /// Whether the next match of a walk has the index key of `row`, too. It stays to be taken.
-        /// `taken` rows with that key were taken so far.
-        fn goesOn(
-            execution: *Execution,
-            column: *const Column,
-            row: Row,
-            taken: usize,
-        ) Error!bool {
+        /// Whether the next match of a walk is of the group of `row`, too. It stays to be taken.
+        /// `taken` rows of the group were taken so far.
+        fn goesOn(execution: *Execution, row: Row, taken: usize) Error!bool {
             const block = &execution.block;
             if (block.at == block.len) {
                 if (execution.reader.isAtChange()) return false;
                 if (!try execution.fillBlock(taken)) return false;
             }
-            return column.isEqual(row.image, block.rows[block.at].image);
+            return execution.program.isOneGroup(row.image, block.rows[block.at].image);
         }
 
-        /// How many of the first rows have the value of an image.
-        fn equalCount(column: *const Column, image: predicate.Image, rows: []const Row) usize {
+        /// How many of the first rows are of the group of an image.
+        fn sameCount(
+            execution: *const Execution,
+            image: predicate.Image,
+            rows: []const Row,
+        ) usize {
             for (rows, 0..) |row, i| {
-                if (!column.isEqual(image, row.image)) return i;
+                if (!execution.program.isOneGroup(image, row.image)) return i;
             }
             return rows.len;
         }
@@ -438,8 +437,9 @@ pub fn Executor(comptime Source: type) type {
                 if (program.acceptsAll()) {
                     const left = if (is_collected) block_size else execution.windowLeft() -| taken;
                     enough = @intCast(@min(@max(1, left), block_size));
-                    // An index goes on with the rows of the last key.
-                    block.want = if (arm.kind == .index and program.walk) block_size else enough;
+                    // An index goes on with the rows of the last group.
+                    const goes_on = arm.kind == .index and program.walk and !program.is_walk_exact;
+                    block.want = if (goes_on) block_size else enough;
                 }
                 const filled = try reader.fill(execution, arm, block.rows[0..block.want], enough);
                 execution.lap(.read);
@@ -514,7 +514,7 @@ pub fn Executor(comptime Source: type) type {
                 };
             }
 
-            /// Whether all that follows has other index keys than what was read.
+            /// Whether all that follows is of other groups than what was read.
             fn isAtChange(reader: *const Reader) bool {
                 return switch (reader.open) {
                     .none, .scan => false,
@@ -560,11 +560,11 @@ pub fn Executor(comptime Source: type) type {
                     if (reader.open == .none) {
                         const range = reader.rangeAt(execution, arm);
                         const direction = directionOf(execution);
-                        const forward = direction == .forward;
+                        const is_forward = !direction.backward;
                         reader.open = .{ .cursor = try execution.source.seek(
                             arm.column.position,
-                            if (forward) range.low else range.high,
-                            if (forward) range.high else range.low,
+                            if (is_forward) range.low else range.high,
+                            if (is_forward) range.high else range.low,
                             direction,
                         ) };
                     }
@@ -581,16 +581,16 @@ pub fn Executor(comptime Source: type) type {
                 execution: *const Execution,
                 arm: *const route.Arm,
             ) *const route.Range {
-                return switch (directionOf(execution)) {
-                    .forward => &arm.ranges[reader.ranges_done],
-                    .backward => &arm.ranges[arm.ranges.len - 1 - reader.ranges_done],
-                };
+                if (!directionOf(execution).backward) return &arm.ranges[reader.ranges_done];
+                return &arm.ranges[arm.ranges.len - 1 - reader.ranges_done];
             }
 
             fn directionOf(execution: *const Execution) Direction {
                 const program = execution.program;
-                const backward = program.walk and program.order.columns[0].descending;
-                return if (backward) .backward else .forward;
+                return .{
+                    .backward = program.walk and program.order.columns[0].descending,
+                    .ties = program.ties,
+                };
             }
 
             fn close(reader: *Reader) void {

@@ -79,6 +79,7 @@ pub const Model = struct {
     pub const Cursor = struct {
         model: *Model,
         column: *const Column,
+        direction: executor.Direction,
         rows: []const Row,
         at: usize = 0,
 
@@ -101,7 +102,13 @@ pub const Model = struct {
         fn isChange(cursor: *const Cursor, at: usize) bool {
             if (at == cursor.rows.len) return true;
             if (at == 0) return true;
-            return !cursor.column.isEqual(cursor.rows[at - 1].image, cursor.rows[at].image);
+            const before = cursor.rows[at - 1].image;
+            const image = cursor.rows[at].image;
+            if (!cursor.column.isEqual(before, image)) return true;
+            const primary = cursor.model.schema.primaryKey();
+            const is_tied = key.tieWordsCount(cursor.column, primary) > 0;
+            if (!is_tied or cursor.direction.ties == .any) return false;
+            return !key.isTieEqual(primary, before, image);
         }
     };
 
@@ -120,7 +127,7 @@ pub const Model = struct {
         return null;
     }
 
-    const Keyed = struct { words: []u64, noise: u32, row: Row };
+    const Keyed = struct { words: []u64, tie: []u64, row: Row };
 
     pub fn seek(
         model: *Model,
@@ -131,27 +138,35 @@ pub const Model = struct {
     ) Error!Cursor {
         const column = &model.schema.columns[position];
         std.debug.assert(column.indexed and from.len == key.keyWordsCount(column));
-        const low = if (direction == .forward) from else until;
-        const high = if (direction == .forward) until else from;
+        const primary = model.schema.primaryKey();
+        const tie_words = key.tieWordsCount(column, primary);
+        const low = if (direction.backward) until else from;
+        const high = if (direction.backward) from else until;
         var keyed: std.ArrayList(Keyed) = .empty;
         for (model.rows.items) |row| {
             const words = try model.arena.alloc(u64, from.len);
             key.encodeKey(column, row.image, words);
             if (key.order(words, low) == .lt or key.order(words, high) == .gt) continue;
-            const noise = model.random.int(u32);
-            try keyed.append(model.arena, .{ .words = words, .noise = noise, .row = row });
+            const tie = try model.arena.alloc(u64, tie_words + 1);
+            if (tie_words > 0) key.encodeTie(primary, row.image, tie);
+            if (direction.ties == .any) tie[0] = model.random.int(u32);
+            tie[tie_words] = model.random.int(u32); // what has equal ties comes in any order
+            try keyed.append(model.arena, .{ .words = words, .tie = tie, .row = row });
         }
         std.mem.sortUnstable(Keyed, keyed.items, direction, lessKeyed);
         const rows = try model.arena.alloc(Row, keyed.items.len);
         for (keyed.items, rows) |each, *row| row.* = each.row;
-        return .{ .model = model, .column = column, .rows = rows };
+        return .{ .model = model, .column = column, .direction = direction, .rows = rows };
     }
 
     fn lessKeyed(direction: executor.Direction, a: Keyed, b: Keyed) bool {
         return switch (key.order(a.words, b.words)) {
-            .eq => a.noise < b.noise,
-            .lt => direction == .forward,
-            .gt => direction == .backward,
+            .eq => key.order(a.tie, b.tie) == if (direction.ties == .backward)
+                std.math.Order.gt
+            else
+                .lt,
+            .lt => !direction.backward,
+            .gt => direction.backward,
         };
     }
 };

@@ -12,6 +12,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
+const key = @import("../index/key.zig");
 const order_module = @import("order.zig");
 const plan_module = @import("plan.zig");
 const predicate = @import("predicate.zig");
@@ -26,6 +27,8 @@ const Schema = @import("../table/schema.zig").Schema;
 /// Memory that a program keeps for the next plan.
 const retained_max = 64 * 1024;
 
+pub const Ties = enum { any, forward, backward };
+
 pub const Program = struct {
     arena: std.heap.ArenaAllocator,
     /// The plan.
@@ -38,6 +41,11 @@ pub const Program = struct {
     order: Order,
     /// Rows come from the arm in the order of the first sort column.
     walk: bool,
+    /// In which order the walk takes rows with equal keys: any but the primary key's, or its reverse,
+    /// if that alone decides it.
+    ties: Ties,
+    /// The walk takes no row before one that should be first.
+    is_walk_exact: bool,
     count_only: bool,
     measured: bool,
     offset: u64,
@@ -65,6 +73,8 @@ pub const Program = struct {
             .groups = &.{},
             .order = .{ .columns = &.{} },
             .walk = false,
+            .ties = .any,
+            .is_walk_exact = false,
             .count_only = false,
             .measured = false,
             .offset = 0,
@@ -115,6 +125,8 @@ pub const Program = struct {
         program.offset = header.offset;
         program.limit = if (header.limit == 0) std.math.maxInt(u64) else header.limit;
         if (program.walk) try program.checkWalk();
+        program.ties = if (program.walk) program.tiesOfWalk() else .any;
+        program.is_walk_exact = program.walk and program.isOrderOfIndex();
     }
 
     pub fn deinit(program: *Program) void {
@@ -127,6 +139,32 @@ pub const Program = struct {
             if (arm.kind == .scan) return error.InvalidPlan;
             if (arm.column != program.order.columns[0].column) return error.InvalidPlan;
         }
+    }
+
+    fn tiesOfWalk(program: *const Program) Ties {
+        const columns = program.order.columns;
+        if (columns.len != 2) return .any;
+        if (!columns[1].descending) return .forward;
+        return if (columns[0].descending) .backward else .any;
+    }
+
+    fn isOrderOfIndex(program: *const Program) bool {
+        const column = program.order.columns[0].column;
+        const primary = program.schema.primaryKey();
+        if (column == primary) return true;
+        if (program.ties == .any or key.tieWordsCount(column, primary) == 0) return false;
+        return key.isTieWhole(primary);
+    }
+
+    /// Whether a walk may take one of two rows first when it should be the other: they have equal
+    /// keys, and equal ties where those are in order.
+    pub inline fn isOneGroup(program: *const Program, a: Image, b: Image) bool {
+        if (program.is_walk_exact) return false;
+        const column = program.order.columns[0].column;
+        if (!column.isEqual(a, b)) return false;
+        const primary = program.schema.primaryKey();
+        if (program.ties == .any or key.tieWordsCount(column, primary) == 0) return true;
+        return key.isTieEqual(primary, a, b);
     }
 
     /// Whether a row that came from an arm belongs to the result.

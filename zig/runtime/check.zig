@@ -223,18 +223,15 @@ pub const Check = struct {
             return check.note(.row_not_found, 0, 0, offset);
         if (found.ref != ref) return check.note(.row_not_found, 0, 0, offset);
         for (table.indexes[0..table.index_count]) |*index| {
-            var words: [limits.index_key_words_max]u64 = undefined;
-            key_.encodeKey(index.column, image, &words);
-            const position: skiplist.Position = .{
-                .words = words[0..index.key_words],
-                .slot = ref,
-            };
+            var room: [limits.position_words_max]u64 = undefined;
+            const words = index.encode(image, &room);
+            const position: skiplist.Position = .{ .words = words, .slot = ref };
             const first = (try index.list.seek(position)) orelse {
                 check.note(.entry_missing, index.column.position, 0, offset);
                 continue;
             };
             const is_it = first.entry.slot.load(.monotonic) == ref and // never changes while linked
-                key_.equal(index.list.keyOf(first.entry), words[0..index.key_words]);
+                key_.equal(index.list.wordsOf(first.entry), words);
             if (!is_it) check.note(.entry_missing, index.column.position, 0, offset);
         }
     }
@@ -336,7 +333,7 @@ pub const Check = struct {
             _ = try check.segment().at(layout.RowSlot, slot);
             if (!check.isSlotPage(slot)) return error.SegmentCorrupt;
             if (before) |b| {
-                const order = key_.order(list.keyOf(b), list.keyOf(found.entry));
+                const order = key_.order(list.wordsOf(b), list.wordsOf(found.entry));
                 // as above
                 const in_order = order == .lt or (order == .eq and b.slot.load(.monotonic) < slot);
                 if (!in_order) {

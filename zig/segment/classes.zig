@@ -23,7 +23,7 @@ pub const slot_class: u32 = 0;
 pub const entry_classes_start: u32 = 1;
 /// Entry sizes go from one link and one key word in steps of a word.
 const entry_words_min = 3;
-const entry_words_max = 1 + limits.skiplist_height_max + limits.index_key_words_max;
+const entry_words_max = 1 + limits.skiplist_height_max + limits.position_words_max;
 pub const version_classes_start: u32 = entry_classes_start + entry_words_max - entry_words_min + 1;
 
 const version_sizes: []const u32 = blk: {
@@ -83,9 +83,9 @@ pub fn versionClass(image_size: u32) u32 {
     unreachable; // the schema's image size is at most image_size_max
 }
 
-pub fn entryClass(height: u32, key_words: u32) u32 {
-    std.debug.assert(height >= 1 and key_words >= 1);
-    return entry_classes_start + 1 + height + key_words - entry_words_min;
+pub fn entryClass(height: u32, position_words: u32) u32 {
+    std.debug.assert(height >= 1 and position_words >= 1);
+    return entry_classes_start + 1 + height + position_words - entry_words_min;
 }
 
 comptime {

@@ -591,7 +591,8 @@ pub const IndexStatus = enum(u32) { none = 0, building = 1, ready = 2, _ };
 pub const Index = extern struct {
     /// Release when it changes; pairs with the acquire of whoever looks.
     status: Word(IndexStatus),
-    key_words: u32,
+    /// Of an entry: its key, and the tie of its primary key, if any.
+    position_words: u32,
     /// An entry of full height before all others.
     head: Ref,
     unique: u32,

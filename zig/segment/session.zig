@@ -36,7 +36,7 @@ pub const Session = struct {
     /// Additions to the own retire queue up to this position have their pages.
     retire_room: u64 = 0,
     /// Scratch for one index key, so that the hot path has no array to initialize.
-    words: [limits.index_key_words_max]u64 = @splat(0),
+    words: [limits.position_words_max]u64 = @splat(0),
     /// Of the last attempt that lost, kept for its retry (P17).
     retry: layout.Age = .none,
 

@@ -106,19 +106,19 @@ pub fn buildIndex(
     table: *const view_.TableView,
     index: *const view_.IndexView,
 ) Error!void {
-    const count: usize = index.key_words;
+    const count: usize = index.position_words;
     var keys: std.ArrayList(u64) = .empty;
     defer keys.deinit(allocator);
 
     const rows: usize = @intCast(@max(0, table.shared.row_count.load(.monotonic)));
-    // Key words, then the slot: compared word by word that is the order of the index.
+    // The words of an entry, then its slot: compared one by one that is the order of the index.
     const stride = count + 1;
     try keys.ensureTotalCapacity(allocator, (rows + 1) * stride);
     var walk = table.map().walk();
     while (try walk.next()) |found| {
         const version = try versionOf(table, found.slot);
         const words = try keys.addManyAsSlice(allocator, stride);
-        key_.encodeKey(index.column, version.image(), words[0..count]);
+        _ = index.encode(version.image(), words[0..count]);
         words[count] = found.ref;
     }
     const entries = keys.items.len / stride;

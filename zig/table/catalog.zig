@@ -103,7 +103,8 @@ pub fn create(session: *Session, schema_bytes: []const u8, wanted: ?u32, csn: u6
     for (schema.columns[0..schema.column_count], 0..) |*column, position| {
         if (!column.indexed) continue;
         const index = &table.indexes[position];
-        try Skiplist.create(segment, session, index, key_.keyWordsCount(column));
+        const tie_words = key_.tieWordsCount(column, schema.primaryKey());
+        try Skiplist.create(segment, session, index, key_.keyWordsCount(column) + tie_words);
         index.unique = @intFromBool(column.unique);
         index.ready_csn.store(csn, .monotonic); // published with the table
         index.status.store(.ready, .release); // pairs with the acquire in `TableView.load`

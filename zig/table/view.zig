@@ -16,10 +16,50 @@ const Segment = segment_.Segment;
 
 pub const IndexView = struct {
     column: *const schema_.Column,
+    primary: *const schema_.Column,
     list: Skiplist,
+    /// Of a key, without those of the primary key.
     key_words: u32,
+    /// Of an entry: its key, and the tie of its primary key, if any.
+    position_words: u32,
     unique: bool,
+
+    /// The words of the entry that an image has, in `out`, which has room for them.
+    pub inline fn encode(index: *const IndexView, image: Image, out: []u64) []u64 {
+        key_.encodeKey(index.column, image, out);
+        if (index.isTied()) key_.encodeTie(index.primary, image, out[index.key_words..]);
+        return out[0..index.position_words];
+    }
+
+    /// Whether entries with equal keys lie in the order of ties.
+    pub inline fn isTied(index: *const IndexView) bool {
+        return index.position_words > index.key_words;
+    }
+
+    /// Whether an entry of these words is that of the image. A row slot may have belonged to
+    /// another row whose entry is still there.
+    pub inline fn isOf(index: *const IndexView, words: []const u64, image: Image) bool {
+        return key_.isKeyOf(index.column, image, words[0..index.key_words]) and
+            index.isTieOf(words, image);
+    }
+
+    /// Whether the entry has the tie of the image.
+    pub inline fn isTieOf(index: *const IndexView, words: []const u64, image: Image) bool {
+        if (!index.isTied()) return true;
+        var room: [limits.tie_words_max]u64 = undefined;
+        key_.encodeTie(index.primary, image, &room);
+        const tie = words[index.key_words..];
+        return room[0] == tie[0] and (tie.len == 1 or room[1] == tie[1]);
+    }
+
+    /// Whether two images have the same entry in a row slot.
+    pub inline fn hasSameEntry(index: *const IndexView, a: Image, b: Image) bool {
+        if (!index.column.isEqual(a, b)) return false;
+        return !index.isTied() or key_.isTieEqual(index.primary, a, b);
+    }
 };
+
+const Image = [*]align(8) const u8;
 
 pub const TableView = struct {
     segment: *const Segment,
@@ -74,13 +114,17 @@ pub const TableView = struct {
             // pairs with the release that adds an index
             if (index.status.load(.acquire) != expected) return error.SegmentCorrupt;
             if (!column.indexed) continue;
+            const primary = view.schema.primaryKey();
             const words = key_.keyWordsCount(column);
-            if (words != index.key_words or words > limits.index_key_words_max or
+            const position_words = words + key_.tieWordsCount(column, primary);
+            if (position_words != index.position_words or words > limits.index_key_words_max or
                 index.unique != @intFromBool(column.unique)) return error.SegmentCorrupt;
             view.indexes[view.index_count] = .{
                 .column = column,
+                .primary = primary,
                 .list = .{ .segment = segment, .index = index },
                 .key_words = words,
+                .position_words = position_words,
                 .unique = index.unique != 0,
             };
             view.index_count += 1;

@@ -263,7 +263,7 @@ const Accounts = struct {
     fn walkList(accounts: *Accounts, index: *layout.Index) Error!void {
         const head = try accounts.segment.at(layout.Entry, index.head);
         const full = limits.skiplist_height_max;
-        try accounts.note(index.head, classes.entryClass(full, index.key_words), .head_entry);
+        try accounts.note(index.head, classes.entryClass(full, index.position_words), .head_entry);
         var level: u32 = 0;
         while (level < full) : (level += 1) {
             var link = Link.of(head.links()[level].raw);
@@ -279,7 +279,7 @@ const Accounts = struct {
                     accounts.totals.entries += 1;
                     try accounts.note(
                         link.ref,
-                        classes.entryClass(state.height, index.key_words),
+                        classes.entryClass(state.height, index.position_words),
                         .entry,
                     );
                 } else {

@@ -191,11 +191,10 @@ pub const World = struct {
             const again = (try table.map().find(.init(key))) orelse return error.RowNotFound;
             if (again.ref != found.ref) return error.KeyTwice;
             for (table.indexes[0..table.index_count]) |*index| {
-                var words: [limits.index_key_words_max]u64 = undefined;
-                key_.encodeKey(index.column, version.image(), &words);
+                var room: [limits.position_words_max]u64 = undefined;
                 var path: Skiplist.Path = undefined;
                 const entry = try index.list.findEntry(.{
-                    .words = words[0..index.key_words],
+                    .words = index.encode(version.image(), &room),
                     .slot = found.ref,
                 }, &path);
                 if (entry == null) return error.EntryMissing;
@@ -238,7 +237,7 @@ pub const World = struct {
     }
 
     fn checkOrder(list: Skiplist, before: *layout.Entry, entry: *layout.Entry) !void {
-        const order = key_.order(list.keyOf(before), list.keyOf(entry));
+        const order = key_.order(list.wordsOf(before), list.wordsOf(entry));
         if (order == .gt) return error.EntriesOutOfOrder;
         if (order == .eq and before.slot.raw >= entry.slot.raw) return error.EntriesOutOfOrder;
     }

@@ -309,9 +309,7 @@ fn lookAt(engine: *Engine, table_id: u32, snapshot: u64) !history_.Look {
             const slot = try session.segment.at(layout.RowSlot, entry.slot.load(.monotonic));
             const head = Link.of(slot.head.load(.seq_cst)).ref;
             const version = (try fate.visible(session.segment, head, snapshot)) orelse continue;
-            var words: [limits.index_key_words_max]u64 = undefined;
-            @import("../index/key.zig").encodeKey(index.column, version.image(), &words);
-            if (!std.mem.eql(u64, words[0..index.key_words], index.list.keyOf(entry))) continue;
+            if (!index.isOf(index.list.wordsOf(entry), version.image())) continue;
             const id = std.mem.readInt(u64, version.image()[8..16], .little);
             if (id >= history_.ids) return error.SegmentCorrupt;
             if (seen.by_index[i][id] != null) return error.RowTwice;

@@ -47,7 +47,7 @@ fn walk(range: *Range, snapshot: u64, seen: *history_.State) !void {
     key_.encodeKey(index.column, &image, &low);
     const high: [limits.index_key_words_max]u64 = @splat(std.math.maxInt(u64));
     const words = index.key_words;
-    var cursor = try source.seek(index.column.position, low[0..words], high[0..words], .forward);
+    var cursor = try source.seek(index.column.position, low[0..words], high[0..words], .{});
     defer cursor.deinit();
 
     var rows: [4]Row = undefined;

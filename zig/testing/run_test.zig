@@ -36,7 +36,7 @@ test "skiplist: a run has the entries before a position, the nearest first, and 
         try std.testing.expectEqual(key == 0, count == 0);
         try std.testing.expect(count <= @min(size, key));
         for (room[0..count], 1..) |entry, distance| {
-            try std.testing.expectEqual(key - distance, list.keyOf(entry)[0]);
+            try std.testing.expectEqual(key - distance, list.wordsOf(entry)[0]);
         }
     }
 }
@@ -70,7 +70,7 @@ test "search: a walk over an index that goes around in a ring ends" {
     };
     const low: [1]u64 = .{0};
     const high: [1]u64 = .{std.math.maxInt(u64)};
-    var cursor = try source.seek(index.column.position, &low, &high, .forward);
+    var cursor = try source.seek(index.column.position, &low, &high, .{});
     defer cursor.deinit();
     var rows: [16]Row = undefined;
     var count: usize = 0;

@@ -84,7 +84,7 @@ fn expectOrder(first: *Session, second: *Session, seed: u64) !void {
         var count: u32 = 0;
         while (ref != rel_ptr.none) : (count += 1) {
             const entry = try list.segment.at(Entry, ref);
-            const word = list.keyOf(entry)[0];
+            const word = list.wordsOf(entry)[0];
             try std.testing.expect(word > before);
             before = word;
             ref = Link.of(entry.links()[level].raw).ref;

@@ -392,12 +392,11 @@ fn checkUnique(context: *Context, write: *Write) Error!void {
     if (version.isTombstone()) return;
     for (write.table.indexes[0..write.table.index_count]) |*index| {
         if (!index.unique or index.column.isNull(version.image())) continue;
-        var words: [limits.index_key_words_max]u64 = undefined;
-        const key = words[0..index.key_words];
-        key_.encodeKey(index.column, version.image(), key);
+        var room: [limits.position_words_max]u64 = undefined;
+        const key = index.encode(version.image(), &room); // unique: of nothing but the key
         var next = try index.list.seek(.{ .words = key, .slot = 0 });
         while (next) |found| : (next = try index.list.after(found.entry)) {
-            if (!std.mem.eql(u64, index.list.keyOf(found.entry), key)) break;
+            if (!std.mem.eql(u64, index.list.wordsOf(found.entry), key)) break;
             const other = found.entry.slot.load(.monotonic); // never changes while linked
             if (other == write.slot) continue;
             if (try holds(context, write, index, other, key)) {
@@ -456,9 +455,7 @@ fn hasKey(
     key: []const u64,
 ) Error!bool {
     if (version.isTombstone() or version.table() != write.table.id) return false;
-    var words: [limits.index_key_words_max]u64 = undefined;
-    key_.encodeKey(index.column, version.image(), words[0..index.key_words]);
-    return std.mem.eql(u64, words[0..index.key_words], key);
+    return index.isOf(key, version.image());
 }
 
 fn writeLog(context: *Context, writes: []Write, extra_payload: []const u8) Error!u64 {

@@ -9,7 +9,6 @@ const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const segment_ = @import("../segment/segment.zig");
 const mutant = @import("../testing/mutant.zig");
-const key_ = @import("../index/key.zig");
 const view_ = @import("../table/view.zig");
 const places_ = @import("places.zig");
 const write_ = @import("write.zig");
@@ -52,23 +51,20 @@ fn linkInOrder(
     places: []Place,
 ) Error!void {
     @setRuntimeSafety(false); // the trail is filled by the first step: no pattern is written first
-    const key = session.words[0..index.key_words];
     var count: usize = 0;
     for (writes, 0..) |*write, i| {
         const image = try imageToLink(session.segment, index, write) orelse continue;
-        key_.encodeKey(index.column, image, key);
-        places[count] = .{ .word = key[0], .number = @intCast(i) };
+        const words = index.encode(image, &session.words);
+        places[count] = .{ .word = words[0], .number = @intCast(i) };
         count += 1;
     }
     var trail: Skiplist.Trail = undefined;
     trail.begin();
     for (places_.sort(places[0..count], places[count..])) |place| {
         const write = &writes[place.number];
-        if (key.len == 1) key[0] = place.word else {
-            const version = try session.segment.at(Version, write.version);
-            key_.encodeKey(index.column, version.image(), key);
-        }
-        try index.list.insertAlong(session, .{ .words = key, .slot = write.slot }, &trail);
+        const version = try session.segment.at(Version, write.version);
+        const words = index.encode(version.image(), &session.words);
+        try index.list.insertAlong(session, .{ .words = words, .slot = write.slot }, &trail);
     }
 }
 
@@ -76,9 +72,8 @@ fn linkAsTheyCome(session: *Session, writes: []Write) Error!void {
     for (writes) |*write| {
         for (write.table.indexes[0..write.table.index_count]) |*index| {
             const image = try imageToLink(session.segment, index, write) orelse continue;
-            const key = session.words[0..index.key_words];
-            key_.encodeKey(index.column, image, key);
-            try index.list.insert(session, .{ .words = key, .slot = write.slot });
+            const words = index.encode(image, &session.words);
+            try index.list.insert(session, .{ .words = words, .slot = write.slot });
         }
     }
 }

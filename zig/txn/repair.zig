@@ -231,8 +231,8 @@ fn isLinkedEntry(context: *Context, ref: Ref) Error!bool {
         const view = try context.table(@intCast(id));
         for (view.indexes[0..view.index_count]) |*index| {
             if (index.list.index.head == ref) return true;
-            var words: [limits.index_key_words_max]u64 = undefined;
-            const key = index.list.keyOf(entry);
+            var words: [limits.position_words_max]u64 = undefined;
+            const key = index.list.wordsOf(entry);
             @memcpy(words[0..key.len], key);
             var path: Skiplist.Path = undefined;
             const slot = entry.slot.load(.acquire);

@@ -13,6 +13,7 @@ const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const executor = @import("../query/executor.zig");
 const primary_map = @import("../table/primary_map.zig");
+const skiplist = @import("../index/skiplist.zig");
 const sort_ = @import("../query/sort.zig");
 const slot_scan = @import("../table/slot_scan.zig");
 const view_ = @import("../table/view.zig");
@@ -289,7 +290,9 @@ pub const Source = struct {
             .at = null,
             .ended = false,
         };
-        if (direction == .forward) {
+        if (direction.backward) {
+            cursor.behind = .{ .words = from, .slot = std.math.maxInt(rel_ptr.Ref) };
+        } else {
             const found = try index.list.seek(.{ .words = from, .slot = 0 });
             cursor.at = if (found) |first| first.entry else null;
         }
@@ -298,7 +301,7 @@ pub const Source = struct {
     }
 
     /// A row that the transaction has written, where the index does not have it yet.
-    const Own = struct { words: [limits.index_key_words_max]u64, image: Image };
+    const Own = struct { words: [limits.position_words_max]u64, image: Image };
 
     pub const Cursor = struct {
         source: *Source,
@@ -306,13 +309,15 @@ pub const Source = struct {
         direction: executor.Direction,
         from: []const u64,
         until: []const u64,
-        /// Forward the entry to look at next, backward the one that was looked at last.
+        /// The entry to look at next; going backward null where that is the last before `behind`.
         at: ?*layout.Entry,
+        /// Going backward.
+        behind: skiplist.Position = .{ .words = &.{}, .slot = 0 },
         /// Forward the first entry of the last run.
         run_start: ?*layout.Entry = null,
-        /// Nothing of the index is left.
+        /// Nothing of the index, or of the key at hand, is left.
         ended: bool,
-        /// The next entry has another key than all that were taken.
+        /// The next entry is of another group than all that were taken.
         is_at_change: bool = false,
         own: std.ArrayList(Own) = .empty,
         own_index: usize = 0,
@@ -377,13 +382,10 @@ pub const Source = struct {
             if (cursor.own_index == cursor.own.items.len) return cursor.takeWaiting();
             const own = &cursor.own.items[cursor.own_index];
             if (cursor.waiting) |row| {
-                var words: [limits.index_key_words_max]u64 = undefined;
-                const count = cursor.index.key_words;
-                key_.encodeKey(cursor.index.column, row.image, &words);
-                const order = key_.order(words[0..count], own.words[0..count]);
-                const shared_first =
-                    if (cursor.direction == .forward) order == .lt else order == .gt;
-                if (shared_first) return cursor.takeWaiting();
+                var room: [limits.position_words_max]u64 = undefined;
+                const words = cursor.index.encode(row.image, &room);
+                const is_first = cursor.ownOrder().isBefore(words, own.words[0..words.len]);
+                if (is_first) return cursor.takeWaiting();
             }
             cursor.own_index += 1;
             return .{ .slot = rel_ptr.none, .image = own.image };
@@ -401,10 +403,12 @@ pub const Source = struct {
             @setRuntimeSafety(false);
             const source = cursor.source;
             const segment = source.segment;
-            var room: [run_max]*layout.Entry = undefined;
+            // A key is known to have ended by the entry behind it.
+            const more = @intFromBool(cursor.isByKey());
+            var room: [run_max + 1]*layout.Entry = undefined;
             while (!cursor.ended) {
                 const most = @min(rows.len, run_max);
-                const entries = room[0..try cursor.takeRun(room[0..most], enough)];
+                const entries = room[0..try cursor.takeRun(room[0 .. most + more], enough)];
                 for (entries) |entry| {
                     // never changes while linked
                     const slot = try segment.at(layout.RowSlot, entry.slot.load(.monotonic));
@@ -429,84 +433,170 @@ pub const Source = struct {
             return 0;
         }
 
-        /// Moves the rows to the front whose images have the key of their entry (P24: the version
-        /// visible to the snapshot has to have it).
+        /// Moves the rows to the front whose images have the words of their entry (P24: the version
+        /// visible to the snapshot has to have its key).
         fn withKeys(cursor: *const Cursor, rows: []Row, entries: []const *layout.Entry) usize {
             @setRuntimeSafety(false); // as many entries as rows
-            const list = cursor.index.list;
-            const column = cursor.index.column;
+            const index = cursor.index;
+            const list = index.list;
+            const column = index.column;
             var kept: usize = 0;
-            if (cursor.index.key_words == 1 and !column.nullable) switch (column.kind) {
+            if (index.key_words == 1 and !column.nullable) switch (column.kind) {
                 .string, .bytes => {},
                 inline else => |kind| {
                     const Value = @import("../table/schema.zig").Kind.Value(kind);
                     for (rows, entries) |row, entry| {
                         const bytes = row.image[column.offset..][0..@sizeOf(Value)];
                         const key = key_.encodeFixed(kind, std.mem.bytesToValue(Value, bytes));
+                        const words = list.wordsOf(entry);
                         rows.ptr[kept] = row;
-                        kept += @intFromBool(key == list.keyOf(entry)[0]);
+                        kept += @intFromBool(key == words[0] and index.isTieOf(words, row.image));
                     }
                     return kept;
                 },
             };
             for (rows, entries) |row, entry| {
                 rows.ptr[kept] = row;
-                kept += @intFromBool(key_.isKeyOf(column, row.image, list.keyOf(entry)));
+                kept += @intFromBool(index.isOf(list.wordsOf(entry), row.image));
             }
             return kept;
         }
 
         /// The next entries of the range, whose slots are fetched meanwhile. Behind `enough` of
-        /// them, up to where the key changes.
+        /// them, up to where the group changes.
         fn takeRun(cursor: *Cursor, out: []*layout.Entry, enough: usize) Error!usize {
+            cursor.is_at_change = false;
+            if (!cursor.direction.backward) return cursor.takeForward(out, enough, cursor.until);
+            if (cursor.isByKey()) return cursor.takeKeysBackward(out, enough);
+            return cursor.takeBackward(out, enough);
+        }
+
+        /// From key to key, and forward among the entries of each.
+        fn isByKey(cursor: *const Cursor) bool {
+            const direction = cursor.direction;
+            return direction.backward and direction.ties == .forward and cursor.index.isTied();
+        }
+
+        /// The next entries, up to one behind those of the key `until`.
+        fn takeForward(
+            cursor: *Cursor,
+            out: []*layout.Entry,
+            enough: usize,
+            until: []const u64,
+        ) Error!usize {
             @setRuntimeSafety(false); // `count` is below `out.len`, and not 0 behind `enough`
             const list = cursor.index.list;
             const segment = cursor.source.segment;
-            var count: usize = 0;
-            cursor.is_at_change = false;
             const wanted = @min(out.len, enough);
-            switch (cursor.direction) {
-                .forward => {
-                    try cursor.checkRise();
-                    while (count < out.len) : (count += 1) {
-                        const entry = cursor.at orelse break;
-                        if (count == 0 and wanted > 4) ahead_.fetchAfter(segment, entry, wanted);
-                        const words = list.keyOf(entry);
-                        if (key_.order(words, cursor.until) == .gt) break;
-                        if (count >= enough and !key_.equal(words, list.keyOf(out[count - 1]))) {
-                            cursor.is_at_change = true;
-                            return count;
-                        }
-                        out[count] = entry;
-                        fetchSlot(segment, entry);
-                        const after = try list.after(entry);
-                        cursor.at = if (after) |found| found.entry else null;
-                    }
-                },
-                .backward => {
-                    const end = std.math.maxInt(rel_ptr.Ref);
-                    const most = @min(out.len, enough +| 1);
-                    const taken = try list.runBefore(if (cursor.at) |entry| .{
-                        .words = list.keyOf(entry),
-                        .slot = entry.slot.load(.monotonic), // never changes while linked
-                    } else .{ .words = cursor.from, .slot = end }, out[0..most]);
-                    while (count < taken) : (count += 1) {
-                        const words = list.keyOf(out[count]);
-                        if (key_.order(words, cursor.until) == .lt) break;
-                        if (count >= enough and !key_.equal(words, list.keyOf(out[count - 1]))) {
-                            cursor.is_at_change = true;
-                            break;
-                        }
-                        fetchSlot(segment, out[count]);
-                    }
-                    if (count > 0) cursor.at = out[count - 1];
-                    if (cursor.is_at_change) return count;
-                    if (count < taken or taken == 0) cursor.ended = true;
+            try cursor.checkRise();
+            var count: usize = 0;
+            while (count < out.len) : (count += 1) {
+                const entry = cursor.at orelse break;
+                if (count == 0 and wanted > 4) ahead_.fetchAfter(segment, entry, wanted);
+                const words = cursor.keyOf(entry);
+                if (key_.order(words, until) == .gt) break;
+                if (count >= enough and !cursor.isOneGroup(out[count - 1], entry)) {
+                    cursor.is_at_change = true;
                     return count;
-                },
+                }
+                out[count] = entry;
+                fetchSlot(segment, entry);
+                const after = try list.after(entry);
+                cursor.at = if (after) |found| found.entry else null;
             }
             if (count < out.len) cursor.ended = true;
             return count;
+        }
+
+        /// The entries before `behind`, the nearest first.
+        fn takeBackward(cursor: *Cursor, out: []*layout.Entry, enough: usize) Error!usize {
+            @setRuntimeSafety(false); // as above
+            const most = @min(out.len, enough +| 1);
+            const taken = try cursor.index.list.runBefore(cursor.behind, out[0..most]);
+            var count: usize = 0;
+            while (count < taken) : (count += 1) {
+                const words = cursor.keyOf(out[count]);
+                if (key_.order(words, cursor.until) == .lt) break;
+                if (count >= enough and !cursor.isOneGroup(out[count - 1], out[count])) {
+                    cursor.is_at_change = true;
+                    break;
+                }
+                fetchSlot(cursor.source.segment, out[count]);
+            }
+            if (count > 0) cursor.behind = cursor.positionOf(out[count - 1]);
+            if (!cursor.is_at_change and (count < taken or taken == 0)) cursor.ended = true;
+            return count;
+        }
+
+        /// The entries of the nearest keys before `behind`, those of one key forward, at most one less
+        /// than there is room for. What a run begins of a key is left to the next; a key that fills a
+        /// run is gone through by itself.
+        fn takeKeysBackward(cursor: *Cursor, out: []*layout.Entry, enough: usize) Error!usize {
+            @setRuntimeSafety(false); // as above
+            while (true) { // each turn ends with entries, or begins a key
+                if (cursor.at != null) {
+                    const room = out[0 .. out.len - 1];
+                    const count = try cursor.takeForward(room, enough, cursor.behind.words);
+                    if (cursor.ended) { // the key has ended
+                        cursor.ended = false;
+                        cursor.at = null;
+                        cursor.is_at_change = true;
+                    }
+                    if (count > 0) return count;
+                    continue;
+                }
+                const most = @min(out.len - 1, enough) + 1;
+                const taken = try cursor.index.list.runBefore(cursor.behind, out[0..most]);
+                var count: usize = 0;
+                var start: usize = 0; // of the last key
+                while (count < taken) : (count += 1) {
+                    const words = cursor.keyOf(out[count]);
+                    if (key_.order(words, cursor.until) == .lt) break;
+                    if (key_.equal(words, cursor.keyOf(out[start]))) continue;
+                    std.mem.reverse(*layout.Entry, out[start..count]);
+                    start = count;
+                }
+                if (count == 0) {
+                    cursor.ended = true;
+                    return 0;
+                }
+                // Entries of this key before those of the run, if there are any.
+                const words = cursor.keyOf(out[count - 1]);
+                cursor.behind = .{ .words = words, .slot = 0 };
+                if (count < taken) {
+                    std.mem.reverse(*layout.Entry, out[start..count]);
+                    cursor.ended = true;
+                } else if (start > 0) {
+                    count = start;
+                    cursor.behind.slot = std.math.maxInt(rel_ptr.Ref);
+                    cursor.is_at_change = true;
+                } else {
+                    const found = try cursor.index.list.seek(cursor.behind);
+                    cursor.at = if (found) |first| first.entry else null;
+                    cursor.run_start = null;
+                    continue;
+                }
+                for (out[0..count]) |entry| fetchSlot(cursor.source.segment, entry);
+                return count;
+            }
+        }
+
+        /// Whether two entries may come one before the other or the other way around.
+        fn isOneGroup(cursor: *const Cursor, a: *layout.Entry, b: *layout.Entry) bool {
+            const list = cursor.index.list;
+            if (cursor.direction.ties != .any) return key_.equal(list.wordsOf(a), list.wordsOf(b));
+            return key_.equal(cursor.keyOf(a), cursor.keyOf(b));
+        }
+
+        fn keyOf(cursor: *const Cursor, entry: *layout.Entry) []const u64 {
+            return cursor.index.list.wordsOf(entry).ptr[0..cursor.index.key_words];
+        }
+
+        fn positionOf(cursor: *const Cursor, entry: *layout.Entry) skiplist.Position {
+            return .{
+                .words = cursor.index.list.wordsOf(entry),
+                .slot = entry.slot.load(.monotonic), // never changes while linked
+            };
         }
 
         /// Entries rise along every walk: one that begins no later than the run before goes around
@@ -516,10 +606,7 @@ pub const Source = struct {
             defer cursor.run_start = entry;
             const before = cursor.run_start orelse return;
             const list = cursor.index.list;
-            if (!list.isBefore(before, .{
-                .words = list.keyOf(entry),
-                .slot = entry.slot.load(.monotonic), // never changes while linked
-            })) return error.SegmentCorrupt;
+            if (!list.isBefore(before, cursor.positionOf(entry))) return error.SegmentCorrupt;
         }
 
         inline fn fetchSlot(segment: *const Segment, entry: *layout.Entry) void {
@@ -529,31 +616,45 @@ pub const Source = struct {
 
         fn collectOwn(cursor: *Cursor) Error!void {
             const source = cursor.source;
-            const count = cursor.index.key_words;
-            const is_forward = cursor.direction == .forward;
-            const low = if (is_forward) cursor.from else cursor.until;
-            const high = if (is_forward) cursor.until else cursor.from;
+            const backward = cursor.direction.backward;
+            const low = if (backward) cursor.until else cursor.from;
+            const high = if (backward) cursor.from else cursor.until;
             for (source.transaction.?.writes.items) |*own| {
                 if (own.table.id != source.table.id) continue;
                 const image = own.image orelse continue;
                 var each: Own = .{ .words = undefined, .image = image };
-                key_.encodeKey(cursor.index.column, image, &each.words);
-                const words = each.words[0..count];
+                const words = cursor.index.encode(image, &each.words)[0..cursor.index.key_words];
                 if (key_.order(words, low) == .lt or key_.order(words, high) == .gt) continue;
                 try cursor.own.append(source.allocator, each);
             }
-            const context: OwnOrder = .{ .count = count, .is_forward = is_forward };
-            sort_.sort(Own, cursor.own.items, context, OwnOrder.less);
+            sort_.sort(Own, cursor.own.items, cursor.ownOrder(), OwnOrder.less);
+        }
+
+        fn ownOrder(cursor: *const Cursor) OwnOrder {
+            return .{
+                .key_words = cursor.index.key_words,
+                .position_words = cursor.index.position_words,
+                .direction = cursor.direction,
+            };
         }
     };
 
+    /// The order in which a cursor gives rows.
     const OwnOrder = struct {
-        count: u32,
-        is_forward: bool,
+        key_words: u32,
+        position_words: u32,
+        direction: executor.Direction,
 
-        fn less(context: OwnOrder, a: Own, b: Own) bool {
-            const order = key_.order(a.words[0..context.count], b.words[0..context.count]);
-            return order == if (context.is_forward) std.math.Order.lt else .gt;
+        fn less(order: OwnOrder, a: Own, b: Own) bool {
+            return order.isBefore(a.words[0..order.position_words], b.words[0..order.position_words]);
+        }
+
+        fn isBefore(order: OwnOrder, a: []const u64, b: []const u64) bool {
+            const count = order.key_words;
+            const by_key = key_.order(a[0..count], b[0..count]);
+            if (by_key != .eq) return (by_key == .gt) == order.direction.backward;
+            const by_tie = key_.order(a[count..], b[count..]);
+            return by_tie == if (order.direction.ties == .backward) std.math.Order.gt else .lt;
         }
     };
 };

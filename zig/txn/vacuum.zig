@@ -16,7 +16,6 @@ const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
 const fault = @import("../testing/fault.zig");
 const mutant = @import("../testing/mutant.zig");
-const key_ = @import("../index/key.zig");
 const skiplist = @import("../index/skiplist.zig");
 const schema_ = @import("../table/schema.zig");
 const view_ = @import("../table/view.zig");
@@ -224,11 +223,10 @@ fn closeEntries(
     while (rest != 0) : (rest &= rest - 1) {
         const number: u6 = @intCast(@ctz(rest));
         const index = &table.indexes[number];
-        const key = session.words[0..index.key_words];
-        key_.encodeKey(index.column, image, key);
+        const words = index.encode(image, &session.words);
         var trail: Skiplist.Trail = undefined;
         trail.begin();
-        try closeEntry(session, table, number, image, .{ .words = key, .slot = slot }, &trail);
+        try closeEntry(session, table, number, image, .{ .words = words, .slot = slot }, &trail);
     }
 }
 
@@ -277,14 +275,13 @@ fn closeInOrder(
     @setRuntimeSafety(false); // as above
     const segment = session.segment;
     const index = &table.indexes[number];
-    const key = session.words[0..index.key_words];
     var places: [2 * window_max]Place = undefined;
     var count: usize = 0;
     for (records, unneeded_by, 0..) |record, mask, i| {
         if (mask >> number & 1 == 0) continue;
         const version = try segment.at(Version, record.a);
-        key_.encodeKey(index.column, version.image(), key);
-        places[count] = .{ .word = key[0], .number = @intCast(i) };
+        const words = index.encode(version.image(), &session.words);
+        places[count] = .{ .word = words[0], .number = @intCast(i) };
         count += 1;
     }
     var trail: Skiplist.Trail = undefined;
@@ -292,8 +289,8 @@ fn closeInOrder(
     for (places_.sort(places[0..count], places[count..])) |place| {
         const record = records[place.number];
         const image = (try segment.at(Version, record.a)).image();
-        if (key.len == 1) key[0] = place.word else key_.encodeKey(index.column, image, key);
-        try closeEntry(session, table, number, image, .{ .words = key, .slot = record.b }, &trail);
+        const words = index.encode(image, &session.words);
+        try closeEntry(session, table, number, image, .{ .words = words, .slot = record.b }, &trail);
     }
 }
 
@@ -381,7 +378,8 @@ fn unneeded(
     return rest;
 }
 
-/// Of the indexes of a mask those in which two images have different keys.
+/// Of the indexes of a mask those in which two images have different entries: of another key, or of
+/// a row that had the slot before.
 fn withOtherKey(
     table: *const view_.TableView,
     a: [*]align(8) const u8,
@@ -392,7 +390,7 @@ fn withOtherKey(
     var each = mask;
     while (each != 0) : (each &= each - 1) {
         const number = @ctz(each);
-        if (table.indexes[number].column.isEqual(a, b)) continue;
+        if (table.indexes[number].hasSameEntry(a, b)) continue;
         others |= @as(u64, 1) << @intCast(number);
     }
     return others;
