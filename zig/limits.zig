@@ -29,9 +29,8 @@ pub const image_size_max = 16 * 1024;
 pub const key_size_max = 257;
 /// Index keys: strings and bytes of an indexed column are at most this long.
 pub const index_key_words_max = 33;
-/// Words of the primary key that follow those in an entry, at most.
-pub const tie_words_max = 2;
-pub const position_words_max = index_key_words_max + tie_words_max;
+/// Words of an entry: its key, and a word of its primary key.
+pub const position_words_max = index_key_words_max + 1;
 
 pub const skiplist_height_max = 14;
 /// More turns of one read or write of a row than other sessions can cause: it is damaged.

@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "ffc9d032ca722145";
-export const abiHash = "64d6b260a3b8757c";
+export const layoutFingerprint = "f75c9f6bfcef5668";
+export const abiHash = "bfa30f7571bb7c3e";
 
 export const Status = {
   ok: 0,
@@ -234,7 +234,7 @@ export const layouts = {
       reclaim_held: { type: "u64", offset: 416, size: 8 },
       depot_cell: { type: "u32", offset: 424, size: 4 },
       counters: { type: "Counters", offset: 512, size: 160 },
-      free: { type: "[128]bytes", offset: 768, size: 3072 },
+      free: { type: "[127]bytes", offset: 768, size: 3048 },
     },
   },
   Counters: {

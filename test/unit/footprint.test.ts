@@ -8,8 +8,8 @@ import { TemporaryDatabase } from "../support/temporary-database.ts";
 const rowCount = 20_000;
 /** Row slot, its share of the map's buckets, version header. */
 const overheadMax = 24 + 14 + 16;
-/** An entry of a one-word key: 24 bytes and a third of a link more, on average. */
-const entryMax = 27.5;
+/** An entry of a one-word key: 32 bytes and a third of a link more, on average. */
+const entryMax = 35.5;
 
 /** Bytes of the segment that writing all rows `rounds` times takes, for each row. */
 function bytesPerRow(

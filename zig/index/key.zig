@@ -17,7 +17,6 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const limits = @import("../limits.zig");
 const schema_module = @import("../table/schema.zig");
 const Column = schema_module.Column;
 const Kind = schema_module.Kind;
@@ -27,9 +26,6 @@ const null_word: u64 = std.math.maxInt(u64);
 
 /// Words of the longest key: text of the largest limit and its size.
 pub const words_max = wordsOfText(schema_module.key_limit_max);
-
-/// Bytes of text in the longest tie.
-const tie_bytes = limits.tie_words_max * @sizeOf(u64) - @sizeOf(u16);
 
 fn wordsOfText(limit: u32) u32 {
     return (limit + 2 + 7) / 8;
@@ -44,62 +40,29 @@ pub fn keyWordsCount(column: *const Column) u32 {
     };
 }
 
-/// Words of the tie that follows the key of a column in its index: it never contradicts the order of
-/// primary keys, in which results have rows with equal keys. None where keys are unique.
-pub fn tieWordsCount(column: *const Column, primary: *const Column) u32 {
-    if (column.unique or column.position == primary.position) return 0;
-    return @min(keyWordsCount(primary), limits.tie_words_max);
+/// Whether a word of the primary key, the tie, follows the key of a column in its index: so that rows
+/// with equal keys lie there as results have them. Not where keys are unique.
+pub fn hasTie(column: *const Column, primary: *const Column) bool {
+    return !column.unique and column.position != primary.position;
 }
 
-/// Encodes the tie of a primary key: its own key, or of a longer text the first bytes, and a size
-/// above all.
-pub inline fn encodeTie(primary: *const Column, image: [*]align(8) const u8, out: []u64) void {
-    if (isTieWhole(primary)) return encodeKey(primary, image, out);
-    Start.of(primary, image).encode(out);
+/// The tie of a primary key: its own key, or of a longer text the first bytes. It never contradicts
+/// the order of primary keys.
+pub inline fn tieOf(primary: *const Column, image: [*]align(8) const u8) u64 {
+    if (isTieWhole(primary)) {
+        var word: [1]u64 = undefined;
+        encodeKey(primary, image, &word);
+        return word[0];
+    }
+    const bytes = image[primary.offset..][0..primary.size];
+    const first = std.mem.readInt(u64, bytes[0..8], .little) >> 16; // behind the size
+    const rest: u64 = if (bytes.len < 10) bytes[8] else std.mem.readInt(u16, bytes[8..10], .little);
+    return @byteSwap(first | rest << 48);
 }
-
-/// The first bytes of a text with a limit above 6 as they lie in an image, behind its size.
-const Start = struct {
-    words: [2]u64,
-
-    inline fn of(column: *const Column, image: [*]align(8) const u8) Start {
-        const bytes = image[column.offset..][0..column.size];
-        const rest = if (bytes.len >= 16)
-            std.mem.readInt(u64, bytes[8..16], .little)
-        else // the last word of the column, without what it shares with the first
-            std.mem.readInt(u64, bytes[bytes.len - 8 ..][0..8], .little) >>
-                @intCast(8 * (16 - bytes.len));
-        return .{ .words = .{ std.mem.readInt(u64, bytes[0..8], .little), rest } };
-    }
-
-    inline fn size(start: Start) u64 {
-        const whole = start.words[0] & 0xFFFF;
-        return if (whole > tie_bytes) 0xFFFF else whole;
-    }
-
-    inline fn encode(start: Start, out: []u64) void {
-        comptime assert(limits.tie_words_max == 2);
-        out[0] = @byteSwap(start.words[0] >> 16 | start.words[1] << 48);
-        out[1] = @byteSwap(start.words[1] >> 16) | start.size();
-    }
-};
 
 /// Whether no two primary keys have the same tie.
 pub fn isTieWhole(primary: *const Column) bool {
-    return !primary.kind.isText() or primary.limit <= tie_bytes;
-}
-
-/// Whether two primary keys have the same tie.
-pub inline fn isTieEqual(
-    primary: *const Column,
-    a: [*]align(8) const u8,
-    b: [*]align(8) const u8,
-) bool {
-    if (isTieWhole(primary)) return primary.isEqual(a, b);
-    const x: Start = .of(primary, a);
-    const y: Start = .of(primary, b);
-    if (x.words[1] != y.words[1] or (x.words[0] ^ y.words[0]) >> 16 != 0) return false;
-    return x.size() == y.size();
+    return !primary.kind.isText() or keyWordsCount(primary) == 1;
 }
 
 /// Encodes the column's value in `image` into the first `keyWordsCount(column)` words of `out`.
@@ -111,8 +74,6 @@ pub fn encodeKey(column: *const Column, image: [*]align(8) const u8, out: []u64)
     switch (column.kind) {
         .string, .bytes => if (column.size == @sizeOf(u64)) {
             words[0] = encodeShort(image[column.offset..][0..@sizeOf(u64)]);
-        } else if (count == 2) {
-            Start.of(column, image).encode(words);
         } else encodeText(column.text(image), words),
         inline else => |kind| {
             words[0] = 0;
@@ -272,34 +233,33 @@ test "key: text sorts by byte, a prefix first, null last" {
 
 test "key: ties never contradict the order of primary keys, and are equal for long texts only" {
     const texts = [_][]const u8{
-        "",                "\x00",              "a",               "aaaaaa",
-        "aaaaaaaaaaaaa",   "aaaaaaaaaaaaa\x00", "aaaaaaaaaaaaaa",  "aaaaaaaaaaaaaa\x00",
-        "aaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaa",  "aaaaaaaaaaaaaab", "b",
+        "",         "\x00",         "a",         "aaaaaa",   "aaaaaaa",
+        "aaaaaaaa", "aaaaaaaa\x00", "aaaaaaaaa", "aaaaaaab", "b",
     };
     const indexed = testColumn(.i64, false, 0);
-    for ([_]u32{ 5, 6, 7, 13, 14, 15, 20 }) |limit| {
+    for ([_]u32{ 5, 6, 7, 8, 9, 20 }) |limit| {
         var primary = testColumn(.string, false, limit);
         primary.position = 0;
-        const count = tieWordsCount(&indexed, &primary);
-        try testing.expectEqual(@min(2, wordsOfText(limit)), count);
-        var previous: ?struct { image: [40]u8 align(8), words: [2]u64 } = null;
+        try testing.expect(hasTie(&indexed, &primary));
+        var previous: ?struct { text: []const u8, tie: u64 } = null;
         for (texts) |text| {
             if (text.len > limit) continue;
-            var image: [40]u8 align(8) = @splat(0);
+            var image: [32]u8 align(8) = @splat(0);
+            @memset(image[primary.offset + primary.size ..], 0xFF); // another column
             image[8] = @intCast(text.len);
             @memcpy(image[10..][0..text.len], text);
-            var words: [2]u64 = .{ 0, 0 };
-            encodeTie(&primary, &image, &words);
-            if (previous) |*before| {
-                const is_long = before.image[8] > 14 and text.len > 14;
-                const same = is_long and std.mem.eql(u8, before.image[10..24], image[10..24]);
-                try testing.expectEqual(
-                    if (same) std.math.Order.eq else .lt,
-                    order(&before.words, &words),
-                );
-                try testing.expectEqual(same, isTieEqual(&primary, &before.image, &image));
+            const tie = tieOf(&primary, &image);
+            if (previous) |before| {
+                var padded = [_][8]u8{ @splat(0), @splat(0) };
+                for (&padded, [_][]const u8{ before.text, text }) |*out, bytes| {
+                    const size = @min(bytes.len, out.len);
+                    @memcpy(out[0..size], bytes[0..size]);
+                }
+                const same = limit > 6 and std.mem.eql(u8, &padded[0], &padded[1]);
+                try testing.expectEqual(same, before.tie == tie);
+                try testing.expect(before.tie <= tie);
             }
-            previous = .{ .image = image, .words = words };
+            previous = .{ .text = text, .tie = tie };
         }
     }
 }

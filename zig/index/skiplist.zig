@@ -1,6 +1,6 @@
 //! A secondary index: a lock-free skiplist of (words, row slot) in the segment (Harris 2001; Fraser
 //! 2004). The words are those of the key, and behind them of the primary key's tie, so that rows with
-//! equal keys lie in the order of results (`key.tieWordsCount`).
+//! equal keys lie in the order of results (`key.tieOf`).
 //!
 //! **Invariants**: at every level entries stand in strictly rising order of (words, slot); an entry
 //! that is not closed is linked at level 0; an entry is closed first (`EntryState.closed`), then

@@ -40,7 +40,7 @@ const Generator = struct {
                 .nullable = position > 0 and random.boolean(),
                 .indexed = random.uintLessThan(u8, 3) > 0,
                 .limit = if (kind.isText())
-                    random.intRangeAtMost(u32, 1, if (random.boolean()) 9 else 20)
+                    random.intRangeAtMost(u32, 1, if (random.boolean()) 9 else 14)
                 else if (kind == .@"enum") 5 else 0,
             };
         }
@@ -57,7 +57,7 @@ const Generator = struct {
         return switch (column.kind) {
             .string, .bytes => text: {
                 // Where there is room, some are longer than the tie of an index.
-                const start: u32 = if (column.limit > 16 and random.boolean()) 13 else 0;
+                const start: u32 = if (column.limit > 10 and random.boolean()) 7 else 0;
                 const size = random.uintAtMost(u32, @min(3, column.limit));
                 const text = try generator.arena.alloc(u8, start + size);
                 @memset(text[0..start], 'a');

@@ -106,9 +106,9 @@ pub const Model = struct {
             const image = cursor.rows[at].image;
             if (!cursor.column.isEqual(before, image)) return true;
             const primary = cursor.model.schema.primaryKey();
-            const is_tied = key.tieWordsCount(cursor.column, primary) > 0;
+            const is_tied = key.hasTie(cursor.column, primary);
             if (!is_tied or cursor.direction.ties == .any) return false;
-            return !key.isTieEqual(primary, before, image);
+            return key.tieOf(primary, before) != key.tieOf(primary, image);
         }
     };
 
@@ -127,7 +127,7 @@ pub const Model = struct {
         return null;
     }
 
-    const Keyed = struct { words: []u64, tie: []u64, row: Row };
+    const Keyed = struct { words: []u64, tie: [2]u64, row: Row };
 
     pub fn seek(
         model: *Model,
@@ -139,7 +139,7 @@ pub const Model = struct {
         const column = &model.schema.columns[position];
         std.debug.assert(column.indexed and from.len == key.keyWordsCount(column));
         const primary = model.schema.primaryKey();
-        const tie_words = key.tieWordsCount(column, primary);
+        const is_tied = key.hasTie(column, primary) and direction.ties != .any;
         const low = if (direction.backward) until else from;
         const high = if (direction.backward) from else until;
         var keyed: std.ArrayList(Keyed) = .empty;
@@ -147,11 +147,13 @@ pub const Model = struct {
             const words = try model.arena.alloc(u64, from.len);
             key.encodeKey(column, row.image, words);
             if (key.order(words, low) == .lt or key.order(words, high) == .gt) continue;
-            const tie = try model.arena.alloc(u64, tie_words + 1);
-            if (tie_words > 0) key.encodeTie(primary, row.image, tie);
-            if (direction.ties == .any) tie[0] = model.random.int(u32);
-            tie[tie_words] = model.random.int(u32); // what has equal ties comes in any order
-            try keyed.append(model.arena, .{ .words = words, .tie = tie, .row = row });
+            const noise = model.random.int(u32); // what has equal ties comes in any order
+            const tie = if (is_tied) key.tieOf(primary, row.image) else 0;
+            try keyed.append(model.arena, .{
+                .words = words,
+                .tie = .{ tie, noise },
+                .row = row,
+            });
         }
         std.mem.sortUnstable(Keyed, keyed.items, direction, lessKeyed);
         const rows = try model.arena.alloc(Row, keyed.items.len);
@@ -161,7 +163,7 @@ pub const Model = struct {
 
     fn lessKeyed(direction: executor.Direction, a: Keyed, b: Keyed) bool {
         return switch (key.order(a.words, b.words)) {
-            .eq => key.order(a.tie, b.tie) == if (direction.ties == .backward)
+            .eq => key.order(&a.tie, &b.tie) == if (direction.ties == .backward)
                 std.math.Order.gt
             else
                 .lt,

@@ -152,7 +152,7 @@ pub const Program = struct {
         const column = program.order.columns[0].column;
         const primary = program.schema.primaryKey();
         if (column == primary) return true;
-        if (program.ties == .any or key.tieWordsCount(column, primary) == 0) return false;
+        if (program.ties == .any or !key.hasTie(column, primary)) return false;
         return key.isTieWhole(primary);
     }
 
@@ -163,8 +163,8 @@ pub const Program = struct {
         const column = program.order.columns[0].column;
         if (!column.isEqual(a, b)) return false;
         const primary = program.schema.primaryKey();
-        if (program.ties == .any or key.tieWordsCount(column, primary) == 0) return true;
-        return key.isTieEqual(primary, a, b);
+        if (program.ties == .any or !key.hasTie(column, primary)) return true;
+        return key.tieOf(primary, a) == key.tieOf(primary, b);
     }
 
     /// Whether a row that came from an arm belongs to the result.

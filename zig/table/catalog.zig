@@ -103,7 +103,7 @@ pub fn create(session: *Session, schema_bytes: []const u8, wanted: ?u32, csn: u6
     for (schema.columns[0..schema.column_count], 0..) |*column, position| {
         if (!column.indexed) continue;
         const index = &table.indexes[position];
-        const tie_words = key_.tieWordsCount(column, schema.primaryKey());
+        const tie_words = @intFromBool(key_.hasTie(column, schema.primaryKey()));
         try Skiplist.create(segment, session, index, key_.keyWordsCount(column) + tie_words);
         index.unique = @intFromBool(column.unique);
         index.ready_csn.store(csn, .monotonic); // published with the table

@@ -27,7 +27,7 @@ pub const IndexView = struct {
     /// The words of the entry that an image has, in `out`, which has room for them.
     pub inline fn encode(index: *const IndexView, image: Image, out: []u64) []u64 {
         key_.encodeKey(index.column, image, out);
-        if (index.isTied()) key_.encodeTie(index.primary, image, out[index.key_words..]);
+        if (index.isTied()) out[index.key_words] = key_.tieOf(index.primary, image);
         return out[0..index.position_words];
     }
 
@@ -45,17 +45,13 @@ pub const IndexView = struct {
 
     /// Whether the entry has the tie of the image.
     pub inline fn isTieOf(index: *const IndexView, words: []const u64, image: Image) bool {
-        if (!index.isTied()) return true;
-        var room: [limits.tie_words_max]u64 = undefined;
-        key_.encodeTie(index.primary, image, &room);
-        const tie = words[index.key_words..];
-        return room[0] == tie[0] and (tie.len == 1 or room[1] == tie[1]);
+        return !index.isTied() or words[index.key_words] == key_.tieOf(index.primary, image);
     }
 
     /// Whether two images have the same entry in a row slot.
     pub inline fn hasSameEntry(index: *const IndexView, a: Image, b: Image) bool {
         if (!index.column.isEqual(a, b)) return false;
-        return !index.isTied() or key_.isTieEqual(index.primary, a, b);
+        return !index.isTied() or key_.tieOf(index.primary, a) == key_.tieOf(index.primary, b);
     }
 };
 
@@ -116,7 +112,7 @@ pub const TableView = struct {
             if (!column.indexed) continue;
             const primary = view.schema.primaryKey();
             const words = key_.keyWordsCount(column);
-            const position_words = words + key_.tieWordsCount(column, primary);
+            const position_words = words + @intFromBool(key_.hasTie(column, primary));
             if (position_words != index.position_words or words > limits.index_key_words_max or
                 index.unique != @intFromBool(column.unique)) return error.SegmentCorrupt;
             view.indexes[view.index_count] = .{
