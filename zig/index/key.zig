@@ -40,8 +40,8 @@ pub fn keyWordsCount(column: *const Column) u32 {
     };
 }
 
-/// Whether a word of the primary key, the tie, follows the key of a column in its index: so that rows
-/// with equal keys lie there as results have them. Not where keys are unique.
+/// Whether a word of the primary key, the tie, follows the key of a column in its index: so that
+/// rows with equal keys lie there as results have them. Not where keys are unique.
 pub fn hasTie(column: *const Column, primary: *const Column) bool {
     return !column.unique and column.position != primary.position;
 }

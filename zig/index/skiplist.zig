@@ -1,5 +1,5 @@
 //! A secondary index: a lock-free skiplist of (words, row slot) in the segment (Harris 2001; Fraser
-//! 2004). The words are those of the key, and behind them of the primary key's tie, so that rows with
+//! 2004). The words are those of the key, and behind them the primary key's tie, so that rows with
 //! equal keys lie in the order of results (`key.tieOf`).
 //!
 //! **Invariants**: at every level entries stand in strictly rising order of (words, slot); an entry
@@ -660,8 +660,8 @@ pub const Skiplist = struct {
         return start;
     }
 
-    /// The number of entries with keys in `[low, high]`, exact when small, estimated from the towers
-    /// otherwise.
+    /// The number of entries with keys in `[low, high]`, exact when small, estimated from the
+    /// towers otherwise.
     pub fn estimate(list: Skiplist, low: []const u64, high: []const u64) Corrupt!u64 {
         const start: Position = .{ .words = low, .slot = 0 };
         const end: Position = .{ .words = high, .slot = std.math.maxInt(Ref) };

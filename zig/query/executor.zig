@@ -10,17 +10,18 @@
 //!   * `split(source) ?Split`: the same in parts for several threads (`parallel.zig`), or null;
 //!   * `seek(source, column, from, until, direction) Error!Cursor`: the visible rows in index order
 //!     with keys from `from` up to `until` (forward) or down to it (backward), both included. The
-//!     bounds are borrowed. A row comes at the key that its image has, and once. A cursor's `fill` has
-//!     a third argument, `enough`: having that many rows, it stops where the group changes, and says
-//!     so in `isAtChange()`. A group is what comes in any order: rows with equal keys, and equal ties
-//!     if the direction has an order of them.
+//!     bounds are borrowed. A row comes at the key that its image has, and once. A cursor's `fill`
+//!     has a third argument, `enough`: having that many rows, it stops where the group changes, and
+//!     says so in `isAtChange()`. A group is what comes in any order: rows with equal keys, and
+//!     equal ties if the direction has an order of them.
 //! Scans and cursors stay usable between calls, and images in place, while the snapshot is pinned.
 //!
 //! **Invariants.** A row is returned once. Rows come in the program's order, if it has one, however
 //! they were found. Rows are read no further than the window needs: where nothing is left to test
-//! exactly as far, an ordered walk to the end of the group that completes it. Otherwise to the end of the block in which that is; blocks begin no larger
-//! than the window and double. In the stage `walk` the next row of the block is the first of its
-//! group: of those that the index does not put in order.
+//! exactly as far, an ordered walk to the end of the group that completes it. Otherwise to the end
+//! of the block in which that is; blocks begin no larger than the window and double. In the stage
+//! `walk` the next row of the block is the first of its group: of those that the index does not put
+//! in order.
 //!
 //! **Concurrency.** One execution belongs to one thread; it may take more for a large scan.
 //!
@@ -351,7 +352,8 @@ pub fn Executor(comptime Source: type) type {
             execution.finishCollection();
         }
 
-        /// The first row of the next group of a walk. When there are more, all of them are collected.
+        /// The first row of the next group of a walk. When there are more, all of them are
+        /// collected.
         fn nextGroup(execution: *Execution) Error!?Row {
             const first = try execution.nextMatch() orelse return null;
             if (execution.program.is_walk_exact) return first;

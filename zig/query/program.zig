@@ -41,8 +41,8 @@ pub const Program = struct {
     order: Order,
     /// Rows come from the arm in the order of the first sort column.
     walk: bool,
-    /// In which order the walk takes rows with equal keys: any but the primary key's, or its reverse,
-    /// if that alone decides it.
+    /// The order in which the walk takes rows with equal keys: that of the primary key or its
+    /// reverse, if results have that.
     ties: Ties,
     /// The walk takes no row before one that should be first.
     is_walk_exact: bool,

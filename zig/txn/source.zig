@@ -528,9 +528,9 @@ pub const Source = struct {
             return count;
         }
 
-        /// The entries of the nearest keys before `behind`, those of one key forward, at most one less
-        /// than there is room for. What a run begins of a key is left to the next; a key that fills a
-        /// run is gone through by itself.
+        /// The entries of the nearest keys before `behind`, those of one key forward, at most one
+        /// less than there is room for. What a run begins of a key is left to the next; a key that
+        /// fills a run is gone through by itself.
         fn takeKeysBackward(cursor: *Cursor, out: []*layout.Entry, enough: usize) Error!usize {
             @setRuntimeSafety(false); // as above
             while (true) { // each turn ends with entries, or begins a key
@@ -646,7 +646,8 @@ pub const Source = struct {
         direction: executor.Direction,
 
         fn less(order: OwnOrder, a: Own, b: Own) bool {
-            return order.isBefore(a.words[0..order.position_words], b.words[0..order.position_words]);
+            const count = order.position_words;
+            return order.isBefore(a.words[0..count], b.words[0..count]);
         }
 
         fn isBefore(order: OwnOrder, a: []const u64, b: []const u64) bool {

@@ -290,7 +290,8 @@ fn closeInOrder(
         const record = records[place.number];
         const image = (try segment.at(Version, record.a)).image();
         const words = index.encode(image, &session.words);
-        try closeEntry(session, table, number, image, .{ .words = words, .slot = record.b }, &trail);
+        const position: Position = .{ .words = words, .slot = record.b };
+        try closeEntry(session, table, number, image, position, &trail);
     }
 }
 
