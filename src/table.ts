@@ -143,7 +143,7 @@ export class Table<S extends TableShape = DynamicShape> {
    * **Throws** `PARSE_ERROR`, `UNKNOWN_FIELD`, `INVALID_VALUE`; `SNAPSHOT_TOO_OLD` while a long
    * result is read.
    */
-  search(query?: SearchInput<S["row"]>): Result<S["row"]> {
+  search(query?: SearchInput<S["row"], S["patch"]>): Result<S["row"]> {
     this.scope.use();
     const ready = this.scope.handle.searches.ready(this.binding, query, false);
     const { planned, parameters } = ready;
@@ -151,7 +151,7 @@ export class Table<S extends TableShape = DynamicShape> {
   }
 
   /** How many rows a query finds, after its offset and limit. **Throws** like `search`. */
-  count(query?: SearchInput<S["row"]>): number {
+  count(query?: SearchInput<S["row"], S["patch"]>): number {
     const tx = this.scope.use();
     const { searches } = this.scope.handle;
     const { planned, parameters } = searches.ready(this.binding, query, true);
@@ -159,7 +159,7 @@ export class Table<S extends TableShape = DynamicShape> {
   }
 
   /** How a query would be run; with `analyze`, also what running it gives. **Throws** likewise. */
-  explain(query?: SearchInput<S["row"]>, options: ExplainOptions = {}): ExplainedPlan {
+  explain(query?: SearchInput<S["row"], S["patch"]>, options: ExplainOptions = {}): ExplainedPlan {
     const tx = this.scope.use();
     const { searches } = this.scope.handle;
     if (options.analyze !== true) return explain(searches.plan(this.binding, query, false).plan);
@@ -168,7 +168,7 @@ export class Table<S extends TableShape = DynamicShape> {
   }
 
   /** A search with `$name` where values stand, planned once. **Throws** like `search`. */
-  prepare(query: SearchInput<S["row"]>): Prepared<S> {
+  prepare(query: SearchInput<S["row"], S["patch"]>): Prepared<S> {
     this.scope.use();
     return new Prepared(this.scope, this.binding, this.definition, query);
   }
@@ -177,14 +177,14 @@ export class Table<S extends TableShape = DynamicShape> {
    * Changes columns of the rows that a query finds, in one transaction; its sort and limit apply.
    * The number of rows found. **Throws** like `search` and `upsert`.
    */
-  updateWhere(query: SearchInput<S["row"]>, patch: S["patch"]): number {
+  updateWhere(query: SearchInput<S["row"], S["patch"]>, patch: S["patch"]): number {
     this.scope.useToWrite();
     const planned = this.scope.handle.searches.planOfChange(this.binding, query);
     return updateFound(this.scope, this.binding, planned, {}, patch);
   }
 
   /** Deletes the rows that a query finds, likewise. The number of rows deleted. */
-  deleteWhere(query: SearchInput<S["row"]>): number {
+  deleteWhere(query: SearchInput<S["row"], S["patch"]>): number {
     this.scope.useToWrite();
     const planned = this.scope.handle.searches.planOfChange(this.binding, query);
     return deleteFound(this.scope, this.binding, planned, {});

@@ -59,8 +59,11 @@ export type SearchClauses<Row> = SearchClause<Row> | readonly SearchClause<Row>[
 /** A column to sort by; a leading `-` descends. */
 export type SearchSort<Row> = ColumnOf<Row> | `-${ColumnOf<Row>}`;
 
-/** A query in object form. Every property is the option of the same name. */
-export interface SearchQuery<Row> {
+/**
+ * A query in object form. Every property is the option of the same name. `Patch` has the columns
+ * that may be set: all but the primary key.
+ */
+export interface SearchQuery<Row, Patch = Row> {
   readonly compare?: SearchClauses<Row> | undefined;
   /** At least one of these must hold, too. */
   readonly or?: readonly SearchClauses<Row>[] | undefined;
@@ -76,13 +79,14 @@ export interface SearchQuery<Row> {
   /** Deletes the rows found, in one transaction. */
   readonly delete?: boolean | undefined;
   /** Sets columns of the rows found, in one transaction. */
-  readonly update?: SearchUpdate<Row> | undefined;
+  readonly update?: SearchUpdate<Row, Patch> | undefined;
 }
 
 /** Columns to set; `null` where the column may be null. */
-export type SearchUpdate<Row> = {
-  readonly [K in ColumnOf<Row>]?: Row[K] | ValueFor<NonNullable<Row[K]>> | ParameterName;
+export type SearchUpdate<Row, Patch = Row> = {
+  readonly [K in ColumnOf<Row> & keyof Patch]?:
+    Row[K] | ValueFor<NonNullable<Row[K]>> | ParameterName;
 };
 
 /** A query in any form: text, words, or an object. */
-export type SearchInput<Row> = string | readonly unknown[] | SearchQuery<Row>;
+export type SearchInput<Row, Patch = Row> = string | readonly unknown[] | SearchQuery<Row, Patch>;

@@ -41,6 +41,9 @@ export async function check(): Promise<void> {
   quotes.update("A", { bids: 1 });
   // @ts-expect-error the key cannot be patched
   quotes.updateWhere("", { symbol: "B" });
+  quotes.search({ update: { bid: 1, ts: "$ts" } });
+  // @ts-expect-error nor by a query in object form
+  quotes.search({ update: { symbol: "B" } });
   // @ts-expect-error required columns are missing
   quotes.insert({ symbol: "A" });
   // @ts-expect-error no such column
