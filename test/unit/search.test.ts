@@ -351,3 +351,25 @@ test("search: a loop that others have overtaken throws, instead of ending early"
     }),
   ).toBe("CLOSED");
 }, 60_000);
+
+const Alike = defineTable("alike", { id: t.string(20).primaryKey(), level: t.i32().index() });
+
+test("search: from key to key, keys whose rows begin with the same bytes stay in order", async () => {
+  using temporary = new TemporaryDatabase();
+  const database = await temporary.open({ tables: [Alike] });
+  const table = database.table(Alike);
+  // The rows of level 2 are two full runs of entries: only the next one tells that they have ended.
+  for (const [level, count] of [
+    [3, 5],
+    [2, 128],
+    [1, 200],
+  ] as const) {
+    for (let number = count; number > 0; number--) {
+      table.upsert({ id: `same-prefix-${level}${String(number).padStart(4, "0")}`, level });
+    }
+  }
+  const ids = table.search("-sort id").toArray();
+  const expected = ids.toSorted((a, b) => b.level - a.level);
+  expect(table.search("-sort -level").toArray()).toEqual(expected);
+  expect(table.search("-sort -level -limit 210").toArray()).toEqual(expected.slice(0, 210));
+}, 30_000);

@@ -34,7 +34,7 @@ pub const Appender = struct {
     pub fn append(appender: *Appender, session: *Session, position: Position) Error!void {
         const list = appender.list;
         const height = skiplist.randomHeight(session);
-        const class = classes.entryClass(height, list.index.position_words);
+        const class = classes.entryClass(height, list.words_count);
         const ref = try arena.take(list.segment, session.index, class, &session.slot.held_entry);
         const entry = try list.segment.at(Entry, ref);
         entry.state.store(

@@ -45,6 +45,8 @@ pub const Position = struct { words: []const u64, slot: Ref };
 pub const Skiplist = struct {
     segment: *const Segment,
     index: *layout.Index,
+    /// Of an entry: what the index says, which was compared with its schema, and may be damaged since.
+    words_count: u32,
 
     /// For each level the link word that leads past the position, and what it was. Under one pin
     /// all of its entries stay what they were, in the list or not, so the way to another position
@@ -97,7 +99,7 @@ pub const Skiplist = struct {
         // never changes while linked
         const height = EntryState.of(entry.state.load(.monotonic)).height;
         const words: [*]const u64 = @ptrCast(entry.links() + height);
-        return words[0..list.index.position_words];
+        return words[0..list.words_count];
     }
 
     /// True when the entry stands before the position.
@@ -365,7 +367,7 @@ pub const Skiplist = struct {
         const wanted = height.*;
         const held = &session.slot.held_entry;
         while (true) { // each turn tries another height
-            const class = classes.entryClass(height.*, list.index.position_words);
+            const class = classes.entryClass(height.*, list.words_count);
             return arena.take(list.segment, session.index, class, held) catch |err| {
                 if (err != error.SegmentFull) return err;
                 height.* = if (height.* <= wanted and height.* > 1)
@@ -380,7 +382,7 @@ pub const Skiplist = struct {
 
     /// An entry in hand that was not linked goes back.
     fn giveEntry(list: Skiplist, session: *Session, height: u4, ref: Ref) Error!void {
-        const class = classes.entryClass(height, list.index.position_words);
+        const class = classes.entryClass(height, list.words_count);
         try arena.give(list.segment, session.index, class, ref);
         session.slot.held_entry.store(0, .release);
     }
@@ -544,7 +546,7 @@ pub const Skiplist = struct {
         const entry = try list.segment.at(Entry, ref);
         const height = EntryState.of(entry.state.load(.monotonic)).height;
         if (height == 0 or height > height_max) return error.SegmentCorrupt;
-        return classes.entryClass(height, list.index.position_words);
+        return classes.entryClass(height, list.words_count);
     }
 
     pub const Found = struct { ref: Ref, entry: *Entry };

@@ -118,7 +118,11 @@ pub const TableView = struct {
             view.indexes[view.index_count] = .{
                 .column = column,
                 .primary = primary,
-                .list = .{ .segment = segment, .index = index },
+                .list = .{
+                    .segment = segment,
+                    .index = index,
+                    .words_count = position_words,
+                },
                 .key_words = words,
                 .position_words = position_words,
                 .unique = index.unique != 0,

@@ -21,7 +21,7 @@ test "skiplist: a run has the entries before a position, the nearest first, and 
     defer session.unpin();
     var index = std.mem.zeroes(layout.Index);
     try Skiplist.create(session.segment, session, &index, 1);
-    const list: Skiplist = .{ .segment = session.segment, .index = &index };
+    const list: Skiplist = .{ .segment = session.segment, .index = &index, .words_count = 1 };
     for (0..entry_count) |i| {
         const key: u64 = i * 7 % entry_count;
         try list.insert(session, .{ .words = &.{key}, .slot = row_slot });

@@ -151,3 +151,89 @@ test "search: what a row has left in an index is not an entry of the row that ha
     var out: [32]u8 align(8) = undefined;
     try std.testing.expect(try second.get(id, heir.key(), &out));
 }
+
+test "search: an entry whose key was damaged does not lead a walk from key to key in a ring" {
+    const allocator = std.testing.allocator;
+    const world = try harness.World.init(allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const id = try world.createTable(engine);
+    const count = 127;
+    for (1..count + 1) |row| {
+        const written: harness.Row = .init(row, @intCast(row), 0);
+        _ = try written.write(engine, id, .upsert);
+    }
+    const table = try engine.context.table(id);
+    const index = &table.indexes[0];
+    for (1..count) |row| {
+        const key = [1]u64{encoded(@intCast(row))};
+        const found = try index.list.seek(.{ .words = &key, .slot = 0 });
+        const words = @constCast(index.list.wordsOf(found.?.entry));
+        for (0..7) |bit| {
+            const mask = @as(u64, 1) << @intCast(bit);
+            words[0] ^= mask;
+            defer words[0] ^= mask;
+            for ([_]usize{ 1, 5, 16, 31, 64 }) |room| try readAround(engine, table, count, room);
+        }
+    }
+}
+
+/// Reads all rows from key to key; an error if that does not end.
+fn readAround(
+    engine: *Engine,
+    table: *const view_.TableView,
+    count: i64,
+    room: usize,
+) !void {
+    const allocator = std.testing.allocator;
+    const session = &engine.context.session;
+    const snapshot = try engine.pins.open(allocator, session);
+    defer engine.pins.close(session, snapshot);
+    var source: Source = .{
+        .allocator = allocator,
+        .segment = session.segment,
+        .table = table,
+        .snapshot = snapshot.csn,
+        .transaction = null,
+    };
+    const column = table.indexes[0].column.position;
+    const direction: executor.Direction = .{ .backward = true };
+    var cursor = try source.seek(column, &.{encoded(count)}, &.{encoded(0)}, direction);
+    defer cursor.deinit();
+    var rows: [ahead.entries_max]Row = undefined;
+    for (0..2 * @as(usize, @intCast(count))) |_| {
+        const read = cursor.fill(rows[0..room], room) catch |err| {
+            return std.testing.expectEqual(error.SegmentCorrupt, err);
+        };
+        if (read == 0) return;
+    }
+    return error.Ring;
+}
+
+test "search: how many words an entry has is not asked of the segment again" {
+    const allocator = std.testing.allocator;
+    const world = try harness.World.init(allocator, .{});
+    defer world.deinit();
+    const engine = try world.attach();
+    const id = try world.createTable(engine);
+    const count = 100;
+    for (0..count) |row| {
+        const written: harness.Row = .init(row, @intCast(row / 3), 0);
+        _ = try written.write(engine, id, .upsert);
+    }
+    const table = try engine.context.table(id);
+    const words = &table.indexes[0].list.index.position_words;
+    const before = words.*;
+    defer words.* = before;
+    var random_state: std.Random.DefaultPrng = .init(1);
+    var found: std.ArrayList(u64) = .empty;
+    defer found.deinit(allocator);
+    for (0..32) |bit| {
+        words.* = before ^ @as(u32, 1) << @intCast(bit);
+        for (directions) |direction| {
+            found.clearRetainingCapacity();
+            try readRange(engine, table, 0, count, direction, random_state.random(), &found);
+            try std.testing.expectEqual(count, found.items.len);
+        }
+    }
+}

@@ -64,11 +64,11 @@ test "skiplist: every level stays in order where others link between the positio
 fn expectOrder(first: *Session, second: *Session, seed: u64) !void {
     var index = std.mem.zeroes(layout.Index);
     try Skiplist.create(first.segment, first, &index, 1);
-    const list: Skiplist = .{ .segment = first.segment, .index = &index };
+    const list: Skiplist = .{ .segment = first.segment, .index = &index, .words_count = 1 };
     var one: Linker = .{ .session = first, .list = list, .keys = &.{ 10, 40, 50 }, .along = true };
     var other: Linker = .{
         .session = second,
-        .list = .{ .segment = second.segment, .index = &index },
+        .list = .{ .segment = second.segment, .index = &index, .words_count = 1 },
         .keys = &.{ 30, 20 },
         .along = false,
     };

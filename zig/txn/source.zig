@@ -534,6 +534,7 @@ pub const Source = struct {
         fn takeKeysBackward(cursor: *Cursor, out: []*layout.Entry, enough: usize) Error!usize {
             @setRuntimeSafety(false); // as above
             while (true) { // each turn ends with entries, or begins a key
+                cursor.is_at_change = false; // said of what was taken, not of the key before it
                 if (cursor.at != null) {
                     const room = out[0 .. out.len - 1];
                     const count = try cursor.takeForward(room, enough, cursor.behind.words);
@@ -552,7 +553,12 @@ pub const Source = struct {
                 while (count < taken) : (count += 1) {
                     const words = cursor.keyOf(out[count]);
                     if (key_.order(words, cursor.until) == .lt) break;
-                    if (key_.equal(words, cursor.keyOf(out[start]))) continue;
+                    switch (key_.order(words, cursor.keyOf(out[start]))) {
+                        .eq => continue,
+                        .lt => {},
+                        // A run that ended with it would begin again where this one did.
+                        .gt => return error.SegmentCorrupt,
+                    }
                     std.mem.reverse(*layout.Entry, out[start..count]);
                     start = count;
                 }
