@@ -14,6 +14,7 @@ comptime {
     _ = @import("checkpoint/load.zig");
     _ = @import("checkpoint/write.zig");
     _ = @import("index/ahead.zig");
+    _ = @import("index/estimate.zig");
     _ = @import("index/key.zig");
     _ = @import("index/appender.zig");
     _ = @import("index/skiplist.zig");

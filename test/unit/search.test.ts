@@ -354,7 +354,7 @@ test("search: a loop that others have overtaken throws, instead of ending early"
 
 const Alike = defineTable("alike", { id: t.string(20).primaryKey(), level: t.i32().index() });
 
-test("search: from key to key, keys whose rows begin with the same bytes stay in order", async () => {
+test("search: from key to key, rows that begin with the same bytes stay in order", async () => {
   using temporary = new TemporaryDatabase();
   const database = await temporary.open({ tables: [Alike] });
   const table = database.table(Alike);

@@ -45,7 +45,8 @@ pub const Position = struct { words: []const u64, slot: Ref };
 pub const Skiplist = struct {
     segment: *const Segment,
     index: *layout.Index,
-    /// Of an entry: what the index says, which was compared with its schema, and may be damaged since.
+    /// Of an entry: what the index says, which was compared with its schema and may be damaged
+    /// since.
     words_count: u32,
 
     /// For each level the link word that leads past the position, and what it was. Under one pin
@@ -644,10 +645,11 @@ pub const Skiplist = struct {
         towers[0] = try list.lastAtLevel(position, level + 1);
         const most = ahead.towersFor(count);
         var passed: usize = 1;
+        var steps: u64 = 0;
         // pairs with the releases that link
         var ref = Link.of(towers[0].links()[level].load(.acquire)).ref;
-        while (ref != rel_ptr.none) {
-            if (passed > list.segment.chain_steps_max) return error.SegmentCorrupt;
+        while (ref != rel_ptr.none) : (steps += 1) {
+            if (steps > list.segment.chain_steps_max) return error.SegmentCorrupt;
             const entry = try list.segment.at(Entry, ref);
             const link = Link.of(entry.links()[level].load(.acquire)); // pairs as above
             if (!link.marked) {
@@ -660,35 +662,6 @@ pub const Skiplist = struct {
         const start = if (passed > most) towers[passed % most] else towers[0];
         ahead.fetchBehind(list.segment, towers[0..@min(passed, most)], level);
         return start;
-    }
-
-    /// The number of entries with keys in `[low, high]`, exact when small, estimated from the
-    /// towers otherwise.
-    pub fn estimate(list: Skiplist, low: []const u64, high: []const u64) Corrupt!u64 {
-        const start: Position = .{ .words = low, .slot = 0 };
-        const end: Position = .{ .words = high, .slot = std.math.maxInt(Ref) };
-        var level: u32 = height_max;
-        var before = try list.segment.at(Entry, list.index.head);
-        while (level > 0) {
-            level -= 1;
-            // Descend to the last entry of this level before the range.
-            var ref = Link.of(before.links()[level].load(.acquire)).ref;
-            while (ref != rel_ptr.none) {
-                const entry = try list.segment.at(Entry, ref);
-                if (!list.isBefore(entry, start)) break;
-                before = entry;
-                ref = Link.of(entry.links()[level].load(.acquire)).ref;
-            }
-            var count: u64 = 0;
-            while (ref != rel_ptr.none and count <= 64) {
-                const entry = try list.segment.at(Entry, ref);
-                if (!list.isBefore(entry, end)) break;
-                count += 1;
-                ref = Link.of(entry.links()[level].load(.acquire)).ref;
-            }
-            if (count > 16 or level == 0) return count << @intCast(2 * level);
-        }
-        return 0;
     }
 };
 

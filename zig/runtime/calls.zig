@@ -10,6 +10,7 @@ const log_state = @import("../segment/log_state.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
+const estimate = @import("../index/estimate.zig");
 const key_ = @import("../index/key.zig");
 const outcome = @import("../txn/outcome.zig");
 const repair = @import("../txn/repair.zig");
@@ -164,7 +165,8 @@ pub fn estimateRange(handle: *Handle, table_id: u32, column: u32) !void {
         pins.enterRead(session);
         defer pins.leaveRead(session);
 
-        const count = index.list.estimate(
+        const count = estimate.countBetween(
+            index.list,
             words[0..index.key_words],
             words[index.key_words .. 2 * index.key_words],
         );

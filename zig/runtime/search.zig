@@ -423,6 +423,8 @@ const ScanRecord = struct {
         program.offset = 0;
         program.order = .{ .columns = &.{} };
         program.walk = false;
+        program.ties = .any;
+        program.is_walk_exact = false;
         program.count_only = false;
         var source: Source = .{
             .allocator = engine.context.allocator,

@@ -106,7 +106,7 @@ pub fn buildIndex(
     table: *const view_.TableView,
     index: *const view_.IndexView,
 ) Error!void {
-    const count: usize = index.position_words;
+    const count: usize = index.list.words_count;
     var keys: std.ArrayList(u64) = .empty;
     defer keys.deinit(allocator);
 

@@ -20,20 +20,18 @@ pub const IndexView = struct {
     list: Skiplist,
     /// Of a key, without those of the primary key.
     key_words: u32,
-    /// Of an entry: its key, and the tie of its primary key, if any.
-    position_words: u32,
     unique: bool,
 
     /// The words of the entry that an image has, in `out`, which has room for them.
     pub inline fn encode(index: *const IndexView, image: Image, out: []u64) []u64 {
         key_.encodeKey(index.column, image, out);
         if (index.isTied()) out[index.key_words] = key_.tieOf(index.primary, image);
-        return out[0..index.position_words];
+        return out[0..index.list.words_count];
     }
 
     /// Whether entries with equal keys lie in the order of ties.
     pub inline fn isTied(index: *const IndexView) bool {
-        return index.position_words > index.key_words;
+        return index.list.words_count > index.key_words;
     }
 
     /// Whether an entry of these words is that of the image. A row slot may have belonged to
@@ -124,7 +122,6 @@ pub const TableView = struct {
                     .words_count = position_words,
                 },
                 .key_words = words,
-                .position_words = position_words,
                 .unique = index.unique != 0,
             };
             view.index_count += 1;

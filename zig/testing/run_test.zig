@@ -1,6 +1,7 @@
 //! Runs of index entries that are read, backwards and in a ring.
 const std = @import("std");
 const ahead = @import("../index/ahead.zig");
+const estimate = @import("../index/estimate.zig");
 const layout = @import("../segment/layout.zig");
 const skiplist = @import("../index/skiplist.zig");
 const harness = @import("harness.zig");
@@ -58,6 +59,10 @@ test "search: a walk over an index that goes around in a ring ends" {
     const first = (try index.list.after(last)).?;
     while (try index.list.after(last)) |found| last = found.entry;
     last.links()[0].raw = Link.of(last.links()[0].raw).next(first.ref).raw();
+
+    const beyond: [1]u64 = .{std.math.maxInt(u64)};
+    const counted = estimate.countBetween(index.list, &beyond, &beyond);
+    try std.testing.expectError(error.SegmentCorrupt, counted);
 
     const snapshot = try engine.pins.open(allocator, &engine.context.session);
     defer engine.pins.close(&engine.context.session, snapshot);

@@ -1,4 +1,4 @@
-//! The index entries of a commit's new versions (P22), linked in the order of each index: from one
+//! The index entries of a commit's new versions (P22), linked in the order of keys: from one
 //! entry of a batch to the next it is a few steps, not a descent.
 //!
 //! **Concurrency**: the session is pinned with a pin that cannot be revoked.

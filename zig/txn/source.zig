@@ -639,7 +639,7 @@ pub const Source = struct {
         fn ownOrder(cursor: *const Cursor) OwnOrder {
             return .{
                 .key_words = cursor.index.key_words,
-                .position_words = cursor.index.position_words,
+                .words_count = cursor.index.list.words_count,
                 .direction = cursor.direction,
             };
         }
@@ -648,11 +648,11 @@ pub const Source = struct {
     /// The order in which a cursor gives rows.
     const OwnOrder = struct {
         key_words: u32,
-        position_words: u32,
+        words_count: u32,
         direction: executor.Direction,
 
         fn less(order: OwnOrder, a: Own, b: Own) bool {
-            const count = order.position_words;
+            const count = order.words_count;
             return order.isBefore(a.words[0..count], b.words[0..count]);
         }
 

@@ -230,7 +230,7 @@ fn closeEntries(
     }
 }
 
-/// The same for all versions among some records, in the order of each index. Whoever begins again
+/// The same for all versions among some records, in the order of their keys. Whoever begins again
 /// finds those gone that are closed. Not inlined: what takes few records has a small stack.
 noinline fn closeTogether(session: *Session, tables: Tables, records: []const Retired) Error!void {
     @setRuntimeSafety(false); // no pattern is written into what is filled here
@@ -330,7 +330,7 @@ fn allIndexes(table: *const view_.TableView) u64 {
 }
 
 /// Of the indexes of a mask those in which no version of the row that is undecided, at or above the
-/// horizon, or the newest below it has the key of `image`.
+/// horizon, or the newest below it has the entry of `image`.
 fn unneeded(
     session: *Session,
     table: *const view_.TableView,
