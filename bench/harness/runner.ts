@@ -13,7 +13,7 @@ import type { Environment } from "./environment.ts";
 import type { Options } from "./options.ts";
 import { median } from "./results.ts";
 import type { Measurement } from "./results.ts";
-import type { Case, Outcome, Workload } from "./workload.ts";
+import type { Case, Metric, Outcome, Workload } from "./workload.ts";
 
 export interface Run {
   readonly measurements: readonly Measurement[];
@@ -193,8 +193,7 @@ function summarise(
           better: metric.better,
           rounds: list.flatMap(({ metrics }) => metrics[metric.name] ?? []),
           median: own,
-          ratio:
-            best === undefined ? undefined : metric.better === "higher" ? best / own : own / best,
+          ratio: best === undefined ? undefined : ratioOf(metric.better, best, own),
           reference,
           checksum: last?.checksum ?? 0,
           seed: options.settings.seed,
@@ -207,4 +206,10 @@ function summarise(
       ];
     }),
   );
+}
+
+/** How many times better the reference is; undefined where one of the two is nothing. */
+function ratioOf(better: Metric["better"], reference: number, own: number): number | undefined {
+  const ratio = better === "higher" ? reference / own : own / reference;
+  return Number.isFinite(ratio) && ratio > 0 ? ratio : undefined;
 }
