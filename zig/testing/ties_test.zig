@@ -3,7 +3,6 @@ const std = @import("std");
 const ahead = @import("../index/ahead.zig");
 const harness = @import("harness.zig");
 const executor = @import("../query/executor.zig");
-const vacuum = @import("../txn/vacuum.zig");
 const view_ = @import("../table/view.zig");
 const Engine = @import("../txn/engine.zig").Engine;
 const Source = @import("../txn/source.zig").Source;
@@ -17,6 +16,16 @@ const directions = [_]executor.Direction{
     .{ .backward = true, .ties = .backward },
 };
 
+fn sourceAt(engine: *Engine, table: *const view_.TableView, snapshot: u64) Source {
+    return .{
+        .allocator = std.testing.allocator,
+        .segment = engine.context.session.segment,
+        .table = table,
+        .snapshot = snapshot,
+        .transaction = null,
+    };
+}
+
 /// The ids of the rows between two altitudes, as a search reads them.
 fn readRange(
     engine: *Engine,
@@ -27,17 +36,10 @@ fn readRange(
     random: std.Random,
     out: *std.ArrayList(u64),
 ) !void {
-    const allocator = std.testing.allocator;
     const session = &engine.context.session;
-    const snapshot = try engine.pins.open(allocator, session);
+    const snapshot = try engine.pins.open(std.testing.allocator, session);
     defer engine.pins.close(session, snapshot);
-    var source: Source = .{
-        .allocator = allocator,
-        .segment = session.segment,
-        .table = table,
-        .snapshot = snapshot.csn,
-        .transaction = null,
-    };
+    var source = sourceAt(engine, table, snapshot.csn);
     const index = &table.indexes[0];
     const from = [1]u64{encoded(if (direction.backward) high else low)};
     const until = [1]u64{encoded(if (direction.backward) low else high)};
@@ -49,7 +51,10 @@ fn readRange(
         const count = try cursor.fill(room, random.intRangeAtMost(usize, 1, room.len));
         if (count == 0) return;
         for (room[0..count]) |row| {
-            try out.append(allocator, std.mem.readInt(u64, row.image[8..16], .little));
+            try out.append(
+                std.testing.allocator,
+                std.mem.readInt(u64, row.image[8..16], .little),
+            );
         }
     }
 }
@@ -185,17 +190,10 @@ fn readAround(
     count: i64,
     room: usize,
 ) !void {
-    const allocator = std.testing.allocator;
     const session = &engine.context.session;
-    const snapshot = try engine.pins.open(allocator, session);
+    const snapshot = try engine.pins.open(std.testing.allocator, session);
     defer engine.pins.close(session, snapshot);
-    var source: Source = .{
-        .allocator = allocator,
-        .segment = session.segment,
-        .table = table,
-        .snapshot = snapshot.csn,
-        .transaction = null,
-    };
+    var source = sourceAt(engine, table, snapshot.csn);
     const column = table.indexes[0].column.position;
     const direction: executor.Direction = .{ .backward = true };
     var cursor = try source.seek(column, &.{encoded(count)}, &.{encoded(0)}, direction);

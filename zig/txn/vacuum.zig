@@ -357,7 +357,7 @@ fn unneeded(
         const others = if (version.isTombstone() or version.table() != table.id)
             rest
         else
-            withOtherKey(table, version.image(), image, rest);
+            withOtherEntry(table, version.image(), image, rest);
         const older = version.older.load(.acquire); // pairs with the release that installed
         // Another's horizon may have passed the newer version and let go what is below it: then
         // that one was the newest below the horizon, and what was read here means nothing
@@ -381,7 +381,7 @@ fn unneeded(
 
 /// Of the indexes of a mask those in which two images have different entries: of another key, or of
 /// a row that had the slot before.
-fn withOtherKey(
+fn withOtherEntry(
     table: *const view_.TableView,
     a: [*]align(8) const u8,
     b: [*]align(8) const u8,
