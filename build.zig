@@ -2,7 +2,7 @@
 //!
 //!   zig build                      zig-out/lib/libaerostore.so
 //!   zig build -Dfault=true         also libaerostore-fault.so there, with kill points compiled in
-//!   zig build test                 every test reachable from zig/engine.zig
+//!   zig build test                 every test reachable from zig/test.zig
 //!   zig build test -Dtest-filter=wal
 //!   zig build driver               zig-out/bin/driver, whose instructions are counted
 //!   zig build schedules            zig-out/bin/schedules, the campaigns of the scheduler
@@ -44,8 +44,8 @@ pub fn build(b: *std.Build) void {
     const test_root = b.option(
         []const u8,
         "test-root",
-        "Root file of the tests, inside zig/ (default zig/engine.zig)",
-    ) orelse "zig/engine.zig";
+        "Root file of the tests, inside zig/ (default zig/test.zig)",
+    ) orelse "zig/test.zig";
 
     const library = addLibrary(b, "aerostore", target, optimize, .{});
     b.installArtifact(library);

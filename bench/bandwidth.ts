@@ -5,7 +5,7 @@
  * `bun run bench bandwidth` shows it.
  */
 import { join } from "node:path";
-import { zigPath } from "../src/cli/setup.ts";
+import { zigPath } from "../tools/setup.ts";
 
 const root = join(import.meta.dir, "..");
 const sizes = [100_000, 1_000_000];

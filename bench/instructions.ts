@@ -7,7 +7,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { zigPath } from "../src/cli/setup.ts";
+import { zigPath } from "../tools/setup.ts";
 
 export const operations = ["upsert", "get", "search", "commit"] as const;
 export type Operation = (typeof operations)[number];

@@ -1,31 +1,35 @@
 /** Aerostore: everything that programs use. */
-export { open } from "./database.ts";
-export type { Database, OpenOptions, Outcome } from "./database.ts";
+export { open } from "./database/database.ts";
+export type { Database, OpenOptions, Outcome } from "./database/database.ts";
 export { AerostoreError } from "./errors.ts";
 export type { ErrorCode, ErrorDetails } from "./errors.ts";
 export { t } from "./schema/column.ts";
 export type { ColumnBuilder, ColumnDefinition, ColumnTypes, ColumnValue } from "./schema/column.ts";
 export { defineTable } from "./schema/table.ts";
 export type { DynamicShape, ShapeOf, TableDefinition, TableShape } from "./schema/table.ts";
-export { FlightState } from "./schema/flight-state.ts";
-export type { FlightColumns } from "./schema/flight-state.ts";
-export type { BatchOptions, WriteCounts } from "./batch.ts";
+export { FlightState } from "./flight/flight-state.ts";
+export type { FlightColumns } from "./flight/flight-state.ts";
+export type { BatchOptions, WriteCounts } from "./database/upsert-many.ts";
 export type { BootMode } from "./boot/machine.ts";
 export type { BootProgress, BootReport } from "./boot/run.ts";
-export type { CheckReport } from "./check.ts";
-export type { CheckpointOptions, CheckpointProgress, CheckpointReport } from "./checkpointer.ts";
-export type { ConfigKey } from "./config.ts";
-export type { Durability } from "./durability.ts";
+export type { CheckReport } from "./admin/check.ts";
+export type {
+  CheckpointOptions,
+  CheckpointProgress,
+  CheckpointReport,
+} from "./admin/checkpoint.ts";
+export type { ConfigKey } from "./admin/settings.ts";
+export type { Durability } from "./admin/durability.ts";
 export type { IngestOptions, IngestProgress, IngestReport } from "./ingest/ingest.ts";
 export type { IngestReject } from "./ingest/rejects.ts";
 export type { IngestSource } from "./ingest/source.ts";
-export type { Parameters, Prepared } from "./prepared.ts";
-export type { ExplainedPlan } from "./query/explain.ts";
+export type { Parameters, Prepared } from "./database/prepared.ts";
+export type { ExplainedPlan } from "./query/plan/explain.ts";
 export type { SearchClause, SearchInput, SearchQuery, SearchSort } from "./query/types.ts";
-export type { ColumnValues, Result } from "./result.ts";
-export type { Stats } from "./stats.ts";
-export type { ExplainOptions, Table } from "./table.ts";
-export type { TransactOptions } from "./transact.ts";
+export type { ColumnValues, Result } from "./search/result.ts";
+export type { Stats } from "./admin/stats.ts";
+export type { ExplainOptions, Table } from "./database/table.ts";
+export type { TransactOptions } from "./database/transact.ts";
 export type {
   BeginOptions,
   CommitOptions,
@@ -34,4 +38,4 @@ export type {
   Savepoint,
   Transaction,
   TransactionTable,
-} from "./transaction.ts";
+} from "./database/transaction.ts";

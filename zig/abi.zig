@@ -12,17 +12,25 @@
 //! while pinned).
 const std = @import("std");
 const build_options = @import("build_options");
-const fault = @import("testing/fault.zig");
+const fault = @import("instrument/fault.zig");
 const manifest = @import("manifest.zig");
 const os = @import("os.zig");
 const layout = @import("segment/layout.zig");
 const write_ = @import("txn/write.zig");
-const calls = @import("runtime/calls.zig");
+const segment_files = @import("runtime/segment_files.zig");
+const catalog = @import("runtime/catalog.zig");
+const transactions = @import("runtime/transactions.zig");
+const durability = @import("runtime/durability.zig");
+const admin = @import("runtime/admin.zig");
 const io = @import("runtime/io.zig");
 const IngestReject = @import("ingest/reject.zig").Reject;
+const IngestParser = @import("ingest/parser.zig").Parser;
 const IngestResult = @import("ingest/parser.zig").Result;
-const Handle = @import("runtime/handle.zig").Handle;
+const Handle = @import("runtime/connection.zig").Handle;
 const Registry = @import("runtime/registry.zig").Registry;
+const status_ = @import("status.zig");
+const Status = status_.Status;
+const statusOf = status_.statusOf;
 const CheckProblem = @import("runtime/check.zig").Problem;
 const CheckReport = @import("runtime/check.zig").Report;
 const LogCutReport = @import("runtime/log_cut.zig").Report;
@@ -35,79 +43,11 @@ pub const panic = @import("panic.zig").handler;
 /// Raised when the meaning of a symbol changes while its types stay the same.
 const abi_version = 1;
 
-/// How a call ended. Numbers are for ever: append, never renumber.
-pub const Status = enum(i32) {
-    ok = 0,
-    /// The caller passed what its own checks should have stopped: a bug in `src/`.
-    invalid_argument = -1,
-    /// The out-buffer is too small; nothing was written but the size needed.
-    buffer_too_small = -2,
-    io_error = -3,
-    serialization_failure = -10,
-    duplicate_key = -11,
-    unknown_table = -12,
-    unknown_field = -13,
-    invalid_value = -14,
-    parse_error = -15,
-    segment_full = -16,
-    snapshot_too_old = -17,
-    lock_timeout = -18,
-    schema_mismatch = -19,
-    layout_mismatch = -20,
-    wal_corrupt = -21,
-    checkpoint_corrupt = -22,
-    segment_corrupt = -23,
-    log_poisoned = -24,
-    too_many_sessions = -25,
-    permission = -26,
-    closed = -27,
-    /// Call again: what was waited for has not come yet.
-    busy = -28,
-    not_found = -29,
-    /// The disk is full; what was to be logged is not.
-    no_space = -30,
-    transaction_too_large = -31,
-    /// An insert without a column that has neither default nor null.
-    missing_value = -32,
-    /// A file, lock or mapping is not what it must be: a directory, a symbolic link.
-    not_regular = -33,
-    exists = -34,
-};
-
 /// The process has one registry: Workers share its mappings.
 var registry: Registry = .{ .allocator = std.heap.c_allocator };
 
 /// Hash of the shared layouts: segments of another build do not attach.
 const fingerprint: u64 = manifest.fingerprint(&layouts);
-
-fn statusOf(err: anyerror) Status {
-    return switch (err) {
-        error.Conflict => .serialization_failure,
-        error.DuplicateKey => .duplicate_key,
-        error.UnknownTable => .unknown_table,
-        error.MissingValue => .missing_value,
-        error.SegmentFull, error.OutOfMemory, error.TooManyTables => .segment_full,
-        error.SegmentCorrupt => .segment_corrupt,
-        error.SnapshotTooOld => .snapshot_too_old,
-        error.TransactionTooLarge => .transaction_too_large,
-        error.LogPoisoned, error.Poisoned => .log_poisoned,
-        error.LogFull, error.Busy => .busy,
-        error.NoSpace => .no_space,
-        error.TooManySessions => .too_many_sessions,
-        error.LayoutMismatch => .layout_mismatch,
-        error.SchemaMismatch => .schema_mismatch,
-        error.Permission => .permission,
-        error.NotFound => .not_found,
-        error.NotRegular => .not_regular,
-        error.Exists => .exists,
-        error.BufferTooSmall => .buffer_too_small,
-        error.InvalidPlan => .parse_error,
-        error.InvalidSchema, error.InvalidArgument => .invalid_argument,
-        error.WalCorrupt => .wal_corrupt,
-        error.CheckpointCorrupt => .checkpoint_corrupt,
-        else => .io_error,
-    };
-}
 
 fn fail(handle: *Handle, err: anyerror) Status {
     const result = &handle.io.result;
@@ -128,6 +68,11 @@ fn withHandle(number: u32, arguments: anytype, comptime call: anytype) Status {
     return .ok;
 }
 
+fn parserOf(handle: u32, number: u32) ?*IngestParser {
+    const owner = registry.get(handle) orelse return null;
+    return owner.ingestParser(number) catch null;
+}
+
 const path_size_max = 4096;
 
 fn pathOf(buffer: *[path_size_max]u8, bytes: []const u8) ?[:0]const u8 {
@@ -135,17 +80,7 @@ fn pathOf(buffer: *[path_size_max]u8, bytes: []const u8) ?[:0]const u8 {
     return std.fmt.bufPrintZ(buffer, "{s}", .{bytes}) catch null;
 }
 
-/// What a new segment is to be.
-pub const CreateOptions = extern struct {
-    size: u64,
-    first_csn: u64,
-    lock_file: u64,
-    log_epoch: u64,
-    database_id: [16]u8,
-    boot_id: [16]u8,
-    session_count: u32,
-    cell_count: u32,
-};
+const CreateOptions = segment_files.CreateOptions;
 
 pub const SessionOpened = extern struct {
     handle: u32,
@@ -192,7 +127,8 @@ const exports = struct {
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
         const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
-        calls.createSegment(name, options.*, fingerprint) catch |err| return statusOf(err);
+        segment_files.createSegment(name, options.*, fingerprint) catch |err|
+            return statusOf(err);
         return .ok;
     }
 
@@ -221,7 +157,8 @@ const exports = struct {
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
         const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
-        size.* = calls.probeSegment(name, out[0..out_length]) catch |err| return statusOf(err);
+        size.* = segment_files.probeSegment(name, out[0..out_length]) catch |err|
+            return statusOf(err);
         return .ok;
     }
 
@@ -268,7 +205,7 @@ const exports = struct {
         var buffer: [path_size_max]u8 = undefined;
         const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
         const to = real[0..real_length];
-        const lock = calls.takeBootLock(name, to) catch |err| return statusOf(err);
+        const lock = segment_files.takeBootLock(name, to) catch |err| return statusOf(err);
         size.* = lock.path_size;
         descriptor.* = lock.descriptor;
         lock_file.* = lock.file;
@@ -285,7 +222,7 @@ const exports = struct {
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
         const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
-        size.* = calls.readFile(name, out[0..out_length]) catch |err| return statusOf(err);
+        size.* = segment_files.readFile(name, out[0..out_length]) catch |err| return statusOf(err);
         return .ok;
     }
 
@@ -301,7 +238,7 @@ const exports = struct {
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
         const name = pathOf(&buffer, lock[0..lock_length]) orelse return .invalid_argument;
-        count.* = calls.countLive(name) catch |err| return statusOf(err);
+        count.* = segment_files.countLive(name) catch |err| return statusOf(err);
         return .ok;
     }
 
@@ -311,14 +248,14 @@ const exports = struct {
         schema: [*]const u8,
         schema_length: usize,
     ) callconv(.c) Status {
-        return withHandle(handle, .{schema[0..schema_length]}, calls.createTable);
+        return withHandle(handle, .{schema[0..schema_length]}, catalog.createTable);
     }
 
     /// Copies the catalog: for each table `{ id u32, schema_size u32, schema bytes, padding to 8
     /// }`. `out`: out.
     /// Result: `size`, the bytes needed.
     pub fn catalog_read(handle: u32, out: [*]u8, out_length: usize) callconv(.c) Status {
-        return withHandle(handle, .{out[0..out_length]}, calls.readCatalog);
+        return withHandle(handle, .{out[0..out_length]}, catalog.readCatalog);
     }
 
     /// A number that changes with the catalog; 0 for a closed handle.
@@ -431,7 +368,7 @@ const exports = struct {
         rejects_length: usize,
         result: *IngestResult,
     ) callconv(.c) Status {
-        const each = calls.parserOf(registry.get(handle), parser) orelse return .closed;
+        const each = parserOf(handle, parser) orelse return .closed;
         if (@intFromPtr(lines) % 8 != 0 or @intFromPtr(rejects) % 8 != 0) return .invalid_argument;
         const line_words: [*]u64 = @ptrCast(@alignCast(lines));
         const reject_structs: [*]IngestReject = @ptrCast(@alignCast(rejects));
@@ -454,56 +391,56 @@ const exports = struct {
     /// first. Result:
     /// `count`.
     pub fn estimate_range(handle: u32, table: u32, column: u32) callconv(.c) Status {
-        return withHandle(handle, .{ table, column }, calls.estimateRange);
+        return withHandle(handle, .{ table, column }, catalog.estimateRange);
     }
 
     /// Result: `count`, the rows of the table, roughly.
     pub fn table_count(handle: u32, table: u32) callconv(.c) Status {
-        return withHandle(handle, .{table}, calls.countRows);
+        return withHandle(handle, .{table}, catalog.countRows);
     }
 
     /// Begins a transaction. `flags`: 1 read-only, 2 a retry, which keeps its age. Result:
     /// `transaction`.
     pub fn transaction_begin(handle: u32, flags: u32) callconv(.c) Status {
-        return withHandle(handle, .{flags}, calls.begin);
+        return withHandle(handle, .{flags}, transactions.begin);
     }
 
     /// Commits and ends a transaction, whatever comes of it. Result: `csn`, 0 when it wrote
     /// nothing.
     pub fn transaction_commit(handle: u32, transaction: u32) callconv(.c) Status {
-        return withHandle(handle, .{transaction}, calls.commit);
+        return withHandle(handle, .{transaction}, transactions.commit);
     }
 
     pub fn transaction_abort(handle: u32, transaction: u32) callconv(.c) Status {
-        return withHandle(handle, .{transaction}, calls.abort);
+        return withHandle(handle, .{transaction}, transactions.abort);
     }
 
     /// Result: `savepoint`.
     pub fn transaction_savepoint(handle: u32, transaction: u32) callconv(.c) Status {
-        return withHandle(handle, .{transaction}, calls.savepoint);
+        return withHandle(handle, .{transaction}, transactions.savepoint);
     }
 
     pub fn transaction_rollback(handle: u32, transaction: u32, savepoint: u32) callconv(.c) Status {
-        return withHandle(handle, .{ transaction, savepoint }, calls.rollback);
+        return withHandle(handle, .{ transaction, savepoint }, transactions.rollback);
     }
 
     pub fn transaction_release(handle: u32, transaction: u32, savepoint: u32) callconv(.c) Status {
-        return withHandle(handle, .{ transaction, savepoint }, calls.releaseSavepoint);
+        return withHandle(handle, .{ transaction, savepoint }, transactions.releaseSavepoint);
     }
 
     /// Result: `token_low`, `token_high`.
     pub fn transaction_token(handle: u32, transaction: u32) callconv(.c) Status {
-        return withHandle(handle, .{transaction}, calls.token);
+        return withHandle(handle, .{transaction}, transactions.token);
     }
 
     /// Takes the row latch of the key in the input, or answers `busy`.
     pub fn transaction_lock(handle: u32, transaction: u32, table: u32) callconv(.c) Status {
-        return withHandle(handle, .{ transaction, table }, calls.lock);
+        return withHandle(handle, .{ transaction, table }, transactions.lock);
     }
 
     /// Result: `outcome` (0 unknown, 1 pending, 2 committed, 3 aborted).
     pub fn outcome_of(handle: u32, token_low: u32, token_high: u32) callconv(.c) Status {
-        return withHandle(handle, .{ token_low, token_high }, calls.outcomeOf);
+        return withHandle(handle, .{ token_low, token_high }, transactions.outcomeOf);
     }
 
     /// Starts the maintenance thread of this process on the segment, if there is none. `directory`
@@ -513,30 +450,30 @@ const exports = struct {
         directory: [*]const u8,
         directory_length: usize,
     ) callconv(.c) Status {
-        return withHandle(handle, .{directory[0..directory_length]}, calls.attachLog);
+        return withHandle(handle, .{directory[0..directory_length]}, durability.attachLog);
     }
 
     /// Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk;
     /// then `busy`.
     pub fn durable_wait(handle: u32, csn: f64, timeout_ms: u32) callconv(.c) Status {
-        return withHandle(handle, .{ csn, @min(timeout_ms, 100) }, calls.waitDurable);
+        return withHandle(handle, .{ csn, @min(timeout_ms, 100) }, durability.waitDurable);
     }
 
     /// Result: `size`, a stream's descriptor (owned): a byte comes through it each time that an
     /// armed handle is told. Once for each handle.
     pub fn durable_watch(handle: u32) callconv(.c) Status {
-        return withHandle(handle, .{}, calls.watchDurable);
+        return withHandle(handle, .{}, durability.watchDurable);
     }
 
     /// Asks for everything up to `last` to be synced, and to be told when everything up to `first`
     /// is on the disk, or the log fails. Result: `done`, 1 when that is so already.
     pub fn durable_arm(handle: u32, first: f64, last: f64) callconv(.c) Status {
-        return withHandle(handle, .{ first, last }, calls.armDurable);
+        return withHandle(handle, .{ first, last }, durability.armDurable);
     }
 
     /// Result: `csn`, of this handle's last commit; `durable_csn`, below which all is on the disk.
     pub fn durable_read(handle: u32) callconv(.c) Status {
-        return withHandle(handle, .{}, calls.readDurable);
+        return withHandle(handle, .{}, durability.readDurable);
     }
 
     /// Begins to recover a database directory (borrowed) into this handle's segment, which nobody
@@ -548,13 +485,13 @@ const exports = struct {
         directory_length: usize,
         flags: u32,
     ) callconv(.c) Status {
-        return withHandle(handle, .{ directory[0..directory_length], flags }, calls.openRecovery);
+        return withHandle(handle, .{ directory[0..directory_length], flags }, admin.openRecovery);
     }
 
     /// Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails.
     /// Phase 3 is the end.
     pub fn recovery_step(handle: u32, budget_ms: u32, report: *RecoveryReport) callconv(.c) Status {
-        return withHandle(handle, .{ budget_ms, report }, calls.stepRecovery);
+        return withHandle(handle, .{ budget_ms, report }, admin.stepRecovery);
     }
 
     /// Cuts the log file `name` in `directory` (both borrowed) at `offset`, keeping a copy; nobody
@@ -571,7 +508,7 @@ const exports = struct {
         var buffer: [path_size_max]u8 = undefined;
         const path = pathOf(&buffer, directory[0..directory_length]) orelse
             return .invalid_argument;
-        calls.cutLog(path, name[0..name_length], offset, report) catch |err| return statusOf(err);
+        admin.cutLog(path, name[0..name_length], offset, report) catch |err| return statusOf(err);
         return .ok;
     }
 
@@ -582,12 +519,12 @@ const exports = struct {
         directory: [*]const u8,
         directory_length: usize,
     ) callconv(.c) Status {
-        return withHandle(handle, .{directory[0..directory_length]}, calls.openCheck);
+        return withHandle(handle, .{directory[0..directory_length]}, admin.openCheck);
     }
 
     /// Goes on for at most `budget_ms` (100 or less). `report`: out. Phase 5 is the end.
     pub fn check_step(handle: u32, budget_ms: u32, report: *CheckReport) callconv(.c) Status {
-        return withHandle(handle, .{ budget_ms, report }, calls.stepCheck);
+        return withHandle(handle, .{ budget_ms, report }, admin.stepCheck);
     }
 
     /// Starts a checkpoint of the database in `directory` (borrowed) in a thread of its own.
@@ -596,13 +533,13 @@ const exports = struct {
         directory: [*]const u8,
         directory_length: usize,
     ) callconv(.c) Status {
-        return withHandle(handle, .{directory[0..directory_length]}, calls.startCheckpoint);
+        return withHandle(handle, .{directory[0..directory_length]}, admin.startCheckpoint);
     }
 
     /// Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`:
     /// another one runs.
     pub fn checkpoint_poll(handle: u32) callconv(.c) Status {
-        return withHandle(handle, .{}, calls.pollCheckpoint);
+        return withHandle(handle, .{}, admin.pollCheckpoint);
     }
 
     /// Arms the process to kill itself when it passes the named point (borrowed) for the `hits`-th
@@ -630,22 +567,22 @@ const exports = struct {
     /// `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3
     /// snapshot_age_limit_ms, 4 log_size_limit_mb.
     pub fn config_set(handle: u32, key: u32, value: u32) callconv(.c) Status {
-        return withHandle(handle, .{ key, value }, calls.setConfig);
+        return withHandle(handle, .{ key, value }, admin.setConfig);
     }
 
     /// Result: `count`.
     pub fn config_get(handle: u32, key: u32) callconv(.c) Status {
-        return withHandle(handle, .{key}, calls.getConfig);
+        return withHandle(handle, .{key}, admin.getConfig);
     }
 
     /// `out`: out.
     pub fn stats_read(handle: u32, out: *Stats) callconv(.c) Status {
-        return withHandle(handle, .{out}, calls.readStats);
+        return withHandle(handle, .{out}, admin.readStats);
     }
 
     /// Copies who is attached, as `SessionStats` (out). Result: `size`, the bytes needed.
     pub fn sessions_read(handle: u32, out: [*]u8, out_length: usize) callconv(.c) Status {
-        return withHandle(handle, .{out[0..out_length]}, calls.readSessions);
+        return withHandle(handle, .{out[0..out_length]}, admin.readSessions);
     }
 };
 

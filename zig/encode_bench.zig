@@ -7,10 +7,10 @@
 //! least of many rounds.
 const std = @import("std");
 const os = @import("os.zig");
-const schemas = @import("table/schema.zig");
-const checksum = @import("wal/checksum.zig");
+const schemas = @import("row/schema.zig");
+const checksum = @import("checksum.zig");
 const records = @import("wal/record.zig");
-const RowCodec = @import("wal/row.zig").RowCodec;
+const RowCodec = @import("row/packed.zig").RowCodec;
 
 const row_size = 816;
 /// Null mask, key, four numbers, and what text has before its bytes.

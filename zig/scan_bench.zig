@@ -16,7 +16,7 @@ const os = @import("os.zig");
 const plan = @import("query/plan.zig");
 const ring = @import("segment/ring.zig");
 const Engine = @import("txn/engine.zig").Engine;
-const Source = @import("txn/source.zig").Source;
+const Source = @import("read/source.zig").Source;
 
 const rounds = 40;
 const altitude_count = 45_000;

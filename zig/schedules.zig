@@ -10,7 +10,7 @@
 const std = @import("std");
 const campaign = @import("testing/campaign.zig");
 const explore = @import("testing/explore.zig");
-const mutant = @import("testing/mutant.zig");
+const mutant = @import("instrument/mutant.zig");
 const random_play = @import("testing/random_play.zig");
 
 const Options = struct {

@@ -1,10 +1,10 @@
 /** From a query to its plan, and small searches. */
 import type { Database } from "aerostore";
 import { bench, do_not_optimize, group } from "mitata";
-import { assumedCardinality } from "../../src/query/cardinality.ts";
-import { bindParameters, encodePlan } from "../../src/query/encode.ts";
-import { plan } from "../../src/query/planner.ts";
-import { parseStapi } from "../../src/query/stapi.ts";
+import { assumedCardinality } from "../../src/query/plan/cardinality.ts";
+import { bindParameters, encodePlan } from "../../src/query/plan/encode.ts";
+import { plan } from "../../src/query/plan/planner.ts";
+import { parseStapi } from "../../src/query/parse/stapi.ts";
 import { t } from "../../src/schema/column.ts";
 import { defineTable } from "../../src/schema/table.ts";
 import { fill, Flights, rowAt } from "./table.ts";

@@ -2,13 +2,13 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { dataDirectoryDefault } from "../boot/paths.ts";
-import type { Database } from "../database.ts";
+import type { Database } from "../database/database.ts";
 import { AerostoreError } from "../errors.ts";
 import { open } from "../index.ts";
 import type { AnyTable } from "../schema/table.ts";
 import type { Arguments, OptionSpecs } from "./arguments.ts";
-import { Progress } from "./progress.ts";
-import type { Terminal } from "./terminal.ts";
+import { Progress } from "../terminal/progress.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 /** Exit statuses. */
 export const done = 0;

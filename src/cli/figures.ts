@@ -1,7 +1,7 @@
 /** Reports and counters: one line to a figure for people, one document for programs. */
 import type { Invocation } from "./command.ts";
-import { alignTable } from "./rows.ts";
-import { formatCount } from "./terminal.ts";
+import { alignTable } from "../terminal/rows.ts";
+import { formatCount } from "../terminal/terminal.ts";
 
 /** Prints a report; groups within it become prefixes. */
 export function printFigures(

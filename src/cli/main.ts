@@ -14,7 +14,7 @@ import {
   overviewOf,
   usageOf,
 } from "./command.ts";
-import { OutputClosed, printable, Terminal } from "./terminal.ts";
+import { OutputClosed, printable, Terminal } from "../terminal/terminal.ts";
 
 /** By name, in the order of the overview; each is loaded when it is named. */
 const commands = new Map<string, () => Promise<Command>>([

@@ -1,5 +1,5 @@
 /** The voice of the tour: headings, lines, and one line that is redrawn while something runs. */
-import type { Terminal } from "../cli/terminal.ts";
+import type { Terminal } from "../terminal/terminal.ts";
 
 const redrawMs = 100;
 const lineMs = 1_000;

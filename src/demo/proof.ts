@@ -1,6 +1,6 @@
 /** What must be in the database, computed again from the feed, and whether it is. */
-import type { FlightState } from "../schema/flight-state.ts";
-import type { Table } from "../table.ts";
+import type { FlightState } from "../flight/flight-state.ts";
+import type { Table } from "../database/table.ts";
 import { FlightFeed, type FlightPosition } from "./feed.ts";
 import { feedStart, timeOfTick } from "./messages.ts";
 import { position, searches } from "./searcher.ts";

@@ -1,6 +1,6 @@
 /** A process of the demo that searches while others write, and checks all that it finds. */
 import { open } from "../index.ts";
-import { FlightState } from "../schema/flight-state.ts";
+import { FlightState } from "../flight/flight-state.ts";
 import { FlightFeed, type FlightPosition } from "./feed.ts";
 import {
   feedStart,

@@ -5,11 +5,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import type { Terminal } from "../cli/terminal.ts";
-import { formatBytes, formatCount, formatDuration } from "../cli/terminal.ts";
-import { alignTable } from "../cli/rows.ts";
+import type { Terminal } from "../terminal/terminal.ts";
+import { formatBytes, formatCount, formatDuration } from "../terminal/terminal.ts";
+import { alignTable } from "../terminal/rows.ts";
 import { type Database, open } from "../index.ts";
-import { FlightState } from "../schema/flight-state.ts";
+import { FlightState } from "../flight/flight-state.ts";
 import { batch, Crew } from "./crew.ts";
 import type { DemoDatabase, SearchFigures } from "./messages.ts";
 import { Narrator } from "./narrator.ts";

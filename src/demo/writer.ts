@@ -1,6 +1,6 @@
 /** A process of the demo that streams its share of the feed into the database, tick by tick. */
 import { open } from "../index.ts";
-import { FlightState } from "../schema/flight-state.ts";
+import { FlightState } from "../flight/flight-state.ts";
 import { FlightFeed } from "./feed.ts";
 import {
   feedStart,

@@ -4,14 +4,14 @@
  * is what lives from one request to the next: the database, the open transaction, searches that are
  * being read.
  */
-import { open } from "../database.ts";
-import type { Database } from "../database.ts";
+import { open } from "../database/database.ts";
+import type { Database } from "../database/database.ts";
 import { AerostoreError } from "../errors.ts";
-import { backoffMs } from "../retry.ts";
-import { FlightState } from "../schema/flight-state.ts";
+import { backoffMs } from "../database/retry.ts";
+import { FlightState } from "../flight/flight-state.ts";
 import type { DynamicShape } from "../schema/table.ts";
-import type { Table } from "../table.ts";
-import type { Savepoint, Transaction } from "../transaction.ts";
+import type { Table } from "../database/table.ts";
+import type { Savepoint, Transaction } from "../database/transaction.ts";
 import { readRequests, Reply } from "./frames.ts";
 import type { Request } from "./frames.ts";
 import { operations } from "./operations.ts";

@@ -3,7 +3,7 @@ import { AerostoreError } from "../errors.ts";
 import type { IngestReport } from "../ingest/ingest.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
 import type { AnyTable } from "../schema/table.ts";
-import type { Table } from "../table.ts";
+import type { Table } from "../database/table.ts";
 
 /** Batches are never larger; a larger number asks for no more than this. */
 const batchMax = 1_000_000;

@@ -1,5 +1,5 @@
 /** The rows of a search on their way to Tcl, a page at a time. */
-import type { Result } from "../result.ts";
+import type { Result } from "../search/result.ts";
 import type { ColumnDefinition, ColumnValue } from "../schema/column.ts";
 import type { DynamicShape } from "../schema/table.ts";
 import type { Reply } from "./frames.ts";

@@ -1,6 +1,6 @@
 /** Column values as Tcl writes and reads them. */
 import { AerostoreError } from "../errors.ts";
-import { assignedValue } from "../query/assign.ts";
+import { assignedValue } from "../query/resolve/assign.ts";
 import type { ColumnDefinition, ColumnValue } from "../schema/column.ts";
 import { formatScaled, parseScaled } from "../schema/decimal.ts";
 import { nearestName } from "../schema/nearest.ts";

@@ -4,14 +4,14 @@
  */
 import fc from "fast-check";
 import type { Database } from "../../src/index.ts";
-import { encodePlan } from "../../src/query/encode.ts";
-import { plansByRoute } from "../../src/query/planner.ts";
-import type { Plan } from "../../src/query/planner.ts";
-import { assumedCardinality } from "../../src/query/cardinality.ts";
-import { parseStapi } from "../../src/query/stapi.ts";
+import { encodePlan } from "../../src/query/plan/encode.ts";
+import { plansByRoute } from "../../src/query/plan/planner.ts";
+import type { Plan } from "../../src/query/plan/planner.ts";
+import { assumedCardinality } from "../../src/query/plan/cardinality.ts";
+import { parseStapi } from "../../src/query/parse/stapi.ts";
 import type { AnyTable } from "../../src/schema/table.ts";
-import type { Scope } from "../../src/scope.ts";
-import type { Transaction } from "../../src/transaction.ts";
+import type { Scope } from "../../src/database/scope.ts";
+import type { Transaction } from "../../src/database/transaction.ts";
 import { Random } from "../support/random.ts";
 import { TemporaryDatabase } from "../support/temporary-database.ts";
 import {

@@ -1,12 +1,12 @@
 /** Plans mean what their queries mean, for random tables, rows, queries and cardinalities. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Cardinality } from "../../src/query/cardinality.ts";
-import { bindParameters, encodePlan } from "../../src/query/encode.ts";
-import { explain } from "../../src/query/explain.ts";
-import { plan } from "../../src/query/planner.ts";
-import { shapeOf } from "../../src/query/shape.ts";
-import { parseStapi } from "../../src/query/stapi.ts";
+import type { Cardinality } from "../../src/query/plan/cardinality.ts";
+import { bindParameters, encodePlan } from "../../src/query/plan/encode.ts";
+import { explain } from "../../src/query/plan/explain.ts";
+import { plan } from "../../src/query/plan/planner.ts";
+import { shapeOf } from "../../src/query/parse/fingerprint.ts";
+import { parseStapi } from "../../src/query/parse/stapi.ts";
 import type { AnyTable } from "../../src/schema/table.ts";
 import {
   arbitraryCase,

@@ -5,11 +5,11 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { AerostoreError } from "../../src/errors.ts";
-import { assumedCardinality } from "../../src/query/cardinality.ts";
-import { encodePlan } from "../../src/query/encode.ts";
-import { plan } from "../../src/query/planner.ts";
-import { parseStapi } from "../../src/query/stapi.ts";
-import { FlightState } from "../../src/schema/flight-state.ts";
+import { assumedCardinality } from "../../src/query/plan/cardinality.ts";
+import { encodePlan } from "../../src/query/plan/encode.ts";
+import { plan } from "../../src/query/plan/planner.ts";
+import { parseStapi } from "../../src/query/parse/stapi.ts";
+import { FlightState } from "../../src/flight/flight-state.ts";
 
 const runs = Number(process.env["AEROSTORE_PROPERTY_RUNS"] ?? 20_000);
 const seedText = process.env["AEROSTORE_PROPERTY_SEED"];

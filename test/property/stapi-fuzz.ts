@@ -3,11 +3,11 @@
  * are right but for a few characters. Each is a plan or an error of ours.
  */
 import { AerostoreError } from "../../src/errors.ts";
-import { assumedCardinality } from "../../src/query/cardinality.ts";
-import { encodePlan } from "../../src/query/encode.ts";
-import { plan } from "../../src/query/planner.ts";
-import { parseStapi } from "../../src/query/stapi.ts";
-import { FlightState } from "../../src/schema/flight-state.ts";
+import { assumedCardinality } from "../../src/query/plan/cardinality.ts";
+import { encodePlan } from "../../src/query/plan/encode.ts";
+import { plan } from "../../src/query/plan/planner.ts";
+import { parseStapi } from "../../src/query/parse/stapi.ts";
+import { FlightState } from "../../src/flight/flight-state.ts";
 import { Random } from "../support/random.ts";
 
 export interface FuzzReport {

@@ -10,7 +10,7 @@
  */
 import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
-import { setUp, zigPath } from "../../src/cli/setup.ts";
+import { setUp, zigPath } from "../../tools/setup.ts";
 import { buildSchedules, listCampaigns, runCampaign, runMutant } from "./schedules.ts";
 
 /** Only ends what hangs; nothing that works comes near. */
@@ -174,7 +174,7 @@ if (filters.length === 0) {
   tallies.push(
     await plainStage("zig fmt", [zigPath(), "fmt", "--check", "zig", "build.zig"]),
     await plainStage("zig check", [zigPath(), "build", "check"]),
-    await plainStage("bun fmt", [bun, "fmt", "--check", "src", "test", "bench", "package.json"]),
+    await plainStage("bun fmt", [bun, "fmt", "--check", "src", "test", "bench", "tools", "package.json"]),
     await plainStage("bun check", [bun, "check", "."]),
   );
 }

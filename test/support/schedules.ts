@@ -3,7 +3,7 @@
  * own: what they run, and what became of them. With a mutant of the engine a campaign must fail.
  */
 import { join } from "node:path";
-import { zigPath } from "../../src/cli/setup.ts";
+import { zigPath } from "../../tools/setup.ts";
 import { root } from "./source.ts";
 
 export interface CampaignNames {

@@ -1,5 +1,5 @@
 # What every file of this suite begins with: tcltest, and the package on a database of its own.
-# test/unit/tcl.test.ts runs the files and says where the database is.
+# test/process/tcl.test.ts runs the files and says where the database is.
 
 package require tcltest 2
 namespace import ::tcltest::test ::tcltest::makeFile
@@ -9,7 +9,7 @@ lappend auto_path [file join $root src tcl]
 package require aerostore
 
 if {![info exists ::env(AEROSTORE_TCL_DIR)]} {
-    error "run this suite with: bun test test/unit/tcl.test.ts"
+    error "run this suite with: bun test test/process/tcl.test.ts"
 }
 set ready [aerostore::init $env(AEROSTORE_TCL_DIR)]
 

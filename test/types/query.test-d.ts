@@ -2,7 +2,7 @@
 import type { SearchInput, SearchQuery } from "../../src/query/types.ts";
 import { t } from "../../src/schema/column.ts";
 import type { ColumnValue } from "../../src/schema/column.ts";
-import { FlightState } from "../../src/schema/flight-state.ts";
+import { FlightState } from "../../src/flight/flight-state.ts";
 import { defineTable } from "../../src/schema/table.ts";
 
 const Quotes = defineTable("quotes", {

@@ -1,6 +1,6 @@
 /** What is inferred from declarations; checked by the type checker, never run. */
 import { t } from "../../src/schema/column.ts";
-import { FlightState } from "../../src/schema/flight-state.ts";
+import { FlightState } from "../../src/flight/flight-state.ts";
 import { defineTable } from "../../src/schema/table.ts";
 
 type Equal<A, B> =

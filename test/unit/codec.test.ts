@@ -4,7 +4,7 @@ import { t } from "../../src/schema/column.ts";
 import { formatScaled, parseScaled } from "../../src/schema/decimal.ts";
 import { generateDecoder } from "../../src/schema/decode.ts";
 import { generateEncoder } from "../../src/schema/encode.ts";
-import { FlightState } from "../../src/schema/flight-state.ts";
+import { FlightState } from "../../src/flight/flight-state.ts";
 import { Memory } from "../../src/schema/memory.ts";
 import { defineTable } from "../../src/schema/table.ts";
 import type { AnyTable, TableDefinition, TableShape } from "../../src/schema/table.ts";

@@ -3,7 +3,7 @@ import { ingest } from "../../src/ingest/ingest.ts";
 import { mapReadsb } from "../../src/ingest/readsb.ts";
 import type { IngestReject } from "../../src/ingest/rejects.ts";
 import { t } from "../../src/schema/column.ts";
-import { FlightState } from "../../src/schema/flight-state.ts";
+import { FlightState } from "../../src/flight/flight-state.ts";
 import { type AnyTable, defineTable } from "../../src/schema/table.ts";
 import { FakeEngine, type FakeRow } from "../support/ingest-fake.ts";
 

@@ -11,7 +11,7 @@ import { encodePlan } from "../../src/ingest/plan.ts";
 import { type IngestReject, reasonNames, reasonText } from "../../src/ingest/rejects.ts";
 import type { IngestSource } from "../../src/ingest/source.ts";
 import { t } from "../../src/schema/column.ts";
-import { FlightState } from "../../src/schema/flight-state.ts";
+import { FlightState } from "../../src/flight/flight-state.ts";
 import { defineTable } from "../../src/schema/table.ts";
 import { FakeEngine } from "../support/ingest-fake.ts";
 

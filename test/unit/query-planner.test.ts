@@ -1,14 +1,14 @@
 /** Which route a query takes, what is left to test, and what explain says. */
 import { describe, expect, test } from "bun:test";
 import { AerostoreError } from "../../src/errors.ts";
-import type { Cardinality } from "../../src/query/cardinality.ts";
-import { bindParameters, encodePlan } from "../../src/query/encode.ts";
-import { describeTerm, explain } from "../../src/query/explain.ts";
-import { encodeKey, encodeNullKey, type KeyWords } from "../../src/query/key-words.ts";
-import { plan, type Plan } from "../../src/query/planner.ts";
-import { parseStapi } from "../../src/query/stapi.ts";
+import type { Cardinality } from "../../src/query/plan/cardinality.ts";
+import { bindParameters, encodePlan } from "../../src/query/plan/encode.ts";
+import { describeTerm, explain } from "../../src/query/plan/explain.ts";
+import { encodeKey, encodeNullKey, type KeyWords } from "../../src/query/resolve/index-key.ts";
+import { plan, type Plan } from "../../src/query/plan/planner.ts";
+import { parseStapi } from "../../src/query/parse/stapi.ts";
 import { t } from "../../src/schema/column.ts";
-import { FlightState } from "../../src/schema/flight-state.ts";
+import { FlightState } from "../../src/flight/flight-state.ts";
 import { defineTable } from "../../src/schema/table.ts";
 
 const Things = defineTable("things", {
@@ -416,7 +416,7 @@ describe("planner: parameters", () => {
 });
 
 describe("key words", () => {
-  test("are those of the engine (zig/index/key.zig)", () => {
+  test("are those of the engine (zig/row/key.zig)", () => {
     const column = (name: string): (typeof Things.columns)[number] => {
       const found = Things.find(name);
       if (found === undefined) throw new Error(name);

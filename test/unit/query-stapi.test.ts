@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { AerostoreError } from "../../src/errors.ts";
 import type { Clause, Operand, Query } from "../../src/query/query.ts";
 import { parameterNames } from "../../src/query/query.ts";
-import { operatorNames } from "../../src/query/clause.ts";
-import { optionNames, parseStapi } from "../../src/query/stapi.ts";
+import { operatorNames } from "../../src/query/parse/clause.ts";
+import { optionNames, parseStapi } from "../../src/query/parse/stapi.ts";
 import { root } from "../support/source.ts";
 
 function errorOf(query: unknown): AerostoreError {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { Result } from "../../src/result.ts";
-import type { RowSource } from "../../src/result.ts";
+import { Result } from "../../src/search/result.ts";
+import type { RowSource } from "../../src/search/result.ts";
 import { t } from "../../src/schema/column.ts";
 import { generateEncoder } from "../../src/schema/encode.ts";
 import { Memory } from "../../src/schema/memory.ts";

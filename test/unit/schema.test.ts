@@ -3,7 +3,7 @@ import { AerostoreError } from "../../src/errors.ts";
 import { decodeSchema, encodeSchema } from "../../src/schema/bytes.ts";
 import { t } from "../../src/schema/column.ts";
 import { listDifferences } from "../../src/schema/difference.ts";
-import { FlightState } from "../../src/schema/flight-state.ts";
+import { FlightState } from "../../src/flight/flight-state.ts";
 import { nearestName } from "../../src/schema/nearest.ts";
 import { defineTable } from "../../src/schema/table.ts";
 

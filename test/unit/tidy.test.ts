@@ -37,45 +37,52 @@ function linesWith(lines: readonly string[], pattern: RegExp): number[] {
 const zigLevels: Readonly<Record<string, number>> = {
   "os.zig": 0,
   "limits.zig": 0,
+  "checksum.zig": 0,
   "manifest.zig": 0,
   "panic.zig": 0,
-  testing: 1,
+  "status.zig": 0,
+  instrument: 1,
+  row: 1,
   segment: 2,
-  table: 3,
   index: 3,
-  wal: 3,
-  txn: 4,
-  query: 4,
-  checkpoint: 4,
-  ingest: 4,
-  "abi.zig": 5,
-  "engine.zig": 6,
+  table: 4,
+  wal: 4,
+  checkpoint: 5,
+  ingest: 5,
+  txn: 6,
+  query: 6,
+  read: 7,
+  runtime: 8,
+  "abi.zig": 9,
+  "test.zig": 10,
 };
 const srcLevels: Readonly<Record<string, number>> = {
   "errors.ts": 0,
   ffi: 1,
   schema: 2,
+  flight: 3,
   query: 3,
   boot: 3,
   recovery: 3,
-  ingest: 3,
-  "database.ts": 4,
-  "table.ts": 4,
-  "transaction.ts": 4,
-  "result.ts": 4,
-  "index.ts": 5,
-  cli: 6,
-  tcl: 6,
-  http: 6,
-  watch: 6,
-  replicate: 6,
+  session: 4,
+  search: 5,
+  admin: 5,
+  ingest: 5,
+  database: 6,
+  "index.ts": 7,
+  terminal: 8,
+  http: 8,
+  client: 8,
+  tcl: 9,
+  demo: 9,
+  cli: 10,
 };
 
-/** The level of a path; other files directly in `src/` belong to the database. */
+/** The level of a path, by its folder. */
 function levelOf(path: string): number | undefined {
   const [top = "", second = ""] = path.split("/");
   if (top === "zig") return zigLevels[second];
-  if (top === "src") return srcLevels[second] ?? (second.endsWith(".ts") ? 4 : undefined);
+  if (top === "src") return srcLevels[second];
   return undefined;
 }
 
@@ -169,7 +176,7 @@ const rules: readonly Rule[] = [
     find: findUpwardImports,
     bad: [
       ["zig/segment/a.zig", 'const x = 1;\nconst txn = @import("../txn/commit.zig");'],
-      ["src/query/a.ts", '\nimport type { Database } from "../database.ts";'],
+      ["src/query/a.ts", '\nimport type { Database } from "../database/database.ts";'],
       ["src/ffi/a.ts", 'import {\n  a,\n} from "../schema/table.ts";'],
     ],
   },
@@ -287,17 +294,17 @@ describe("tidy", () => {
     });
   }
 
-  test("zig/engine.zig imports every Zig file, so that all tests run", () => {
-    const engine = sources.find(({ path }) => path === "zig/engine.zig");
+  test("zig/test.zig imports every Zig file, so that all tests run", () => {
+    const engine = sources.find(({ path }) => path === "zig/test.zig");
     const imported = new Set(engine && importsOf(engine).map(({ path }) => `zig/${path}`));
     const missing = sources
       .filter(
         ({ path }) =>
-          path !== "build.zig" && isZig(path) && !/^zig\/(?:engine|schedules)\.zig$/.test(path),
+          path !== "build.zig" && isZig(path) && !/^zig\/(?:test|schedules)\.zig$/.test(path),
       )
       .filter(({ path }) => !/^zig\/testing\/(?:explore|schedule)_test\.zig$/.test(path))
       .filter(({ path }) => !imported.has(path))
-      .map(({ path }) => `add to zig/engine.zig: _ = @import("${path.slice("zig/".length)}");`);
+      .map(({ path }) => `add to zig/test.zig: _ = @import("${path.slice("zig/".length)}");`);
     expect(missing).toEqual([]);
   });
 
@@ -323,7 +330,8 @@ describe("tidy", () => {
 
   test("the top level has only what the house plan names", () => {
     const planned = /^(?:\..*|package\.json|bun\.lock|bunfig\.toml|build\.zig|README\.md)$/;
-    const folders = /^(?:zig|src|test|bench|docs|examples|node_modules|zig-out|aerostore_data)$/;
+    const folders =
+      /^(?:zig|src|test|bench|docs|examples|tools|node_modules|zig-out|aerostore_data)$/;
     const extra = readdirSync(root).filter((name) => !planned.test(name) && !folders.test(name));
     expect(extra).toEqual([]);
   });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { defineTable, t } from "../../src/index.ts";
 import type { Database, Table, Transaction } from "../../src/index.ts";
-import { backoffMs } from "../../src/retry.ts";
+import { backoffMs } from "../../src/database/retry.ts";
 import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
 
 const Accounts = defineTable("accounts", {

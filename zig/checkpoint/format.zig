@@ -8,7 +8,7 @@
 //! **Concurrency** and **Memory.** Values.
 
 const std = @import("std");
-const checksum = @import("../wal/checksum.zig");
+const checksum = @import("../checksum.zig");
 const assert = std.debug.assert;
 
 pub const DatabaseId = @import("../wal/format.zig").DatabaseId;

@@ -11,9 +11,9 @@
 
 const std = @import("std");
 const formats = @import("format.zig");
-const rows = @import("../wal/row.zig");
+const rows = @import("../row/packed.zig");
 const storages = @import("../wal/storage.zig");
-const vints = @import("../wal/vint.zig");
+const vints = @import("../row/vint.zig");
 const Window = @import("../wal/window.zig").Window;
 
 const Allocator = std.mem.Allocator;

@@ -13,10 +13,10 @@
 //! **Memory.** Fills the caller's buffer; owns its file until `finish` or `abandon`.
 
 const std = @import("std");
-const fault = @import("../testing/fault.zig");
+const fault = @import("../instrument/fault.zig");
 const formats = @import("format.zig");
 const storages = @import("../wal/storage.zig");
-const rows = @import("../wal/row.zig");
+const rows = @import("../row/packed.zig");
 const assert = std.debug.assert;
 
 const BlockHeader = formats.BlockHeader;

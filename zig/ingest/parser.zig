@@ -15,7 +15,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const Schema = @import("../table/schema.zig").Schema;
+const Schema = @import("../row/schema.zig").Schema;
 const plan_module = @import("plan.zig");
 const Plan = plan_module.Plan;
 const Target = @import("field.zig").Target;

@@ -2,7 +2,7 @@
 
 const std = @import("std");
 const testing = std.testing;
-const schema_module = @import("../table/schema.zig");
+const schema_module = @import("../row/schema.zig");
 const TestColumn = schema_module.TestColumn;
 const plan_module = @import("plan.zig");
 const reject = @import("reject.zig");

@@ -13,7 +13,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const schema_module = @import("../table/schema.zig");
+const schema_module = @import("../row/schema.zig");
 const Schema = schema_module.Schema;
 const Kind = schema_module.Kind;
 

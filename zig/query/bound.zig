@@ -1,16 +1,16 @@
 //! The ends of a clause: what its operands say once their positions are resolved.
 //!
 //! A column of fixed size is compared in one ordered `u64` domain, that of its index key
-//! (`index/key.zig`): there every comparison is an inclusive interval, because the next and the
+//! (`row/key.zig`): there every comparison is an inclusive interval, because the next and the
 //! previous value are one away. Text has no previous value, so its ends keep their edge.
 //!
 //! **Concurrency, memory.** Pure functions over a borrowed plan.
 
 const std = @import("std");
 const assert = std.debug.assert;
-const key = @import("../index/key.zig");
+const key = @import("../row/key.zig");
 const plan_module = @import("plan.zig");
-const schema_module = @import("../table/schema.zig");
+const schema_module = @import("../row/schema.zig");
 const Clause = plan_module.Clause;
 const Column = schema_module.Column;
 const DecodeError = plan_module.DecodeError;

@@ -2,10 +2,10 @@
 //! of clauses spelled out the slow way, sharing nothing with the compiled predicates but globs.
 
 const std = @import("std");
-const key = @import("../index/key.zig");
+const key = @import("../row/key.zig");
 const executor = @import("executor.zig");
 const plan_module = @import("plan.zig");
-const schema_module = @import("../table/schema.zig");
+const schema_module = @import("../row/schema.zig");
 const Allocator = std.mem.Allocator;
 const Column = schema_module.Column;
 const Glob = @import("glob.zig").Glob;

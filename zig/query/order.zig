@@ -13,9 +13,9 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const key = @import("../index/key.zig");
+const key = @import("../row/key.zig");
 const plan_module = @import("plan.zig");
-const schema_module = @import("../table/schema.zig");
+const schema_module = @import("../row/schema.zig");
 const sort_ = @import("sort.zig");
 const Allocator = std.mem.Allocator;
 const Column = schema_module.Column;

@@ -6,7 +6,7 @@
 const std = @import("std");
 const bound = @import("bound.zig");
 const plan_module = @import("plan.zig");
-const schema_module = @import("../table/schema.zig");
+const schema_module = @import("../row/schema.zig");
 const Schema = schema_module.Schema;
 
 /// Bytes of the longest primary key in an image.

@@ -12,7 +12,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const key = @import("../index/key.zig");
+const key = @import("../row/key.zig");
 const order_module = @import("order.zig");
 const plan_module = @import("plan.zig");
 const predicate = @import("predicate.zig");
@@ -22,7 +22,7 @@ const Conjunction = predicate.Conjunction;
 const Image = predicate.Image;
 const Order = order_module.Order;
 const Plan = plan_module.Plan;
-const Schema = @import("../table/schema.zig").Schema;
+const Schema = @import("../row/schema.zig").Schema;
 
 /// Memory that a program keeps for the next plan.
 const retained_max = 64 * 1024;

@@ -13,7 +13,7 @@ const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const log_state = @import("../segment/log_state.zig");
 const ring = @import("../segment/ring.zig");
-const fault = @import("../testing/fault.zig");
+const fault = @import("../instrument/fault.zig");
 const drain = @import("../txn/drain.zig");
 const engine_ = @import("../txn/engine.zig");
 const repair = @import("../txn/repair.zig");
@@ -21,9 +21,9 @@ const storage_ = @import("../wal/storage.zig");
 const log_writer = @import("log_writer.zig");
 const registry = @import("registry.zig");
 const LogWriter = log_writer.LogWriter;
-const Patience = @import("patience.zig").Patience;
-const Schedule = @import("schedule.zig").Schedule;
-const Standstill = @import("standstill.zig").Standstill;
+const Patience = @import("lease_timeout.zig").Patience;
+const Schedule = @import("checkpoint_policy.zig").Schedule;
+const Standstill = @import("stall_detector.zig").Standstill;
 const Syncer = @import("syncer.zig").Syncer;
 
 /// Between two looks of a thread that does not write.

@@ -13,7 +13,7 @@ const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const checkpoint_load = @import("../checkpoint/load.zig");
 const records = @import("../wal/record.zig");
-const deltas = @import("../wal/delta.zig");
+const deltas = @import("../row/delta.zig");
 const wal_reader = @import("../wal/reader.zig");
 const storage_ = @import("../wal/storage.zig");
 const bulk = @import("../table/bulk.zig");
@@ -22,7 +22,7 @@ const view_ = @import("../table/view.zig");
 const Engine = @import("../txn/engine.zig").Engine;
 const Key = @import("../table/primary_map.zig").Key;
 const RowIndex = @import("../table/row_index.zig").RowIndex;
-const RowCodec = @import("../wal/row.zig").RowCodec;
+const RowCodec = @import("../row/packed.zig").RowCodec;
 
 pub const Phase = enum(u32) { checkpoint = 0, log = 1, indexes = 2, done = 3 };
 

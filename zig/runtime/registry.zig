@@ -11,14 +11,14 @@
 //! its mapping for the next handle.
 const std = @import("std");
 const limits = @import("../limits.zig");
-const mutant = @import("../testing/mutant.zig");
+const mutant = @import("../instrument/mutant.zig");
 const os = @import("../os.zig");
 const segment_ = @import("../segment/segment.zig");
 const catalog = @import("../table/catalog.zig");
 const engine_ = @import("../txn/engine.zig");
 const repair = @import("../txn/repair.zig");
 const io_ = @import("io.zig");
-const Handle = @import("handle.zig").Handle;
+const Handle = @import("connection.zig").Handle;
 const liveness_ = @import("../segment/liveness.zig");
 const Liveness = liveness_.Liveness;
 const LockFile = liveness_.LockFile;

@@ -13,7 +13,7 @@ const std = @import("std");
 const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const log_state = @import("../segment/log_state.zig");
-const fault = @import("../testing/fault.zig");
+const fault = @import("../instrument/fault.zig");
 const storage_ = @import("../wal/storage.zig");
 
 pub const Order = struct {

@@ -17,8 +17,8 @@
 //! otherwise.
 const std = @import("std");
 const limits = @import("../limits.zig");
-const fault = @import("../testing/fault.zig");
-const mutant = @import("../testing/mutant.zig");
+const fault = @import("../instrument/fault.zig");
+const mutant = @import("../instrument/mutant.zig");
 const arena = @import("arena.zig");
 const classes = @import("classes.zig");
 const layout = @import("layout.zig");

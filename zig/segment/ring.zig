@@ -12,7 +12,7 @@ const limits = @import("../limits.zig");
 const os = @import("../os.zig");
 const log_state = @import("log_state.zig");
 const word = @import("word.zig");
-const scheduler = @import("../testing/scheduler.zig");
+const scheduler = @import("../instrument/scheduler.zig");
 const Segment = @import("segment.zig").Segment;
 
 pub const CellStatus = enum(u2) { empty = 0, committed = 1, aborted = 2, _ };

@@ -6,8 +6,8 @@
 //! every call.
 const std = @import("std");
 const options = @import("build_options");
-const scheduler = @import("../testing/scheduler.zig");
-const fault = @import("../testing/fault.zig");
+const scheduler = @import("../instrument/scheduler.zig");
+const fault = @import("../instrument/fault.zig");
 
 pub const Order = std.builtin.AtomicOrder;
 

@@ -7,11 +7,11 @@ const limits = @import("../limits.zig");
 const classes = @import("../segment/classes.zig");
 const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
-const schema_ = @import("schema.zig");
-const key_ = @import("../index/key.zig");
+const schema_ = @import("../row/schema.zig");
+const key_ = @import("../row/key.zig");
 const Map = @import("primary_map.zig").Map;
 const Skiplist = @import("../index/skiplist.zig").Skiplist;
-const RowCodec = @import("../wal/row.zig").RowCodec;
+const RowCodec = @import("../row/packed.zig").RowCodec;
 const Segment = segment_.Segment;
 
 pub const IndexView = struct {

@@ -1,6 +1,6 @@
 //! What the program `schedules` counts and prints, and how one schedule is run again.
 const std = @import("std");
-const scheduler = @import("scheduler.zig");
+const scheduler = @import("../instrument/scheduler.zig");
 
 /// One schedule, as it was printed: `STOPS/CHOICES`, for example `0:17,1:3/00120`.
 pub const Replay = struct {

@@ -10,7 +10,7 @@ const formats = @import("../wal/format.zig");
 const cut = @import("../wal/cut.zig");
 const readers = @import("../wal/reader.zig");
 const row_model = @import("row_model.zig");
-const RowCodec = @import("../wal/row.zig").RowCodec;
+const RowCodec = @import("../row/packed.zig").RowCodec;
 const sim = @import("storage_sim.zig");
 
 const testing = std.testing;
@@ -430,7 +430,7 @@ fn loadCheckpoint(disk: *Disk, written: *const Rows, allocator: Allocator) !bool
     return true;
 }
 
-const checkpoint_table = [_]@import("../table/schema.zig").TestColumn{
+const checkpoint_table = [_]@import("../row/schema.zig").TestColumn{
     .{ .kind = .string, .limit = 12 },
     .{ .kind = .i32, .nullable = true },
     .{ .kind = .f64 },

@@ -11,18 +11,18 @@
 const std = @import("std");
 const checkpoint_load = @import("../checkpoint/load.zig");
 const checkpoint_write = @import("../checkpoint/write.zig");
-const deltas = @import("../wal/delta.zig");
+const deltas = @import("../row/delta.zig");
 const files = @import("../wal/file.zig");
 const readers = @import("../wal/reader.zig");
 const records = @import("../wal/record.zig");
-const rows = @import("../wal/row.zig");
+const rows = @import("../row/packed.zig");
 const row_model = @import("row_model.zig");
 const storages = @import("../wal/storage.zig");
 const assert = std.debug.assert;
 
 const Allocator = std.mem.Allocator;
 const RowCodec = rows.RowCodec;
-const Schema = @import("../table/schema.zig").Schema;
+const Schema = @import("../row/schema.zig").Schema;
 const Storage = storages.Storage;
 
 pub const key_count = 4;
@@ -34,7 +34,7 @@ const note_limit = 1498;
 /// Small, so that tests meet a file that grows.
 const allocate_size = 4096;
 
-pub const columns = [_]@import("../table/schema.zig").TestColumn{
+pub const columns = [_]@import("../row/schema.zig").TestColumn{
     .{ .kind = .u32 },
     .{ .kind = .i32, .nullable = true },
     .{ .kind = .i64 },

@@ -2,7 +2,7 @@
 //! 2007): a participant runs until it ends, except at so many chosen steps; who runs next is tried
 //! in every way.
 const std = @import("std");
-const scheduler = @import("scheduler.zig");
+const scheduler = @import("../instrument/scheduler.zig");
 const Choice = scheduler.Choice;
 
 pub const Explorer = struct {

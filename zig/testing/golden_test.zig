@@ -7,12 +7,12 @@ const checkpoint_write = @import("../checkpoint/write.zig");
 const files = @import("../wal/file.zig");
 const records = @import("../wal/record.zig");
 const row_model = @import("row_model.zig");
-const RowCodec = @import("../wal/row.zig").RowCodec;
+const RowCodec = @import("../row/packed.zig").RowCodec;
 const sim = @import("storage_sim.zig");
 
 const testing = std.testing;
 
-const columns = [_]@import("../table/schema.zig").TestColumn{
+const columns = [_]@import("../row/schema.zig").TestColumn{
     .{ .kind = .string, .limit = 12 },
     .{ .kind = .i32, .nullable = true },
     .{ .kind = .f64 },

@@ -9,7 +9,7 @@ const plan = @import("../query/plan.zig");
 const ring = @import("../segment/ring.zig");
 const view_ = @import("../table/view.zig");
 const Engine = @import("../txn/engine.zig").Engine;
-const Source = @import("../txn/source.zig").Source;
+const Source = @import("../read/source.zig").Source;
 const Execution = executor.Executor(Source);
 
 /// Several parts of a scan.

@@ -6,7 +6,7 @@ const std = @import("std");
 const campaign = @import("campaign.zig");
 const history_ = @import("history.zig");
 const play_ = @import("play.zig");
-const scheduler = @import("scheduler.zig");
+const scheduler = @import("../instrument/scheduler.zig");
 const Op = history_.Op;
 const Stage = play_.Stage;
 

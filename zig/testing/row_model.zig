@@ -3,7 +3,7 @@
 //! **Memory.** A `Table` owns nothing; its schema bytes and images are arrays inside it.
 
 const std = @import("std");
-const schemas = @import("../table/schema.zig");
+const schemas = @import("../row/schema.zig");
 
 const Random = std.Random;
 

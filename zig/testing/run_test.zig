@@ -1,6 +1,6 @@
 //! Runs of index entries that are read, backwards and in a ring.
 const std = @import("std");
-const ahead = @import("../index/ahead.zig");
+const ahead = @import("../index/prefetch.zig");
 const estimate = @import("../index/estimate.zig");
 const layout = @import("../segment/layout.zig");
 const skiplist = @import("../index/skiplist.zig");
@@ -8,7 +8,7 @@ const harness = @import("harness.zig");
 const Link = @import("../segment/rel_ptr.zig").Link;
 const Row = @import("../query/executor.zig").Row;
 const Skiplist = skiplist.Skiplist;
-const Source = @import("../txn/source.zig").Source;
+const Source = @import("../read/source.zig").Source;
 const Entry = layout.Entry;
 
 const entry_count = 1_000;

@@ -1,11 +1,11 @@
 //! Rows of equal keys in an index, which lie there in the order of their primary keys.
 const std = @import("std");
-const ahead = @import("../index/ahead.zig");
+const ahead = @import("../index/prefetch.zig");
 const harness = @import("harness.zig");
 const executor = @import("../query/executor.zig");
 const view_ = @import("../table/view.zig");
 const Engine = @import("../txn/engine.zig").Engine;
-const Source = @import("../txn/source.zig").Source;
+const Source = @import("../read/source.zig").Source;
 const Row = executor.Row;
 
 const ids = 400;

@@ -6,7 +6,7 @@
 const std = @import("std");
 const view_ = @import("../table/view.zig");
 const Key = @import("../table/primary_map.zig").Key;
-const places_ = @import("places.zig");
+const places_ = @import("radix_sort.zig");
 const write_ = @import("write.zig");
 const Place = places_.Place;
 const Write = write_.Write;
@@ -102,7 +102,7 @@ fn isKeyBefore(keys: []const Key, a: Place, b: Place) bool {
 }
 
 test "batch: records of one key are chained in their order, keys stand in the order of commits" {
-    const schemas = @import("../table/schema.zig");
+    const schemas = @import("../row/schema.zig");
     var buffer: [256]u8 = undefined;
     const bytes = schemas.encodeForTest(&.{ .{ .kind = .u64 }, .{ .kind = .i64 } }, &buffer);
     var table: view_.TableView = undefined;

@@ -7,7 +7,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
-const scheduler = @import("../testing/scheduler.zig");
+const scheduler = @import("../instrument/scheduler.zig");
 const depot = @import("../segment/depot.zig");
 const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
@@ -19,7 +19,7 @@ const Batch = @import("batch.zig").Batch;
 const commit = @import("commit.zig");
 const context_ = @import("context.zig");
 const drain = @import("drain.zig");
-const fate = @import("fate.zig");
+const fate = @import("status.zig");
 const records = @import("../wal/record.zig");
 const repair = @import("repair.zig");
 const log_state = @import("../segment/log_state.zig");

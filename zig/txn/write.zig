@@ -3,7 +3,7 @@
 //! **Memory**: a `Write` borrows its image and its chain until the commit is over.
 const std = @import("std");
 const view_ = @import("../table/view.zig");
-const key_ = @import("../index/key.zig");
+const key_ = @import("../row/key.zig");
 const Key = @import("../table/primary_map.zig").Key;
 const Ref = @import("../segment/rel_ptr.zig").Ref;
 

@@ -19,12 +19,12 @@
 //! **Memory.** A batch fills the caller's buffer. A writer owns its file until `close`.
 
 const std = @import("std");
-const checksum = @import("checksum.zig");
+const checksum = @import("../checksum.zig");
 const epochs = @import("epoch.zig");
-const fault = @import("../testing/fault.zig");
+const fault = @import("../instrument/fault.zig");
 const formats = @import("format.zig");
 const storages = @import("storage.zig");
-const vints = @import("vint.zig");
+const vints = @import("../row/vint.zig");
 const assert = std.debug.assert;
 
 const Allocator = std.mem.Allocator;

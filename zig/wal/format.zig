@@ -8,7 +8,7 @@
 //! **Concurrency** and **Memory.** Values.
 
 const std = @import("std");
-const checksum = @import("checksum.zig");
+const checksum = @import("../checksum.zig");
 const storages = @import("storage.zig");
 const assert = std.debug.assert;
 

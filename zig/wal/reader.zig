@@ -18,12 +18,12 @@
 //! record is valid until the next call.
 
 const std = @import("std");
-const checksum = @import("checksum.zig");
+const checksum = @import("../checksum.zig");
 const epochs = @import("epoch.zig");
 const formats = @import("format.zig");
-const rows = @import("row.zig");
+const rows = @import("../row/packed.zig");
 const storages = @import("storage.zig");
-const vints = @import("vint.zig");
+const vints = @import("../row/vint.zig");
 const Window = @import("window.zig").Window;
 
 const Allocator = std.mem.Allocator;

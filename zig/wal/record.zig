@@ -17,9 +17,9 @@
 //! the record.
 
 const std = @import("std");
-const deltas = @import("delta.zig");
-const rows = @import("row.zig");
-const vints = @import("vint.zig");
+const deltas = @import("../row/delta.zig");
+const rows = @import("../row/packed.zig");
+const vints = @import("../row/vint.zig");
 const assert = std.debug.assert;
 
 const Cursor = vints.Cursor;
@@ -449,7 +449,7 @@ test "record: one small column of a wide row takes few bytes" {
     }
 }
 
-const row_model_column = @import("../table/schema.zig").TestColumn;
+const row_model_column = @import("../row/schema.zig").TestColumn;
 
 /// Decodes whatever it is given as far as it goes, applying everything.
 fn decodeAnything(

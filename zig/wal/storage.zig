@@ -12,7 +12,7 @@
 
 const std = @import("std");
 const linux = std.os.linux;
-const fault = @import("../testing/fault.zig");
+const fault = @import("../instrument/fault.zig");
 const Allocator = std.mem.Allocator;
 
 pub const Error = error{

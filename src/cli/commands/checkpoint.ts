@@ -1,7 +1,7 @@
 /** `checkpoint`: a checkpoint now. */
 import { type Command, done, openDatabase } from "../command.ts";
 import { printFigures } from "../figures.ts";
-import { Progress } from "../progress.ts";
+import { Progress } from "../../terminal/progress.ts";
 
 export const checkpoint: Command = {
   name: "checkpoint",

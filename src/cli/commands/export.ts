@@ -1,9 +1,9 @@
 /** `export`: rows in a form that `ingest` reads back. */
-import { parseStapi } from "../../query/stapi.ts";
+import { parseStapi } from "../../query/parse/stapi.ts";
 import { type Command, done, openDatabase, tableNameOf, tableOption } from "../command.ts";
 import { fieldsOf } from "../fields.ts";
 import { UsageError } from "../arguments.ts";
-import { printRows } from "../rows.ts";
+import { printRows } from "../../terminal/rows.ts";
 import { queryOf } from "./search.ts";
 
 export const exportRows: Command = {

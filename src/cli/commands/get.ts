@@ -2,8 +2,8 @@
 import { valueOfText } from "../column-text.ts";
 import { type Command, done, failed, openDatabase, tableNameOf, tableOption } from "../command.ts";
 import { createLineWriter } from "../../ingest/line-writer.ts";
-import { alignTable, cellText } from "../rows.ts";
-import { printable } from "../terminal.ts";
+import { alignTable, cellText } from "../../terminal/rows.ts";
+import { printable } from "../../terminal/terminal.ts";
 
 export const get: Command = {
   name: "get",

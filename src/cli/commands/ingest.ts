@@ -1,12 +1,12 @@
 /** `ingest`: a file or standard input into a table. */
 import { basename } from "node:path";
-import { FlightState } from "../../schema/flight-state.ts";
+import { FlightState } from "../../flight/flight-state.ts";
 import type { IngestReport } from "../../ingest/ingest.ts";
 import { formatReject, type IngestReject } from "../../ingest/rejects.ts";
 import { UsageError } from "../arguments.ts";
 import { type Command, done, failed, openDatabase, tableNameOf, tableOption } from "../command.ts";
-import { Progress } from "../progress.ts";
-import { formatCount, formatDuration, printable, type Terminal } from "../terminal.ts";
+import { Progress } from "../../terminal/progress.ts";
+import { formatCount, formatDuration, printable, type Terminal } from "../../terminal/terminal.ts";
 
 /** Reasons that are shown when the rejects go to no file. */
 const reasonsMax = 5;

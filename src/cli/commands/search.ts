@@ -1,8 +1,8 @@
 /** `search`: rows of a STAPI query. */
-import { parseStapi } from "../../query/stapi.ts";
+import { parseStapi } from "../../query/parse/stapi.ts";
 import type { Arguments } from "../arguments.ts";
 import { type Command, done, openDatabase, tableNameOf, tableOption } from "../command.ts";
-import { printRows, type RowFormat } from "../rows.ts";
+import { printRows, type RowFormat } from "../../terminal/rows.ts";
 import { fieldsOf } from "../fields.ts";
 
 export const search: Command = {

@@ -4,7 +4,7 @@ import { type Command, done, failed, openDatabase, tableOption } from "../comman
 import { complete, isOpen } from "../shell/complete.ts";
 import { interrupted, LineReader } from "../shell/line-reader.ts";
 import { Shell } from "../shell/shell.ts";
-import { OutputClosed, printable } from "../terminal.ts";
+import { OutputClosed, printable } from "../../terminal/terminal.ts";
 
 export const shell: Command = {
   name: "shell",

@@ -1,7 +1,7 @@
 /** `tables`: what the catalog has. */
 import { type Command, done, openDatabase } from "../command.ts";
-import { alignTable } from "../rows.ts";
-import { formatCount, printable } from "../terminal.ts";
+import { alignTable } from "../../terminal/rows.ts";
+import { formatCount, printable } from "../../terminal/terminal.ts";
 import { describeColumn, describeModifiers } from "../column-text.ts";
 
 export const tables: Command = {

@@ -1,6 +1,6 @@
 /** What the word under the cursor may become: commands, tables, columns, options, operators. */
-import { operatorNames } from "../../query/clause.ts";
-import { optionNames } from "../../query/stapi.ts";
+import { operatorNames } from "../../query/parse/clause.ts";
+import { optionNames } from "../../query/parse/stapi.ts";
 
 /** Names that the shell knows at the moment. */
 export interface Vocabulary {

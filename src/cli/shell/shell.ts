@@ -1,13 +1,20 @@
 /** Statements of the shell: a command with its words, or a query of the table in use. */
-import type { Database } from "../../database.ts";
+import type { Database } from "../../database/database.ts";
 import { createLineWriter } from "../../ingest/line-writer.ts";
-import { parseStapi } from "../../query/stapi.ts";
-import type { Table } from "../../table.ts";
+import { parseStapi } from "../../query/parse/stapi.ts";
+import type { Table } from "../../database/table.ts";
 import { describeColumn, describeModifiers, valueOfText } from "../column-text.ts";
 import { fieldsOf } from "../fields.ts";
 import { printFigures } from "../figures.ts";
-import { alignTable, cellText, printRows, type Row, type RowFormat, TableLayout } from "../rows.ts";
-import { formatCount, formatDuration, printable, type Terminal } from "../terminal.ts";
+import {
+  alignTable,
+  cellText,
+  printRows,
+  type Row,
+  type RowFormat,
+  TableLayout,
+} from "../../terminal/rows.ts";
+import { formatCount, formatDuration, printable, type Terminal } from "../../terminal/terminal.ts";
 import type { ColumnDefinition } from "../../schema/column.ts";
 import type { Vocabulary } from "./complete.ts";
 

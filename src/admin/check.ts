@@ -1,0 +1,107 @@
+/** Verification of a database by the engine: structures, rows, indexes, checkpoint and log. */
+import { layouts, Status } from "../ffi/abi.gen.ts";
+import { checkpointReasons, logReasons } from "../recovery/reasons.ts";
+import type { Session } from "../session/session.ts";
+
+export interface CheckReport {
+  readonly ok: boolean;
+  /** What is wrong and where, one sentence each. */
+  readonly problems: readonly string[];
+  readonly tables: number;
+  readonly rows: number;
+  /** Of all indexes. */
+  readonly entries: number;
+  readonly checkpointRows: number;
+  readonly logTransactions: number;
+  readonly elapsedMs: number;
+}
+
+const { fields, size: reportSize } = layouts.CheckReport;
+const problemFields = layouts.CheckProblem.fields;
+const problemSize = layouts.CheckProblem.size;
+const problemsMax = Math.floor(fields.problems.size / problemSize);
+const phaseDone = 6;
+const damaged = "it is damaged";
+const sliceMs = 100;
+
+/** Checks everything over one snapshot, beside writers; with `directory` also its files. */
+export function checkDatabase(session: Session, directory: string): CheckReport {
+  const startedAt = performance.now();
+  const { calls, handle } = session;
+  const path = new TextEncoder().encode(directory);
+  const subject = { attempted: "checking a database", path: directory };
+  session.run(subject, () => calls.aerostore_check_open(handle, path, path));
+  const report = new Uint8Array(new ArrayBuffer(reportSize));
+  const view = new DataView(report.buffer);
+  while (view.getUint32(fields.phase.offset, true) !== phaseDone) {
+    const status = calls.aerostore_check_step(handle, sliceMs, report);
+    if (status !== Status.ok) throw session.error(status, subject);
+  }
+  const number = (field: { readonly offset: number }): number =>
+    view.getFloat64(field.offset, true);
+  const problems = readProblems(session, view);
+  return {
+    ok: problems.length === 0,
+    problems,
+    tables: number(fields.tables),
+    rows: number(fields.rows),
+    entries: number(fields.entries),
+    checkpointRows: number(fields.checkpoint_rows),
+    logTransactions: number(fields.log_transactions),
+    elapsedMs: performance.now() - startedAt,
+  };
+}
+
+function readProblems(session: Session, view: DataView): string[] {
+  const count = view.getUint32(fields.problem_count.offset, true);
+  const problems: string[] = [];
+  for (let index = 0; index < Math.min(count, problemsMax); index++) {
+    const base = fields.problems.offset + index * problemSize;
+    problems.push(describeProblem(session, view, base));
+  }
+  if (count > problemsMax) problems.push(`and ${count - problemsMax} more`);
+  return problems;
+}
+
+function describeProblem(session: Session, view: DataView, base: number): string {
+  const word = (field: { readonly offset: number }): number =>
+    view.getUint32(base + field.offset, true);
+  const reason = word(problemFields.reason);
+  const offset = view.getFloat64(base + problemFields.offset.offset, true);
+  const id = word(problemFields.table);
+  const table = session.names?.tableOf(id);
+  const name = table?.name ?? `table ${id}`;
+  const column = table?.columns[word(problemFields.column)]?.name ?? "";
+  const where = `at offset ${offset} of the segment`;
+  switch (word(problemFields.kind)) {
+    case 1:
+      return "the segment's header is damaged";
+    case 2:
+      return `${name}: its place in the catalog is damaged (${where})`;
+    case 3:
+      return `${name}: a row is not readable (${where})`;
+    case 4:
+      return `${name}: a row is not found by its key (${where})`;
+    case 5:
+      return `${name}: the index on ${column} lacks a row (${where})`;
+    case 6:
+      return `${name}: the index on ${column} is out of order (${where})`;
+    case 7:
+      return `${name}: the index on ${column} is not readable (${where})`;
+    case 8:
+      return `occ_checkpoint.dat at byte ${offset}: ${checkpointReasons[reason] ?? damaged}`;
+    case 9:
+      return `${logName(view)} at byte ${offset}: ${logReasons[reason] ?? damaged}`;
+    case 10:
+      return `${name}: a row holds what its columns cannot (${where})`;
+    default:
+      return `${name}: damage of an unknown kind (${where})`;
+  }
+}
+
+/** The log file that is damaged. */
+function logName(view: DataView): string {
+  const size = view.getFloat64(fields.log_name_size.offset, true);
+  const bytes = new Uint8Array(view.buffer, fields.log_name.offset, size);
+  return size === 0 ? "the log" : new TextDecoder().decode(bytes);
+}

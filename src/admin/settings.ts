@@ -1,0 +1,102 @@
+/** Settings that all sessions of a database share, by the names that users write. */
+import { AerostoreError } from "../errors.ts";
+import { Status } from "../ffi/abi.gen.ts";
+import { nearestName } from "../schema/nearest.ts";
+import { describeValue } from "../schema/value.ts";
+import { numbers } from "../session/session.ts";
+import type { Session } from "../session/session.ts";
+
+interface Setting {
+  /** The engine's number for it. */
+  readonly number: number;
+  readonly kind: "switch" | "whole";
+  readonly min: number;
+  readonly max: number;
+}
+
+const wholeMax = 0xffff_ffff;
+
+/** Names of the settings. */
+export type ConfigKey =
+  | "aerostore.synchronous_commit"
+  | "aerostore.wal_flush_interval_ms"
+  | "aerostore.checkpoint_interval_secs"
+  | "aerostore.snapshot_age_limit_ms"
+  | "aerostore.log_size_limit_mb";
+
+const settings: Readonly<Record<ConfigKey, Setting>> = {
+  // On: a commit returns when it is on disk. Default off.
+  "aerostore.synchronous_commit": { number: 0, kind: "switch", min: 0, max: 1 },
+  // How long a commit may wait for the disk when synchronous_commit is off. Default 10.
+  "aerostore.wal_flush_interval_ms": { number: 1, kind: "whole", min: 1, max: 60_000 },
+  // Seconds between checkpoints; 0 for none. Default 300.
+  "aerostore.checkpoint_interval_secs": { number: 2, kind: "whole", min: 0, max: wholeMax },
+  // A snapshot may get this old before its memory is taken. Default 60,000.
+  "aerostore.snapshot_age_limit_ms": { number: 3, kind: "whole", min: 100, max: wholeMax },
+  // A log this large asks for a checkpoint. Default 1,024.
+  "aerostore.log_size_limit_mb": { number: 4, kind: "whole", min: 1, max: wholeMax },
+};
+
+const byName: ReadonlyMap<string, Setting> = new Map(Object.entries(settings));
+
+/** All settings with their values. */
+export function listConfig(session: Session): Record<string, string> {
+  return Object.fromEntries(Array.from(byName.keys(), (key) => [key, getConfig(session, key)]));
+}
+
+/** A setting as text: `on` or `off`, or a number. **Throws** `UNKNOWN_FIELD`. */
+export function getConfig(session: Session, key: string): string {
+  const setting = findSetting(key);
+  const value = readSetting(session, setting);
+  if (setting.kind === "switch") return value === 0 ? "off" : "on";
+  return String(value);
+}
+
+/** Changes a setting for all sessions. **Throws** `UNKNOWN_FIELD`, `INVALID_VALUE`. */
+export function setConfig(session: Session, key: string, value: unknown): void {
+  const setting = findSetting(key);
+  const number = parseSetting(key, setting, value);
+  session.run({ attempted: `setting ${key}` }, () =>
+    session.calls.aerostore_config_set(session.handle, setting.number, number),
+  );
+}
+
+function readSetting(session: Session, setting: Setting): number {
+  const status = session.calls.aerostore_config_get(session.handle, setting.number);
+  if (status !== Status.ok) throw session.error(status, { attempted: "reading a setting" });
+  return session.f64[numbers.count] ?? 0;
+}
+
+function findSetting(key: string): Setting {
+  const setting = byName.get(key);
+  if (setting !== undefined) return setting;
+  const nearest = nearestName(key, byName.keys());
+  const hint = nearest === undefined ? "" : `; did you mean ${nearest}?`;
+  const names = [...byName.keys()].join(", ");
+  throw new AerostoreError(
+    "UNKNOWN_FIELD",
+    `there is no setting ${describeValue(key)}${hint} (there are ${names})`,
+    { column: key },
+  );
+}
+
+function parseSetting(key: string, { kind, min, max }: Setting, value: unknown): number {
+  if (kind === "switch") {
+    if (value === true || value === "on") return 1;
+    if (value === false || value === "off") return 0;
+    throw refuse(key, value, "on or off");
+  }
+  const number = typeof value === "string" && /^\d{1,10}$/.test(value) ? Number(value) : value;
+  if (typeof number === "number" && Number.isInteger(number) && number >= min && number <= max) {
+    return number;
+  }
+  throw refuse(key, value, `a whole number from ${min} to ${max}`);
+}
+
+function refuse(key: string, value: unknown, expected: string): AerostoreError {
+  return new AerostoreError(
+    "INVALID_VALUE",
+    `${key} cannot be ${describeValue(value)}: expected ${expected}`,
+    { column: key, value },
+  );
+}

@@ -1,0 +1,201 @@
+/** Counters and sizes of a database, for people and monitors; of no exact instant. */
+import { layouts, Status } from "../ffi/abi.gen.ts";
+import { words } from "../session/session.ts";
+import type { Session } from "../session/session.ts";
+
+/** What is in shared memory. */
+export interface MemoryStats {
+  readonly segmentBytes: number;
+  readonly usedBytes: number;
+  /** Records: live versions, and those that wait for a snapshot to end. */
+  readonly versionBytes: number;
+  readonly slotBytes: number;
+  readonly indexBytes: number;
+  readonly mapBytes: number;
+  /** Lists and buffers of sessions. */
+  readonly sessionBytes: number;
+  readonly catalogBytes: number;
+  /** Records that wait for the oldest snapshot. */
+  readonly retiredCount: number;
+}
+
+export interface LogStats {
+  /** CSN of the next commit. */
+  readonly tailCsn: number;
+  /** Everything below is decided. */
+  readonly decidedCsn: number;
+  /** Everything below has been taken by the log writer. */
+  readonly drainedCsn: number;
+  /** Everything below is on disk. */
+  readonly durableCsn: number;
+  /** No snapshot is older. */
+  readonly horizonCsn: number;
+  readonly epoch: number;
+  /** A write failed: nothing is committed any more. */
+  readonly isPoisoned: boolean;
+  /** The disk is full. */
+  readonly isStalled: boolean;
+}
+
+export interface CheckpointStats {
+  /** Since the segment was created. */
+  readonly count: number;
+  readonly csn: number;
+  readonly rows: number;
+}
+
+/** Sums over all sessions that are attached. */
+export interface CounterStats {
+  readonly commits: number;
+  readonly aborts: number;
+  readonly conflictsRow: number;
+  readonly conflictsAbsent: number;
+  readonly conflictsSearch: number;
+  readonly retries: number;
+  readonly escalations: number;
+  /** Commits of others that were finished for them. */
+  readonly helps: number;
+  /** Commits of others that were aborted for being in the way. */
+  readonly wounds: number;
+  readonly wounded: number;
+  readonly waits: number;
+  readonly reads: number;
+  readonly searches: number;
+  readonly rowsExamined: number;
+  readonly rowsReturned: number;
+  readonly versionsReclaimed: number;
+  readonly entriesReclaimed: number;
+  readonly logBytes: number;
+  readonly logWaits: number;
+  readonly repairs: number;
+}
+
+export interface SessionInfo {
+  readonly index: number;
+  readonly pid: number;
+  readonly openedAt: Date;
+  readonly ageMs: number;
+  /** CSN of its oldest snapshot; 0 for none. */
+  readonly snapshotCsn: number;
+  readonly snapshotAgeMs: number;
+  readonly commits: number;
+  readonly isAlive: boolean;
+}
+
+export interface Stats {
+  readonly memory: MemoryStats;
+  readonly log: LogStats;
+  readonly checkpoint: CheckpointStats;
+  readonly counters: CounterStats;
+  /** Rows by table, roughly. */
+  readonly tables: Readonly<Record<string, number>>;
+  readonly sessionsMax: number;
+  readonly sessions: readonly SessionInfo[];
+}
+
+const { fields, size: statsSize } = layouts.Stats;
+const { fields: counterFields } = layouts.Counters;
+const { fields: sessionFields, size: sessionSize } = layouts.SessionStats;
+
+/** Positions in `bytes_by_kind` (zig/segment/classes.zig). */
+const pageKinds = {
+  version: 1,
+  slot: 2,
+  entry: 3,
+  bucket: 4,
+  retired: 5,
+  intent: 6,
+  log: 7,
+  table: 8,
+  overflow: 9,
+} as const;
+
+/** Reads all of it. `tables` are the rows by table. */
+export function readStats(session: Session, tables: Readonly<Record<string, number>>): Stats {
+  const bytes = new Uint8Array(new ArrayBuffer(statsSize));
+  session.run({ attempted: "reading statistics" }, () =>
+    session.calls.aerostore_stats_read(session.handle, bytes),
+  );
+  const view = new DataView(bytes.buffer);
+  const at = (offset: number): number => view.getFloat64(offset, true);
+  const kind = (...kinds: readonly (keyof typeof pageKinds)[]): number =>
+    kinds.reduce((sum, each) => sum + at(fields.bytes_by_kind.offset + pageKinds[each] * 8), 0);
+  const counter = (field: { readonly offset: number }): number =>
+    at(fields.counters.offset + field.offset);
+  return {
+    memory: {
+      segmentBytes: at(fields.segment_size.offset),
+      usedBytes: at(fields.pages_used.offset) * at(fields.page_size.offset),
+      versionBytes: kind("version"),
+      slotBytes: kind("slot"),
+      indexBytes: kind("entry"),
+      mapBytes: kind("bucket"),
+      sessionBytes: kind("retired", "intent", "log", "overflow"),
+      catalogBytes: kind("table"),
+      retiredCount: at(fields.retired_waiting.offset),
+    },
+    log: {
+      tailCsn: at(fields.tail.offset),
+      decidedCsn: at(fields.first_undecided.offset),
+      drainedCsn: at(fields.drained.offset),
+      durableCsn: at(fields.durable.offset),
+      horizonCsn: at(fields.horizon.offset),
+      epoch: at(fields.log_epoch.offset),
+      isPoisoned: at(fields.log_poisoned.offset) !== 0,
+      isStalled: at(fields.log_stalled.offset) !== 0,
+    },
+    checkpoint: {
+      count: at(fields.checkpoint_count.offset),
+      csn: at(fields.checkpoint_csn.offset),
+      rows: at(fields.checkpoint_rows.offset),
+    },
+    counters: {
+      commits: counter(counterFields.commits),
+      aborts: counter(counterFields.aborts),
+      conflictsRow: counter(counterFields.conflicts_row),
+      conflictsAbsent: counter(counterFields.conflicts_absent),
+      conflictsSearch: counter(counterFields.conflicts_search),
+      retries: counter(counterFields.retries),
+      escalations: counter(counterFields.escalations),
+      helps: counter(counterFields.helps),
+      wounds: counter(counterFields.wounds),
+      wounded: counter(counterFields.wounded),
+      waits: counter(counterFields.waits),
+      reads: counter(counterFields.reads),
+      searches: counter(counterFields.searches),
+      rowsExamined: counter(counterFields.rows_examined),
+      rowsReturned: counter(counterFields.rows_returned),
+      versionsReclaimed: counter(counterFields.versions_reclaimed),
+      entriesReclaimed: counter(counterFields.entries_reclaimed),
+      logBytes: counter(counterFields.log_bytes),
+      logWaits: counter(counterFields.log_waits),
+      repairs: counter(counterFields.repairs),
+    },
+    tables,
+    sessionsMax: at(fields.session_count.offset),
+    sessions: readSessions(session, at(fields.session_count.offset)),
+  };
+}
+
+function readSessions(session: Session, count: number): SessionInfo[] {
+  const bytes = new Uint8Array(new ArrayBuffer(count * sessionSize));
+  const status = session.calls.aerostore_sessions_read(session.handle, bytes, bytes);
+  if (status !== Status.ok) throw session.error(status, { attempted: "listing sessions" });
+  const used = Math.min(session.u32[words.size] ?? 0, bytes.length);
+  const sessions: SessionInfo[] = [];
+  const now = Date.now();
+  for (let base = 0; base < used; base += sessionSize) {
+    const view = new DataView(bytes.buffer, base, sessionSize);
+    sessions.push({
+      index: view.getUint32(sessionFields.index.offset, true),
+      pid: view.getUint32(sessionFields.pid.offset, true),
+      openedAt: new Date(view.getFloat64(sessionFields.opened_ms.offset, true)),
+      ageMs: Math.max(0, now - view.getFloat64(sessionFields.opened_ms.offset, true)),
+      snapshotCsn: view.getFloat64(sessionFields.snapshot.offset, true),
+      snapshotAgeMs: view.getFloat64(sessionFields.snapshot_age_ms.offset, true),
+      commits: view.getFloat64(sessionFields.commits.offset, true),
+      isAlive: view.getUint32(sessionFields.alive.offset, true) !== 0,
+    });
+  }
+  return sessions;
+}

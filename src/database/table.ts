@@ -1,0 +1,224 @@
+/** A table as programs use it: rows by key, searches, and writes by search. */
+import { upsertMany } from "./upsert-many.ts";
+import type { BatchOptions, WriteCounts } from "./upsert-many.ts";
+import type { TableBinding } from "../session/catalog.ts";
+import { Status } from "../ffi/abi.gen.ts";
+import type { IngestOptions, IngestReport } from "../ingest/ingest.ts";
+import type { IngestSource } from "../ingest/source.ts";
+import { Prepared } from "./prepared.ts";
+import { explain } from "../query/plan/explain.ts";
+import type { ExplainedPlan } from "../query/plan/explain.ts";
+import type { SearchInput } from "../query/types.ts";
+import type { Result } from "../search/result.ts";
+import type { RowDecoder } from "../schema/decode.ts";
+import type { RowEncoder } from "../schema/encode.ts";
+import type { DynamicShape, TableDefinition, TableShape } from "../schema/table.ts";
+import { isScalar } from "../schema/value.ts";
+import type { Scope } from "./scope.ts";
+import { inputAt, outputAt, words } from "../session/session.ts";
+import type { CallSubject, Session } from "../session/session.ts";
+import { deleteFound, executeSearch, updateFound } from "./statement.ts";
+
+export interface ExplainOptions {
+  /** Runs the search, too, and tells what was examined and returned. */
+  readonly analyze?: boolean | undefined;
+}
+
+const writeOps = { upsert: 0, insert: 1, update: 2 } as const;
+/** Where a write record has the mask of columns without a value. */
+const missingAt = 8;
+type WriteOp = (typeof writeOps)[keyof typeof writeOps];
+
+/** A table in a scope: the database or a transaction. */
+export class Table<S extends TableShape = DynamicShape> {
+  readonly definition: TableDefinition<S>;
+  protected readonly scope: Scope;
+  protected readonly binding: TableBinding;
+  readonly #session: Session;
+  readonly #encoder: RowEncoder;
+  readonly #decoder: RowDecoder<S["row"]>;
+
+  /** For `Database.table`, `Transaction.table`. **Throws** `UNKNOWN_TABLE`, `SCHEMA_MISMATCH`. */
+  constructor(scope: Scope, definition: TableDefinition<S>) {
+    this.definition = definition;
+    this.scope = scope;
+    this.binding = scope.handle.catalog.bind(definition);
+    this.#session = scope.handle.session;
+    this.#encoder = this.binding.encoder;
+    this.#decoder = definition.decoder;
+  }
+
+  get name(): string {
+    return this.definition.name;
+  }
+
+  /**
+   * Inserts the row, or changes the named columns of the one that has its key; true if inserted.
+   *
+   * **Throws** `INVALID_VALUE`, `UNKNOWN_FIELD`, `DUPLICATE_KEY` (a unique column),
+   * `SERIALIZATION_FAILURE`, `SEGMENT_FULL`.
+   */
+  upsert(row: S["upsert"]): boolean {
+    this.#encoder.record(row, inputAt);
+    this.#write(writeOps.upsert, "upserting", row);
+    return this.#session.u32[words.inserted] === 1;
+  }
+
+  /** Inserts the row. **Throws** `DUPLICATE_KEY` if its key is taken, and what `upsert` throws. */
+  insert(row: S["insert"]): void {
+    this.#encoder.record(row, inputAt);
+    this.#write(writeOps.insert, "inserting", row);
+  }
+
+  /** Changes columns of a row; true if it is there, changed or not. **Throws** like `upsert`. */
+  update(key: S["key"], patch: S["patch"]): boolean {
+    this.#encoder.patch(key, patch, inputAt);
+    this.#write(writeOps.update, "updating", key);
+    return this.#session.u32[words.found] === 1;
+  }
+
+  /** Deletes a row; true if it was there. **Throws** like `upsert`. */
+  delete(key: S["key"]): boolean {
+    const tx = this.scope.useToWrite();
+    const { calls, handle, u32 } = this.#session;
+    this.#encoder.key(key, inputAt);
+    const status = calls.aerostore_row_delete(handle, tx, this.binding.id);
+    if (status !== Status.ok) {
+      this.#session.settle(status, this.subject("deleting", key), () =>
+        calls.aerostore_row_delete(handle, tx, this.binding.id),
+      );
+    }
+    const found = u32[words.found] === 1;
+    this.scope.wrote();
+    return found;
+  }
+
+  /** The row of a key. **Throws** `INVALID_VALUE` for what cannot be a key. */
+  get(key: S["key"]): S["row"] | undefined {
+    const tx = this.scope.use();
+    const session = this.#session;
+    const { calls, handle } = session;
+    this.#encoder.key(key, inputAt);
+    const status = calls.aerostore_row_get(handle, tx, this.binding.id);
+    if (status !== Status.ok) {
+      session.settle(status, this.subject("reading", key), () =>
+        calls.aerostore_row_get(handle, tx, this.binding.id),
+      );
+    }
+    if (session.u32[words.found] !== 1) return undefined;
+    return this.#decoder.row(session.memory, outputAt);
+  }
+
+  /**
+   * Upserts many rows, one transaction per batch. **Throws** what `upsert` throws; batches before
+   * the failing one are in, the failing one is not.
+   */
+  upsertMany(rows: Iterable<S["upsert"]>, options: BatchOptions = {}): WriteCounts {
+    return upsertMany(this.scope, this.binding, rows, options);
+  }
+
+  /**
+   * Streams a file, text, bytes or a stream of them into the table, one transaction per batch.
+   *
+   * **Throws** what `upsert` throws when it concerns more than a line, `INVALID_VALUE` at the first
+   * bad line with `strict`, `UNKNOWN_FIELD` and `PARSE_ERROR` for a header, `IO_ERROR`.
+   */
+  async ingest(source: IngestSource, options: IngestOptions = {}): Promise<IngestReport> {
+    this.scope.useToWrite();
+    // Loaded by who needs it: the streams of its formats cost more than all else at the start.
+    const { ingest } = await import("../ingest/ingest.ts");
+    const { ingestEngine } = await import("./ingest-engine.ts");
+    return ingest(ingestEngine(this.scope, this.binding), source, options);
+  }
+
+  /** `ingest` of tab-separated lines. */
+  async ingestTsv(source: IngestSource, options: IngestOptions = {}): Promise<IngestReport> {
+    return this.ingest(source, { format: "tsv", ...options });
+  }
+
+  /**
+   * The rows that a query finds (docs/stapi.md); all rows without one. With `-update` or `-delete`
+   * they are changed or deleted, and only counted.
+   *
+   * **Throws** `PARSE_ERROR`, `UNKNOWN_FIELD`, `INVALID_VALUE`; `SNAPSHOT_TOO_OLD` while a long
+   * result is read.
+   */
+  search(query?: SearchInput<S["row"], S["patch"]>): Result<S["row"]> {
+    this.scope.use();
+    const ready = this.scope.handle.searches.ready(this.binding, query, false);
+    const { planned, parameters } = ready;
+    return executeSearch(this.scope, this.binding, this.definition, planned, parameters);
+  }
+
+  /** How many rows a query finds, after its offset and limit. **Throws** like `search`. */
+  count(query?: SearchInput<S["row"], S["patch"]>): number {
+    const tx = this.scope.use();
+    const { searches } = this.scope.handle;
+    const { planned, parameters } = searches.ready(this.binding, query, true);
+    return searches.count(this.binding, planned, tx, parameters);
+  }
+
+  /** How a query would be run; with `analyze`, also what running it gives. **Throws** likewise. */
+  explain(query?: SearchInput<S["row"], S["patch"]>, options: ExplainOptions = {}): ExplainedPlan {
+    const tx = this.scope.use();
+    const { searches } = this.scope.handle;
+    if (options.analyze !== true) return explain(searches.plan(this.binding, query, false).plan);
+    const { plan, measured } = searches.measure(this.binding, query, tx);
+    return explain(plan, measured);
+  }
+
+  /** A search with `$name` where values stand, planned once. **Throws** like `search`. */
+  prepare(query: SearchInput<S["row"], S["patch"]>): Prepared<S> {
+    this.scope.use();
+    return new Prepared(this.scope, this.binding, this.definition, query);
+  }
+
+  /**
+   * Changes columns of the rows that a query finds, in one transaction; its sort and limit apply.
+   * The number of rows found. **Throws** like `search` and `upsert`.
+   */
+  updateWhere(query: SearchInput<S["row"], S["patch"]>, patch: S["patch"]): number {
+    this.scope.useToWrite();
+    const planned = this.scope.handle.searches.planOfChange(this.binding, query);
+    return updateFound(this.scope, this.binding, planned, {}, patch);
+  }
+
+  /** Deletes the rows that a query finds, likewise. The number of rows deleted. */
+  deleteWhere(query: SearchInput<S["row"], S["patch"]>): number {
+    this.scope.useToWrite();
+    const planned = this.scope.handle.searches.planOfChange(this.binding, query);
+    return deleteFound(this.scope, this.binding, planned, {});
+  }
+
+  protected subject(attempted: string, key: unknown): CallSubject {
+    return { attempted, table: this.definition.name, ...(isScalar(key) ? { key } : {}) };
+  }
+
+  /** Writes the record in the input. `of` is the row or its key. */
+  #write(op: WriteOp, attempted: string, of: unknown): void {
+    const tx = this.scope.useToWrite();
+    const { calls, handle } = this.#session;
+    const status = calls.aerostore_row_write(handle, tx, this.binding.id, op);
+    if (status !== Status.ok) {
+      const key = typeof of === "object" && of !== null ? this.#keyOf(of) : of;
+      const missing = status === Status.missing_value ? this.#missingColumn() : undefined;
+      const subject = { ...this.subject(attempted, key), column: missing };
+      this.#session.settle(status, subject, () =>
+        calls.aerostore_row_write(handle, tx, this.binding.id, op),
+      );
+    }
+    this.scope.wrote();
+  }
+
+  #keyOf(row: object): unknown {
+    return Object.entries(row).find(([name]) => name === this.definition.key.name)?.[1];
+  }
+
+  /** The first column that the record in the input has no value for. */
+  #missingColumn(): string | undefined {
+    const missing = this.#session.memory.u64[(inputAt + missingAt) >> 3] ?? 0n;
+    return this.definition.columns.find(
+      ({ position }) => position > 0 && (missing >> BigInt(position - 1)) % 2n === 1n,
+    )?.name;
+  }
+}

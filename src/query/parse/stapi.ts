@@ -1,0 +1,273 @@
+/**
+ * STAPI, the query language, in its three forms: one text, an array of words, or an object. All
+ * become a `Query`; the table is not looked at yet. `docs/stapi.md` lists every option and
+ * operator.
+ *
+ * Linear in the size of the input; depth costs no stack.
+ */
+import { nearestName } from "../../schema/nearest.ts";
+import { describeValue } from "../../schema/value.ts";
+import { clauseListOf, groupsOf } from "./clause.ts";
+import { type Item, listOf, plainText, valueOf } from "./syntax.ts";
+import type { Action, Assignment, Clause, Count, Name, Query, SortKey } from "../query.ts";
+import { parseError, splitWords } from "./lexer.ts";
+
+/** Words of a query: options and their arguments, which may be text or arrays. */
+export type QueryWords = readonly unknown[];
+
+/** What is being put together; as the query, but writable. */
+type Draft = { -readonly [K in keyof Query]: Query[K] } & { readonly compare: Clause[] };
+
+type Option = {
+  /** Whether an argument follows. */
+  readonly argument: boolean;
+  readonly apply: (draft: Draft, item: Item) => void;
+};
+
+const options: ReadonlyMap<string, Option> = new Map<string, Option>([
+  [
+    "-compare",
+    argument((draft, item) => {
+      for (const clause of clauseListOf(item)) draft.compare.push(clause);
+    }),
+  ],
+  [
+    "-or",
+    argument((draft, item) => {
+      if (draft.or !== undefined) {
+        throw parseError("-or stands twice", item.position, "one -or with all groups");
+      }
+      draft.or = groupsOf(item);
+    }),
+  ],
+  [
+    "-sort",
+    argument((draft, item) => {
+      draft.sort = listOf(item, "columns to sort by").map(sortKeyOf);
+    }),
+  ],
+  [
+    "-asc",
+    flag((draft) => {
+      draft.reverse = false;
+    }),
+  ],
+  [
+    "-desc",
+    flag((draft) => {
+      draft.reverse = true;
+    }),
+  ],
+  [
+    "-limit",
+    argument((draft, item) => {
+      draft.limit = countOf(item, "-limit");
+    }),
+  ],
+  [
+    "-offset",
+    argument((draft, item) => {
+      draft.offset = countOf(item, "-offset");
+    }),
+  ],
+  [
+    "-fields",
+    argument((draft, item) => {
+      draft.fields = listOf(item, "columns").map(nameOf);
+    }),
+  ],
+  [
+    "-countOnly",
+    argument((draft, item) => {
+      draft.countOnly = switchOf(item, "-countOnly");
+    }),
+  ],
+  [
+    "-delete",
+    argument((draft, item) => {
+      if (switchOf(item, "-delete")) setAction(draft, item, { kind: "delete" });
+    }),
+  ],
+  [
+    "-update",
+    argument((draft, item) => {
+      setAction(draft, item, { kind: "update", assignments: assignmentsOf(item) });
+    }),
+  ],
+]);
+
+/** All options, with their dash. */
+export const optionNames: readonly string[] = [...options.keys()];
+
+function argument(apply: Option["apply"]): Option {
+  return { argument: true, apply };
+}
+
+function flag(apply: (draft: Draft) => void): Option {
+  return { argument: false, apply };
+}
+
+/**
+ * Parses a query in any of its forms. `undefined` and the empty query mean all rows.
+ *
+ * **Throws** `PARSE_ERROR` with the position and what was expected there; `TypeError` for what is
+ * neither text, nor an array, nor an object.
+ */
+export function parseStapi(query: unknown): Query {
+  const draft: Draft = {
+    compare: [],
+    or: undefined,
+    sort: [],
+    reverse: false,
+    limit: { kind: "count", count: 0 },
+    offset: { kind: "count", count: 0 },
+    fields: undefined,
+    countOnly: false,
+    action: { kind: "read" },
+  };
+  if (query === undefined) return draft;
+  if (typeof query === "string") {
+    readWords(draft, splitWords(query), query);
+  } else if (Array.isArray(query)) {
+    const items = Array.from(query, (value: unknown, position): Item => {
+      return { kind: "raw", value, position };
+    });
+    readWords(draft, items);
+  } else if (typeof query === "object" && query !== null) {
+    readObject(draft, query);
+  } else {
+    throw new TypeError(`a query is text, an array of words or an object, not ${typeof query}`);
+  }
+  // What changes rows has to find them, and gives their number anyway.
+  if (draft.action.kind !== "read") draft.countOnly = false;
+  return draft;
+}
+
+function readWords(draft: Draft, items: readonly Item[], source?: string): void {
+  for (let index = 0; index < items.length; index++) {
+    const item = items[index];
+    if (item === undefined) break;
+    const name = plainText(item);
+    const option = name === undefined ? undefined : options.get(name);
+    if (option === undefined) throw unknownOption(name, item.position, source);
+    if (!option.argument) {
+      option.apply(draft, item);
+      continue;
+    }
+    const value = items[++index];
+    if (value === undefined) {
+      const end = source === undefined ? items.length : source.length;
+      throw parseError(`${name} has no argument`, end, `the argument of ${name}`, source);
+    }
+    option.apply(draft, value);
+  }
+}
+
+/** An object has the options as properties, without their dash. */
+function readObject(draft: Draft, query: object): void {
+  for (const [key, value] of Object.entries(query)) {
+    const name = `-${key}`;
+    const option = options.get(name);
+    if (option === undefined) throw unknownOption(key, undefined, undefined, "");
+    if (value === undefined) continue;
+    const item: Item = { kind: "raw", value, position: undefined };
+    if (option.argument) {
+      option.apply(draft, item);
+    } else if (switchOf(item, key)) {
+      option.apply(draft, item);
+    }
+  }
+}
+
+function unknownOption(
+  name: string | undefined,
+  position: number | undefined,
+  source?: string,
+  dash = "-",
+): Error {
+  const names = Array.from(options.keys(), (each) => dash + each.slice(1));
+  const near = name === undefined ? undefined : nearestName(name, names);
+  const hint = near === undefined ? "" : `; did you mean ${near}?`;
+  const what = name === undefined ? "a list" : describeValue(name);
+  const expected = `an option: ${names.join(" ")}`;
+  return parseError(`${what} is not an option${hint}`, position, expected, source);
+}
+
+function sortKeyOf(item: Item): SortKey {
+  const { text, position } = nameOf(item);
+  const descending = text.startsWith("-");
+  return { column: { text: descending ? text.slice(1) : text, position }, descending };
+}
+
+function nameOf(item: Item): Name {
+  const text = plainText(item);
+  if (text === undefined || text === "") {
+    throw parseError("a column has no name", item.position, "the name of a column");
+  }
+  return { text, position: item.position };
+}
+
+function countOf(item: Item, option: string): Count {
+  const operand = valueOf(item);
+  if (operand?.kind === "parameter") return operand;
+  const count = operand === null ? undefined : wholeNumber(operand.value);
+  if (count === undefined) {
+    throw parseError(`${option} is not a count`, item.position, "a whole number from 0");
+  }
+  return { kind: "count", count };
+}
+
+/** A safe whole number from 0, also as text. */
+export function wholeNumber(value: unknown): number | undefined {
+  const isDigits = typeof value === "string" && /^\d{1,16}$/.test(value);
+  const number = isDigits || typeof value === "bigint" ? Number(value) : value;
+  return typeof number === "number" && Number.isSafeInteger(number) && number >= 0
+    ? number
+    : undefined;
+}
+
+function switchOf(item: Item, option: string): boolean {
+  const value = item.kind === "word" ? item.text : item.value;
+  if (value === true || value === 1 || value === "1" || value === "true") return true;
+  if (value === false || value === 0 || value === "0" || value === "false") return false;
+  throw parseError(`${option} is a switch`, item.position, "0 or 1");
+}
+
+function setAction(draft: Draft, item: Item, action: Action): void {
+  if (draft.action.kind !== "read" && draft.action.kind !== action.kind) {
+    throw parseError("-update and -delete exclude each other", item.position, "only one of them");
+  }
+  draft.action = action;
+}
+
+/** `{column value …}`, or an object with the columns as properties. */
+function assignmentsOf(item: Item): readonly Assignment[] {
+  if (item.kind === "raw" && isRecord(item.value)) {
+    return Object.entries(item.value)
+      .filter(([, value]) => value !== undefined)
+      .map(([text, value]) => {
+        const column = { text, position: undefined };
+        return { column, value: valueOf({ kind: "raw", value, position: undefined }) };
+      });
+  }
+  const items = listOf(item, "columns and values");
+  const assignments: Assignment[] = [];
+  for (let index = 0; index < items.length; index += 2) {
+    const [name, value] = [items[index], items[index + 1]];
+    if (name === undefined) break;
+    if (value === undefined) {
+      throw parseError("a column of -update has no value", name.position, "columns and values");
+    }
+    assignments.push({ column: nameOf(name), value: valueOf(value) });
+  }
+  return assignments;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Uint8Array)
+  );
+}

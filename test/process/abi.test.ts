@@ -1,0 +1,253 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AerostoreError } from "../../src/errors.ts";
+import { abiHash, Status } from "../../src/ffi/abi.gen.ts";
+import { FixedBuffer, viewNative } from "../../src/ffi/buffers.ts";
+import { abiPaths, renderAbi } from "../../src/ffi/generate.ts";
+import { findLibrary, loadLibrary, openLibrary } from "../../src/ffi/library.ts";
+import { hashManifest, parseManifest, readManifestText } from "../../src/ffi/manifest.ts";
+import { errorFromStatus, statusName } from "../../src/ffi/status.ts";
+import { zigPath } from "../../tools/setup.ts";
+
+/** Enough for the last compiler tier, where the dangling-pointer bugs of wrappers show. */
+const manyCalls = 200_000;
+
+const directory = mkdtempSync(join(tmpdir(), "aerostore-abi-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function failure(run: () => unknown): AerostoreError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof AerostoreError) return error;
+    throw error;
+  }
+  throw new Error("it did not throw");
+}
+
+describe("abi: the generated file", () => {
+  test("is what the library and zig/abi.zig say now", () => {
+    const zigSource = readFileSync(abiPaths.source, "utf8");
+    const text = renderAbi(readManifestText(abiPaths.library), zigSource);
+    expect(text === readFileSync(abiPaths.target, "utf8"), "stale: run `bun run build`").toBe(true);
+  });
+
+  test("is for both libraries, with and without fault points", () => {
+    const fault = abiPaths.library.replace("libaerostore.", "libaerostore-fault.");
+    expect(hashManifest(readManifestText(fault))).toBe(abiHash);
+  });
+
+  test("has one name for each number", () => {
+    for (const { name, values } of parseManifest(readManifestText(abiPaths.library)).enums) {
+      expect(new Set(Object.values(values)).size, name).toBe(Object.keys(values).length);
+    }
+  });
+
+  test("statuses are zero for ok and negative for everything else", () => {
+    for (const [name, value] of Object.entries(Status)) {
+      expect(name === "ok" ? value === 0 : value < 0, name).toBe(true);
+    }
+  });
+});
+
+describe("abi: loading", () => {
+  test("a missing library is ABI_MISMATCH with the way to build it", () => {
+    const error = failure(() => openLibrary(join(directory, "absent.so")));
+    expect(error.code).toBe("ABI_MISMATCH");
+    expect(error.message).toContain("bun run build");
+    expect(error.path).toBe(join(directory, "absent.so"));
+  });
+
+  test("a file that is no library is ABI_MISMATCH", () => {
+    const path = join(directory, "text.so");
+    writeFileSync(path, "not a library");
+    expect(failure(() => openLibrary(path)).code).toBe("ABI_MISMATCH");
+  });
+
+  test("a truncated library is ABI_MISMATCH", () => {
+    const path = join(directory, "short.so");
+    const whole = readFileSync(abiPaths.library);
+    for (const size of [0, 63, 64, 1000, 20_000, whole.length - 1]) {
+      writeFileSync(path, whole.subarray(0, size));
+      expect(failure(() => openLibrary(path)).code).toBe("ABI_MISMATCH");
+    }
+  });
+
+  test("a library of another boundary is ABI_MISMATCH that names both hashes", () => {
+    const path = join(directory, "stale.so");
+    copyFileSync(abiPaths.library, path);
+    const bytes = readFileSync(path);
+    const at = bytes.indexOf('"duplicate_key":-11');
+    expect(at).toBeGreaterThan(0);
+    bytes.write('"duplicate_key":-99', at);
+    writeFileSync(path, bytes);
+    const error = failure(() => openLibrary(path));
+    expect(error.code).toBe("ABI_MISMATCH");
+    expect(error.message).toContain(abiHash);
+    expect(error.message).toContain(hashManifest(readManifestText(path)));
+  });
+
+  test("AEROSTORE_LIBRARY comes first", () => {
+    const before = process.env["AEROSTORE_LIBRARY"];
+    process.env["AEROSTORE_LIBRARY"] = "/elsewhere/engine.so";
+    try {
+      expect(findLibrary()).toBe("/elsewhere/engine.so");
+    } finally {
+      if (before === undefined) delete process.env["AEROSTORE_LIBRARY"];
+      else process.env["AEROSTORE_LIBRARY"] = before;
+    }
+  });
+
+  test("a second load gives the same library", () => {
+    expect(loadLibrary()).toBe(loadLibrary());
+  });
+});
+
+describe("abi: what the manifest refuses while compiling", () => {
+  const cases = [
+    ["a pointer to a pointer", "pub fn bad(x: **u32) callconv(.c) void { _ = x; }", "cannot cross"],
+    ["a struct not listed", "pub fn bad(x: *X) callconv(.c) void { _ = x; }", "cannot cross"],
+    ["a struct by value", "pub fn bad(x: X) callconv(.c) void { _ = x; }", "cannot cross"],
+    ["an enum not listed", "pub fn bad() callconv(.c) E { return .a; }", "list the enum"],
+    ["Zig's calling convention", "pub fn bad() void {}", "needs callconv(.c)"],
+    ["a constant", "pub const bad = 1;", "only functions can be exported"],
+  ] as const;
+  for (const [name, declaration, message] of cases) {
+    test(name, () => {
+      const path = join(directory, `${name.replaceAll(/\W/g, "_")}.zig`);
+      writeFileSync(
+        path,
+        `const manifest = @import("manifest");
+         const X = extern struct { a: u32 };
+         const E = enum(u32) { a };
+         const exports = struct { ${declaration} };
+         comptime { _ = manifest.render(.{ .version = 1, .prefix = "t_", .exports = exports,
+           .enums = &.{}, .layouts = &.{} }); }`,
+      );
+      const manifest = join(abiPaths.source, "..", "manifest.zig");
+      const command = [zigPath(), "build-obj", "-fno-emit-bin", "--cache-dir", directory];
+      command.push("--dep", "manifest", `-Mroot=${path}`, `-Mmanifest=${manifest}`);
+      const { exitCode, stderr } = Bun.spawnSync(command, { stderr: "pipe" });
+      expect(exitCode).not.toBe(0);
+      expect(stderr.toString()).toContain(`t_bad: `);
+      expect(stderr.toString()).toContain(message);
+    });
+  }
+});
+
+describe("abi: calls", () => {
+  const { symbols } = loadLibrary();
+
+  test("a no-op can be called many times", () => {
+    for (let i = 0; i < manyCalls; i++) symbols.aerostore_abi_nothing();
+  });
+
+  test("small fresh arrays cross intact many times", () => {
+    const size = new Uint32Array(1);
+    for (let i = 0; i < manyCalls; i++) {
+      const source = new Uint8Array([i, i >> 8, i >> 16]);
+      const target = new Uint8Array(3);
+      const status = symbols.aerostore_abi_copy(source, source, target, target, size);
+      if (
+        status !== Status.ok ||
+        size[0] !== 3 ||
+        !source.every((byte, at) => byte === target[at])
+      ) {
+        throw new Error(`call ${i}: ${statusName(status)}, ${size[0]} bytes, ${target}`);
+      }
+    }
+  });
+
+  test("subarrays cross as their own range many times", () => {
+    const source = new Uint8Array(300).map((_, i) => i);
+    const target = new Uint8Array(300);
+    const size = new Uint32Array(1);
+    for (let i = 0; i < manyCalls; i++) {
+      const from = source.subarray(i % 251, (i % 251) + 5);
+      const to = target.subarray(i % 127, (i % 127) + 5);
+      symbols.aerostore_abi_copy(from, from, to, to, size);
+      if (target[(i % 127) + 4] !== source[(i % 251) + 4]) throw new Error(`call ${i} missed`);
+    }
+  });
+
+  test("a fixed buffer keeps its address while memory moves around it", () => {
+    const size = new FixedBuffer(4);
+    const source = new Uint8Array(7);
+    const target = new Uint8Array(7);
+    const ballast: Uint8Array[] = [];
+    for (let i = 0; i < manyCalls; i++) {
+      ballast[i % 64] = new Uint8Array(16);
+      const from = source.subarray(0, i % 8);
+      symbols.aerostore_abi_copy(from, from, target, target, size.address);
+      if (size.view.getUint32(0, true) !== i % 8) throw new Error(`call ${i}: stale address`);
+      if (i % 50_000 === 0) Bun.gc(true);
+    }
+    expect([...new Uint8Array(viewNative(size.address, size.size))]).toEqual([...size.bytes]);
+  });
+
+  test("an empty view is an empty buffer", () => {
+    const size = new Uint32Array([9]);
+    const empty = new Uint8Array(0);
+    expect(symbols.aerostore_abi_copy(empty, empty, empty, empty, size)).toBe(Status.ok);
+    expect(size[0]).toBe(0);
+  });
+
+  test("a small target gets the size needed and no bytes", () => {
+    const source = new Uint8Array([1, 2, 3]);
+    const target = new Uint8Array(2);
+    const size = new Uint32Array(1);
+    expect(symbols.aerostore_abi_copy(source, source, target, target, size)).toBe(
+      Status.buffer_too_small,
+    );
+    expect(size[0]).toBe(3);
+    expect(target).toEqual(new Uint8Array(2));
+  });
+
+  test("buffers of impossible sizes are refused", () => {
+    for (const size of [0, -1, 1.5, Number.NaN, 2 ** 33]) {
+      expect(() => new FixedBuffer(size)).toThrow(RangeError);
+    }
+  });
+});
+
+describe("errors", () => {
+  test("a status becomes its code, with what, on what, what was found and what to do", () => {
+    const error = errorFromStatus(Status.duplicate_key, {
+      attempted: "inserting",
+      table: "FlightState",
+      key: "UAL1",
+    });
+    if (!(error instanceof AerostoreError)) throw error;
+    expect(error.code).toBe("DUPLICATE_KEY");
+    expect(error.retryable).toBe(false);
+    expect([error.table, error.key]).toEqual(["FlightState", "UAL1"]);
+    expect(error.message).toBe(
+      "inserting (table FlightState, key UAL1): a row with this key exists; " +
+        "use upsert or update to change it",
+    );
+  });
+
+  test("only what may succeed when run again is retryable", () => {
+    const retryable = (status: number): boolean => {
+      const error = errorFromStatus(status, { attempted: "committing" });
+      return error instanceof AerostoreError && error.retryable;
+    };
+    expect(retryable(Status.serialization_failure)).toBe(true);
+    expect(retryable(Status.segment_full)).toBe(false);
+  });
+
+  test("every failing status but the internal ones has a code", () => {
+    const internal = ["ok", "invalid_argument", "buffer_too_small"];
+    for (const [name, status] of Object.entries(Status)) {
+      const error = errorFromStatus(status, { attempted: "testing" });
+      expect(error instanceof AerostoreError, name).toBe(!internal.includes(name));
+    }
+  });
+
+  test("an unknown status is an error that shows its number", () => {
+    const error = errorFromStatus(-4242, { attempted: "testing" });
+    expect(error.message).toContain("-4242");
+  });
+});

@@ -1,0 +1,118 @@
+//! The work behind the exports for administration: settings, statistics, recovery, log repair,
+//! checkpoints, verification.
+//!
+//! **Concurrency**: as the handle that is passed.
+const std = @import("std");
+const stats = @import("stats.zig");
+const check_ = @import("check.zig");
+const log_cut = @import("log_cut.zig");
+const recovery_ = @import("recovery.zig");
+const Check = check_.Check;
+const Checkpointer = @import("checkpoint.zig").Checkpointer;
+const Handle = @import("connection.zig").Handle;
+const Recovery = recovery_.Recovery;
+
+fn setting(
+    handle: *Handle,
+    number: u32,
+) !*@TypeOf(handle.attached.segment.header.flush_interval_ms) {
+    const header = handle.attached.segment.header;
+    return switch (number) {
+        0 => &header.synchronous_commit,
+        1 => &header.flush_interval_ms,
+        2 => &header.checkpoint_interval_secs,
+        3 => &header.snapshot_age_limit_ms,
+        4 => &header.log_size_limit_mb,
+        else => error.InvalidArgument,
+    };
+}
+
+pub fn setConfig(handle: *Handle, number: u32, value: u32) !void {
+    (try setting(handle, number)).store(value, .seq_cst);
+}
+
+pub fn getConfig(handle: *Handle, number: u32) !void {
+    handle.io.result.count = @floatFromInt((try setting(handle, number)).load(.seq_cst));
+}
+
+pub fn readStats(handle: *Handle, out: *stats.Stats) !void {
+    stats.fill(&handle.engine.context.session, out);
+}
+
+pub fn readSessions(handle: *Handle, out: []u8) !void {
+    handle.io.result.size = @intCast(stats.sessions(&handle.engine.context.session, out));
+}
+
+pub fn openRecovery(handle: *Handle, directory: []const u8, flags: u32) !void {
+    if (handle.recovery != null) return error.InvalidArgument;
+    const path = try handle.allocator.dupeZ(u8, directory);
+    defer handle.allocator.free(path);
+
+    handle.recovery = try Recovery.create(handle.allocator, &handle.engine, path, flags & 1 != 0);
+}
+
+pub fn stepRecovery(handle: *Handle, budget_ms: u32, report: *recovery_.Report) !void {
+    const recovery = handle.recovery orelse return error.InvalidArgument;
+    recovery.step(@min(budget_ms, 100)) catch |err| {
+        report.* = recovery.report;
+        return err;
+    };
+    report.* = recovery.report;
+    if (recovery.phase != .done) return;
+    handle.recovery = null;
+    recovery.destroy();
+}
+
+pub fn cutLog(path: [:0]const u8, name: []const u8, offset: f64, report: *log_cut.Report) !void {
+    if (!(offset >= 0 and offset < 1 << 53)) return error.InvalidArgument;
+    try log_cut.run(std.heap.c_allocator, path, name, @intFromFloat(offset), report);
+}
+
+pub fn startCheckpoint(handle: *Handle, directory: []const u8) !void {
+    if (handle.checkpointer) |old| {
+        if (old.stateOf() == .running) return error.Busy;
+        old.destroy();
+        handle.checkpointer = null;
+    }
+    const path = try handle.allocator.dupeZ(u8, directory);
+    defer handle.allocator.free(path);
+
+    handle.checkpointer = try Checkpointer.start(handle.allocator, handle.attached, path);
+}
+
+pub fn pollCheckpoint(handle: *Handle) !void {
+    const checkpointer = handle.checkpointer orelse return error.InvalidArgument;
+    const result = &handle.io.result;
+    const state = checkpointer.stateOf();
+    result.done = @intFromBool(state != .running);
+    result.count = @floatFromInt(@atomicLoad(u64, &checkpointer.rows, .monotonic)); // progress
+    result.csn = @floatFromInt(checkpointer.snapshot_csn);
+    result.examined = @floatFromInt(checkpointer.size);
+    return switch (state) {
+        .idle, .running, .done => {},
+        .failed => error.IoError,
+        .busy => error.Busy,
+        .poisoned => error.LogPoisoned,
+        .no_space => error.NoSpace,
+    };
+}
+
+pub fn openCheck(handle: *Handle, directory: []const u8) !void {
+    if (handle.check) |old| old.destroy();
+    handle.check = null;
+    const path = try handle.allocator.dupeZ(u8, directory);
+    defer handle.allocator.free(path);
+
+    handle.check = try Check.create(handle.allocator, &handle.engine, path);
+}
+
+pub fn stepCheck(handle: *Handle, budget_ms: u32, report: *check_.Report) !void {
+    const check = handle.check orelse return error.InvalidArgument;
+    const outcome_of_step = check.step(@min(budget_ms, 100));
+    report.* = check.report;
+    if (check.phase == .done or std.meta.isError(outcome_of_step)) {
+        handle.check = null;
+        check.destroy();
+    }
+    return outcome_of_step;
+}
