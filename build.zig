@@ -47,7 +47,8 @@ pub fn build(b: *std.Build) void {
         "Root file of the tests, inside zig/ (default zig/test.zig)",
     ) orelse "zig/test.zig";
 
-    const library = addLibrary(b, "aerostore", target, optimize, .{});
+    const llvm = b.option(bool, "llvm", "Compile the library by LLVM (default true)") orelse true;
+    const library = addLibrary(b, "aerostore", target, optimize, .{ .llvm = llvm });
     b.installArtifact(library);
 
     const fault_library = addLibrary(b, "aerostore-fault", target, optimize, .{ .fault = true });
@@ -119,6 +120,8 @@ const Options = struct {
     fault: bool = false,
     /// Every shared atomic step is a switch point of the deterministic scheduler.
     scheduler: bool = false,
+    /// Whether LLVM compiles it; the sources do not see this one.
+    llvm: bool = true,
 };
 
 fn addLibrary(
@@ -132,6 +135,9 @@ fn addLibrary(
         .name = name,
         .linkage = .dynamic,
         .root_module = createModule(b, "zig/abi.zig", target, optimize, options),
+        // Zig's own backend, its default for Debug, does not know the CRC32C instruction, and what
+        // it links in place keeps its time, so that an install would keep the old library.
+        .use_llvm = options.llvm,
     });
 }
 

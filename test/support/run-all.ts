@@ -174,7 +174,16 @@ if (filters.length === 0) {
   tallies.push(
     await plainStage("zig fmt", [zigPath(), "fmt", "--check", "zig", "build.zig"]),
     await plainStage("zig check", [zigPath(), "build", "check"]),
-    await plainStage("bun fmt", [bun, "fmt", "--check", "src", "test", "bench", "tools", "package.json"]),
+    await plainStage("bun fmt", [
+      bun,
+      "fmt",
+      "--check",
+      "src",
+      "test",
+      "bench",
+      "tools",
+      "package.json",
+    ]),
     await plainStage("bun check", [bun, "check", "."]),
   );
 }

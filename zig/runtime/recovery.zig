@@ -109,7 +109,7 @@ pub const Recovery = struct {
         const deadline = os.monotonicNs() + @as(u64, budget_ms) * 1_000_000;
         while (recovery.phase != .done) {
             switch (recovery.phase) {
-                .checkpoint => try recovery.loadSome(deadline),
+                .checkpoint => if (try recovery.loadSome(deadline)) try recovery.beginLog(),
                 .log => try recovery.replaySome(deadline),
                 .indexes => try recovery.buildOne(),
                 .done => unreachable,
@@ -123,7 +123,8 @@ pub const Recovery = struct {
         return recovery.engine.context.session.segment.header.database_id;
     }
 
-    fn loadSome(recovery: *Recovery, deadline: u64) !void {
+    /// Loads blocks until the deadline; returns whether the checkpoint is loaded whole.
+    fn loadSome(recovery: *Recovery, deadline: u64) !bool {
         const report = &recovery.report;
         if (recovery.loader == null) {
             var fault: ?checkpoint_load.Fault = null;
@@ -134,7 +135,7 @@ pub const Recovery = struct {
                 .{ .database_id = recovery.databaseId(), .distrust_cache = recovery.distrust },
                 &fault,
             );
-            if (recovery.loader == null) return recovery.beginLog();
+            if (recovery.loader == null) return true;
             recovery.start_csn = recovery.loader.?.header.snapshot_csn;
             recovery.has_checkpoint = true;
         }
@@ -150,11 +151,11 @@ pub const Recovery = struct {
             }
             report.size = @floatFromInt(loader.header.size);
             report.done_size = @floatFromInt(loader.readSize());
-            if (os.monotonicNs() >= deadline) return;
+            if (os.monotonicNs() >= deadline) return false;
         }
         loader.close();
         recovery.loader = null;
-        return recovery.beginLog();
+        return true;
     }
 
     fn loadRows(
