@@ -101,6 +101,11 @@ const exports = struct {
         return manifest_text.len;
     }
 
+    /// Identifies the boundary: a hash of the manifest. Callers compare it with the one they know.
+    pub fn abi_hash() callconv(.c) u64 {
+        return manifest_hash;
+    }
+
     /// Does nothing: what one call costs.
     pub fn abi_nothing() callconv(.c) void {}
 
@@ -621,6 +626,7 @@ const boundary: manifest.Source = .{
 };
 
 const manifest_text: []const u8 = manifest.render(boundary);
+const manifest_hash: u64 = manifest.hash(manifest_text);
 
 comptime {
     manifest.exportSymbols(boundary);

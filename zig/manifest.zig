@@ -178,22 +178,39 @@ fn renderLayouts(comptime source: Source) []const u8 {
 pub fn fingerprint(comptime layouts: []const Named) u64 {
     comptime {
         @setEvalBranchQuota(10_000_000);
-        var hash: u64 = 0xCBF29CE484222325;
+        var mixed = fnv_start;
         for (layouts) |item| {
-            hash = mix(hash, item.name, @sizeOf(item.type), @alignOf(item.type));
+            mixed = mix(mixed, item.name, @sizeOf(item.type), @alignOf(item.type));
             for (@typeInfo(item.type).@"struct".fields) |field| {
-                hash = mix(hash, field.name, @offsetOf(item.type, field.name), @sizeOf(field.type));
+                const offset = @offsetOf(item.type, field.name);
+                mixed = mix(mixed, field.name, offset, @sizeOf(field.type));
             }
         }
-        return hash;
+        return mixed;
     }
 }
 
+/// Identifies a boundary by its manifest: libraries of one hash are called in one way. FNV-1a.
+pub fn hash(comptime text: []const u8) u64 {
+    comptime {
+        @setEvalBranchQuota(10_000_000);
+        return mixBytes(fnv_start, text);
+    }
+}
+
+const fnv_start: u64 = 0xCBF29CE484222325;
+const fnv_prime: u64 = 0x100000001B3;
+
+fn mixBytes(comptime start: u64, comptime bytes: []const u8) u64 {
+    var mixed = start;
+    for (bytes) |byte| mixed = (mixed ^ byte) *% fnv_prime;
+    return mixed;
+}
+
 fn mix(comptime start: u64, comptime name: []const u8, comptime a: u64, comptime b: u64) u64 {
-    var hash = start;
-    for (name) |byte| hash = (hash ^ byte) *% 0x100000001B3;
-    for ([_]u64{ a, b }) |number| hash = (hash ^ number) *% 0x100000001B3;
-    return hash;
+    var mixed = mixBytes(start, name);
+    for ([_]u64{ a, b }) |number| mixed = (mixed ^ number) *% fnv_prime;
+    return mixed;
 }
 
 /// How a field is stored, as far as a reader of its bytes needs to know.

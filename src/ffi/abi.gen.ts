@@ -3,7 +3,7 @@ import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
 export const layoutFingerprint = "f75c9f6bfcef5668";
-export const abiHash = "bfa30f7571bb7c3e";
+export const abiHash = 0xa171ee805a56ca82n;
 
 export const Status = {
   ok: 0,
@@ -454,6 +454,7 @@ export const layouts = {
 export const symbolTypes = {
   aerostore_abi_manifest: { args: [], returns: "ptr" },
   aerostore_abi_manifest_size: { args: [], returns: "u32" },
+  aerostore_abi_hash: { args: [], returns: "u64" },
   aerostore_abi_nothing: { args: [], returns: "void" },
   aerostore_abi_copy: {
     args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr"],
@@ -560,6 +561,8 @@ export interface Symbols {
   readonly aerostore_abi_manifest: () => Pointer;
   /** Size of the manifest in bytes. */
   readonly aerostore_abi_manifest_size: () => number;
+  /** Identifies the boundary: a hash of the manifest. Callers compare it with the one they know. */
+  readonly aerostore_abi_hash: () => bigint;
   /** Does nothing: what one call costs. */
   readonly aerostore_abi_nothing: () => void;
   /** Copies `source` (borrowed) to `target` (out) and its size to `size` (out): how bytes cross. */

@@ -4,7 +4,7 @@
  * a compiled function has neither. Run by `bun run build`; a test compares.
  */
 import { join } from "node:path";
-import { hashManifest, parseManifest, readManifestText } from "./manifest.ts";
+import { formatHash, parseManifest, readManifest } from "./manifest.ts";
 import type { Manifest, ManifestEnum, ManifestSymbol } from "./manifest.ts";
 
 /** Per type of the manifest: what `dlopen` is told, what a caller passes, what a caller gets. */
@@ -43,7 +43,10 @@ interface SourceNotes {
 }
 
 /** The text of `abi.gen.ts`, formatted. **Throws** when manifest and Zig source disagree. */
-export function renderAbi(manifestText: string, zigSource: string): string {
+export function renderAbi(
+  { text: manifestText, hash }: ReturnType<typeof readManifest>,
+  zigSource: string,
+): string {
   const manifest = parseManifest(manifestText);
   const notes = readNotes(zigSource);
   const text = [
@@ -51,7 +54,7 @@ export function renderAbi(manifestText: string, zigSource: string): string {
     'import type { Pointer } from "bun:ffi";\n\n',
     `export const abiVersion = ${manifest.version};\n`,
     `export const layoutFingerprint = ${JSON.stringify(manifest.fingerprint)};\n`,
-    `export const abiHash = "${hashManifest(manifestText)}";\n\n`,
+    `export const abiHash = 0x${formatHash(hash)}n;\n\n`,
     ...manifest.enums.map(renderEnum),
     `export const layouts = ${renderLayouts(manifest)} as const;\n\n`,
     "/** What `dlopen` is told. */\nexport const symbolTypes = {\n",
@@ -150,7 +153,7 @@ export const abiPaths: Readonly<Record<"library" | "source" | "target", string>>
 
 if (import.meta.main) {
   const source = await Bun.file(abiPaths.source).text();
-  const text = renderAbi(readManifestText(abiPaths.library), source);
+  const text = renderAbi(readManifest(abiPaths.library), source);
   const target = Bun.file(abiPaths.target);
   if (!(await target.exists()) || (await target.text()) !== text) await target.write(text);
 }

@@ -6,7 +6,7 @@ import { dlopen, suffix } from "bun:ffi";
 import { AerostoreError } from "../errors.ts";
 import { abiHash, abiVersion, symbolTypes } from "./abi.gen.ts";
 import type { Symbols } from "./abi.gen.ts";
-import { hashManifest, parseManifest, readManifestText } from "./manifest.ts";
+import { formatHash, parseManifest, readManifest } from "./manifest.ts";
 
 export interface Library {
   readonly path: string;
@@ -33,26 +33,34 @@ export function findLibrary(): string {
 
 /** Loads the engine at `path`. **Throws** `ABI_MISMATCH` when it does not fit this code. */
 export function openLibrary(path: string): Library {
-  const manifest = readManifest(path);
-  const hash = hashManifest(manifest);
-  if (hash !== abiHash) {
-    throw mismatch(
-      path,
-      `its boundary is ${hash} (version ${versionOf(manifest)}), ` +
-        `this code needs ${abiHash} (version ${abiVersion})`,
-    );
-  }
-  const { symbols } = dlopen(path, symbolTypes);
-  return { path, symbols: symbols as unknown as Symbols };
-}
-
-function readManifest(path: string): string {
   try {
     checkWhole(path);
-    return readManifestText(path);
+    const symbols = dlopen(path, symbolTypes).symbols as unknown as Symbols;
+    if (symbols.aerostore_abi_hash() === abiHash) return { path, symbols };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw mismatch(path, `it is not an Aerostore engine for this machine (${reason})`, error);
+    throw explain(path, error);
+  }
+  throw explain(path, undefined);
+}
+
+/** Tells an engine of another version, which may lack a symbol, from one that cannot be loaded. */
+function explain(path: string, error: unknown): AerostoreError {
+  const other = tryReadManifest(path);
+  if (other !== undefined && other.hash !== abiHash) {
+    const found = `its boundary is ${formatHash(other.hash)} (version ${versionOf(other.text)})`;
+    const needed = `this code needs ${formatHash(abiHash)} (version ${abiVersion})`;
+    return mismatch(path, `${found}, ${needed}`, error);
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  return mismatch(path, `it is not an Aerostore engine for this machine (${reason})`, error);
+}
+
+function tryReadManifest(path: string): ReturnType<typeof readManifest> | undefined {
+  try {
+    checkWhole(path);
+    return readManifest(path);
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,4 +1,4 @@
-/** What a library says about itself: read from the library, checked, hashed. */
+/** Reads from a library the description that it has of itself. */
 import { CString, dlopen, FFIType } from "bun:ffi";
 
 /** A function of the library: names of types as `zig/manifest.zig` writes them. */
@@ -40,11 +40,13 @@ export interface Manifest {
 const manifestSizeMax = 1 << 20;
 
 /**
- * The manifest text of the library at `path`. **Throws** a plain `Error` when there is no such
- * file, it is not a library for this machine, or it has no manifest. The library stays loaded.
+ * The manifest of the library at `path`, and its hash as the library has it. **Throws** a plain
+ * `Error` when there is no such file, it is not a library for this machine, or it has no manifest.
+ * The library stays loaded.
  */
-export function readManifestText(path: string): string {
+export function readManifest(path: string): { readonly text: string; readonly hash: bigint } {
   const { symbols } = dlopen(path, {
+    aerostore_abi_hash: { args: [], returns: FFIType.u64 },
     aerostore_abi_manifest: { args: [], returns: FFIType.ptr },
     aerostore_abi_manifest_size: { args: [], returns: FFIType.u32 },
   });
@@ -53,12 +55,13 @@ export function readManifestText(path: string): string {
   if (typeof address !== "number" || size === 0 || size > manifestSizeMax) {
     throw new Error(`its manifest is not readable (${size} bytes)`);
   }
-  return new CString(address, 0, size).toString();
+  const text = new CString(address, 0, size).toString();
+  return { text, hash: symbols.aerostore_abi_hash() };
 }
 
-/** Identifies a boundary: two libraries with equal hashes can be called in the same way. */
-export function hashManifest(text: string): string {
-  return new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 16);
+/** As messages show the hash of a boundary. */
+export function formatHash(hash: bigint): string {
+  return hash.toString(16).padStart(16, "0");
 }
 
 /** **Throws** `SyntaxError` when `text` is not JSON. */

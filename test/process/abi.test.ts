@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AerostoreError } from "../../src/errors.ts";
@@ -7,7 +7,7 @@ import { abiHash, Status } from "../../src/ffi/abi.gen.ts";
 import { FixedBuffer, viewNative } from "../../src/ffi/buffers.ts";
 import { abiPaths, renderAbi } from "../../src/ffi/generate.ts";
 import { findLibrary, loadLibrary, openLibrary } from "../../src/ffi/library.ts";
-import { hashManifest, parseManifest, readManifestText } from "../../src/ffi/manifest.ts";
+import { formatHash, parseManifest, readManifest } from "../../src/ffi/manifest.ts";
 import { errorFromStatus, statusName } from "../../src/ffi/status.ts";
 import { zigPath } from "../../tools/setup.ts";
 
@@ -27,20 +27,31 @@ function failure(run: () => unknown): AerostoreError {
   throw new Error("it did not throw");
 }
 
+/** The library, but for its hash. */
+function anotherBoundary(): Buffer {
+  const bytes = readFileSync(abiPaths.library);
+  const hash = Buffer.from(new BigUint64Array([abiHash]).buffer);
+  expect(bytes.indexOf(hash)).toBeGreaterThan(0);
+  for (let at = bytes.indexOf(hash); at >= 0; at = bytes.indexOf(hash, at + 1)) {
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+  }
+  return bytes;
+}
+
 describe("abi: the generated file", () => {
   test("is what the library and zig/abi.zig say now", () => {
     const zigSource = readFileSync(abiPaths.source, "utf8");
-    const text = renderAbi(readManifestText(abiPaths.library), zigSource);
+    const text = renderAbi(readManifest(abiPaths.library), zigSource);
     expect(text === readFileSync(abiPaths.target, "utf8"), "stale: run `bun run build`").toBe(true);
   });
 
   test("is for both libraries, with and without fault points", () => {
     const fault = abiPaths.library.replace("libaerostore.", "libaerostore-fault.");
-    expect(hashManifest(readManifestText(fault))).toBe(abiHash);
+    expect(readManifest(fault).hash).toBe(abiHash);
   });
 
   test("has one name for each number", () => {
-    for (const { name, values } of parseManifest(readManifestText(abiPaths.library)).enums) {
+    for (const { name, values } of parseManifest(readManifest(abiPaths.library).text).enums) {
       expect(new Set(Object.values(values)).size, name).toBe(Object.keys(values).length);
     }
   });
@@ -77,16 +88,22 @@ describe("abi: loading", () => {
 
   test("a library of another boundary is ABI_MISMATCH that names both hashes", () => {
     const path = join(directory, "stale.so");
-    copyFileSync(abiPaths.library, path);
-    const bytes = readFileSync(path);
-    const at = bytes.indexOf('"duplicate_key":-11');
-    expect(at).toBeGreaterThan(0);
-    bytes.write('"duplicate_key":-99', at);
-    writeFileSync(path, bytes);
+    writeFileSync(path, anotherBoundary());
     const error = failure(() => openLibrary(path));
     expect(error.code).toBe("ABI_MISMATCH");
-    expect(error.message).toContain(abiHash);
-    expect(error.message).toContain(hashManifest(readManifestText(path)));
+    expect(error.message).toContain(formatHash(abiHash));
+    expect(error.message).toContain(formatHash(abiHash ^ 1n));
+  });
+
+  test("an engine without a symbol that this code needs is told from a file that is none", () => {
+    const path = join(directory, "older.so");
+    const bytes = anotherBoundary();
+    const name = "aerostore_abi_nothing\0";
+    for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name, at + 1)) {
+      bytes.write("aerostore_abi_another\0", at);
+    }
+    writeFileSync(path, bytes);
+    expect(failure(() => openLibrary(path)).message).toContain("its boundary is");
   });
 
   test("AEROSTORE_LIBRARY comes first", () => {
