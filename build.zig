@@ -2,6 +2,7 @@
 //!
 //!   zig build                      zig-out/lib/libaerostore.so
 //!   zig build -Dfault=true         also libaerostore-fault.so there, with kill points compiled in
+//!   zig build fault-library        only that one
 //!   zig build test                 every test reachable from zig/test.zig
 //!   zig build test -Dtest-filter=wal
 //!   zig build driver               zig-out/bin/driver, whose instructions are counted
@@ -53,6 +54,8 @@ pub fn build(b: *std.Build) void {
 
     const fault_library = addLibrary(b, "aerostore-fault", target, optimize, .{ .fault = true });
     if (fault) b.installArtifact(fault_library);
+    const fault_step = b.step("fault-library", "Build only the fault-injection library");
+    fault_step.dependOn(&b.addInstallArtifact(fault_library, .{}).step);
 
     const driver = b.addExecutable(.{
         .name = "driver",

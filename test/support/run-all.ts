@@ -3,7 +3,9 @@
  * stage that fails does not stop the next. The last line is always `N passed, N failed`, where a
  * stage that failed without naming a test counts as one failure.
  *
- *   bun run test             everything
+ *   bun run test             everything, in at most 15 minutes on two cores
+ *   bun run test fast        for every save, under a minute: types, format, rules, units, and a
+ *                            test of each suite, on a Debug build of the engine
  *   bun run test wal abi     only test files whose path, and Zig tests whose name, contains one
  *
  * Each test file runs in a process of its own, so a fault in one is one failure and not the end.
@@ -22,7 +24,22 @@ const workerCount = Math.min(availableParallelism(), 4);
 const mutantSeeds = 6_000;
 
 const root = join(import.meta.dir, "..", "..");
+const fastPrefix = "zig-out/fast";
+const faultLibrary = "lib/libaerostore-fault.so";
 const filters = process.argv.slice(2);
+const isFast = filters.length === 1 && filters[0] === "fast";
+/** Files of the fast tier: the units, and a test of each suite. */
+const fastFiles: readonly string[] = [
+  "test/unit",
+  "test/compat/golden.test.ts",
+  "test/crash/outcome.test.ts",
+  "test/isolation/wound.test.ts",
+  "test/process/cli-words.test.ts",
+  "test/property/codec.property.test.ts",
+  "test/stress/sessions.test.ts",
+];
+/** Zig tests of the fast tier, by a part of their names. */
+const fastZigTests: readonly string[] = ["ring", "skiplist", "commit", "wal", "predicate"];
 
 /** What one stage adds to the closing line. */
 interface Tally {
@@ -35,9 +52,13 @@ interface Finished {
   readonly output: string;
 }
 
-async function run(command: readonly string[]): Promise<Finished> {
+async function run(
+  command: readonly string[],
+  env: Record<string, string | undefined> = process.env,
+): Promise<Finished> {
   const child = Bun.spawn([...command], {
     cwd: root,
+    env,
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -80,8 +101,8 @@ async function plainStage(name: string, command: readonly string[]): Promise<Tal
   return report(name, { passed: 0, failed: 0 }, ok, output);
 }
 
-async function zigTestStage(): Promise<Tally> {
-  const chosen = filters.map((filter) => `-Dtest-filter=${filter}`);
+async function zigTestStage(names: readonly string[]): Promise<Tally> {
+  const chosen = names.map((name) => `-Dtest-filter=${name}`);
   const { ok, output } = await run([zigPath(), "build", "test", "--summary", "all", ...chosen]);
   const summary = /(\d+)\/(\d+) tests passed(?: \((.*)\))?/.exec(output);
   const [, passed = "0", total = "0", rest = ""] = summary ?? [];
@@ -99,11 +120,20 @@ async function testFileStage(file: string): Promise<Tally> {
     `./${file}`,
   ];
   const { ok, output } = await run(command);
-  const passed = lastCount(output, /^ *(\d+) pass$/gm);
-  const failed = lastCount(output, /^ *(\d+) fail$/gm);
-  if (passed !== undefined) return report(file, { passed, failed: failed ?? 0 }, ok, output);
-  const before = output.match(/^\((pass)\)/gm)?.length ?? 0;
-  return report(file, { passed: before, failed: 1 }, false, output);
+  return report(file, testCounts(output), ok && hasSummary(output), output);
+}
+
+const passedPattern = /^ *(\d+) pass$/gm;
+
+function hasSummary(output: string): boolean {
+  return lastCount(output, passedPattern) !== undefined;
+}
+
+/** Counts of a run of `bun test`; one that ended before its summary has failed once. */
+function testCounts(output: string): Tally {
+  const passed = lastCount(output, passedPattern);
+  if (passed !== undefined) return { passed, failed: lastCount(output, /^ *(\d+) fail$/gm) ?? 0 };
+  return { passed: output.match(/^\((pass)\)/gm)?.length ?? 0, failed: 1 };
 }
 
 /**
@@ -169,26 +199,42 @@ async function testFileStages(): Promise<Tally[]> {
 }
 
 const bun = process.execPath;
-const tallies: Tally[] = [await setUpStage(), await zigTestStage()];
-if (filters.length === 0) {
-  tallies.push(
-    await plainStage("zig fmt", [zigPath(), "fmt", "--check", "zig", "build.zig"]),
-    await plainStage("zig check", [zigPath(), "build", "check"]),
-    await plainStage("bun fmt", [
-      bun,
-      "fmt",
-      "--check",
-      "src",
-      "test",
-      "bench",
-      "tools",
-      "package.json",
-    ]),
-    await plainStage("bun check", [bun, "check", "."]),
-  );
-}
-tallies.push(...(await scheduleStages()), ...(await testFileStages()));
 
+function formatStages(): Promise<Tally[]> {
+  return Promise.all([
+    plainStage("zig fmt", [zigPath(), "fmt", "--check", "zig", "build.zig"]),
+    plainStage("bun fmt", [bun, "fmt", "--check", "src", "test", "bench", "tools", "package.json"]),
+    plainStage("bun check", [bun, "check", "."]),
+  ]);
+}
+
+/** One library does for all: the one with kill points does whatever the other does. */
+async function fastLibraryStages(): Promise<Tally[]> {
+  const build = [zigPath(), "build", "fault-library", "-Doptimize=Debug", "--prefix", fastPrefix];
+  const built = await plainStage("debug library", build);
+  if (built.failed > 0) return [built];
+  const env = { ...process.env, AEROSTORE_LIBRARY: join(root, fastPrefix, faultLibrary) };
+  const command = [bun, "test", "--only-failures", `--timeout=${testLimitMs}`];
+  const { ok, output } = await run([...command, ...fastFiles.map((file) => `./${file}`)], env);
+  return [built, report("units and a test of each suite", testCounts(output), ok, output)];
+}
+
+async function runFast(): Promise<Tally[]> {
+  const zigTests = async (): Promise<Tally[]> => [await zigTestStage(fastZigTests)];
+  return (await Promise.all([formatStages(), fastLibraryStages(), zigTests()])).flat();
+}
+
+async function runChosen(): Promise<Tally[]> {
+  const tallies: Tally[] = [await setUpStage(), await zigTestStage(filters)];
+  if (filters.length === 0) {
+    const check = await plainStage("zig check", [zigPath(), "build", "check"]);
+    tallies.push(...(await formatStages()), check);
+  }
+  tallies.push(...(await scheduleStages()), ...(await testFileStages()));
+  return tallies;
+}
+
+const tallies = await (isFast ? runFast() : runChosen());
 const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
 const failed = tallies.reduce((sum, tally) => sum + tally.failed, 0);
 for (const line of skipped) console.log(line);
