@@ -52,6 +52,7 @@ comptime {
     _ = @import("segment/log_state.zig");
     _ = @import("segment/paged.zig");
     _ = @import("segment/rel_ptr.zig");
+    _ = @import("segment/timeline.zig");
     _ = @import("segment/segment.zig");
     _ = @import("segment/session.zig");
     _ = @import("segment/word.zig");

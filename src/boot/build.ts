@@ -86,7 +86,6 @@ export function encodeOptions(options: SegmentOptions): Uint8Array {
   const bytes = Buffer.from(new ArrayBuffer(size));
   const cells = Math.max(cellCountMin, 2 ** Math.ceil(Math.log2(sessionCount * 4)));
   bytes.writeBigUInt64LE(BigInt(segmentSize), fields.size.offset);
-  bytes.writeBigUInt64LE(1n, fields.first_csn.offset);
   bytes.write(databaseId, fields.database_id.offset, "hex");
   bytes.write(bootId, fields.boot_id.offset, "hex");
   bytes.write(lockFile, fields.lock_file.offset, "hex");

@@ -22,7 +22,7 @@ export const structs: SegmentLayouts = {
   geometry: layouts.Geometry,
   sessionSlot: layouts.SessionSlot,
 };
-const formatVersion = 1;
+const formatVersion = 2;
 
 export type Found = HeaderVerdict | { readonly kind: "absent"; readonly reason: string };
 

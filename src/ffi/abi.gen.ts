@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "f75c9f6bfcef5668";
-export const abiHash = 0xa171ee805a56ca82n;
+export const layoutFingerprint = "dfc4dc414e3a9f60";
+export const abiHash = 0x1b2749cfc90e3995n;
 
 export const Status = {
   ok: 0,
@@ -40,17 +40,15 @@ export type Status = (typeof Status)[keyof typeof Status];
 
 export const layouts = {
   CreateOptions: {
-    size: 72,
+    size: 56,
     align: 8,
     fields: {
       size: { type: "u64", offset: 0, size: 8 },
-      first_csn: { type: "u64", offset: 8, size: 8 },
-      lock_file: { type: "u64", offset: 16, size: 8 },
-      log_epoch: { type: "u64", offset: 24, size: 8 },
-      database_id: { type: "[16]u8", offset: 32, size: 16 },
-      boot_id: { type: "[16]u8", offset: 48, size: 16 },
-      session_count: { type: "u32", offset: 64, size: 4 },
-      cell_count: { type: "u32", offset: 68, size: 4 },
+      lock_file: { type: "u64", offset: 8, size: 8 },
+      database_id: { type: "[16]u8", offset: 16, size: 16 },
+      boot_id: { type: "[16]u8", offset: 32, size: 16 },
+      session_count: { type: "u32", offset: 48, size: 4 },
+      cell_count: { type: "u32", offset: 52, size: 4 },
     },
   },
   SessionOpened: {
@@ -136,7 +134,7 @@ export const layouts = {
     },
   },
   SegmentHeader: {
-    size: 1152,
+    size: 1024,
     align: 128,
     fields: {
       magic: { type: "u32", offset: 0, size: 4 },
@@ -147,10 +145,12 @@ export const layouts = {
       lock_file: { type: "u64", offset: 48, size: 8 },
       created_ms: { type: "u64", offset: 56, size: 8 },
       first_csn: { type: "u64", offset: 64, size: 8 },
-      geometry: { type: "Geometry", offset: 72, size: 112 },
-      checksum: { type: "u64", offset: 184, size: 8 },
-      clean_shutdown: { type: "u32", offset: 192, size: 4 },
-      reserved: { type: "u32", offset: 196, size: 4 },
+      timeline: { type: "bytes", offset: 72, size: 12 },
+      timeline_reserved: { type: "u32", offset: 84, size: 4 },
+      geometry: { type: "Geometry", offset: 88, size: 112 },
+      checksum: { type: "u64", offset: 200, size: 8 },
+      clean_shutdown: { type: "u32", offset: 208, size: 4 },
+      reserved: { type: "u32", offset: 212, size: 4 },
       tail: { type: "u64", offset: 256, size: 8 },
       drained: { type: "u64", offset: 384, size: 8 },
       durable: { type: "u64", offset: 392, size: 8 },
@@ -191,7 +191,6 @@ export const layouts = {
       checkpoint_failures: { type: "u64", offset: 944, size: 8 },
       checkpointed_ms: { type: "u64", offset: 952, size: 8 },
       log_size: { type: "u64", offset: 960, size: 8 },
-      tail_reserved: { type: "[64]u8", offset: 968, size: 64 },
     },
   },
   SessionSlot: {
@@ -203,10 +202,9 @@ export const layouts = {
       attached: { type: "u32", offset: 16, size: 4 },
       pid: { type: "u32", offset: 20, size: 4 },
       opened_ms: { type: "u64", offset: 24, size: 8 },
-      start_time: { type: "u64", offset: 32, size: 8 },
-      pinned_ms: { type: "u64", offset: 40, size: 8 },
-      era: { type: "u32", offset: 48, size: 4 },
-      held_era: { type: "u32", offset: 52, size: 4 },
+      pinned_ms: { type: "u64", offset: 32, size: 8 },
+      era: { type: "u32", offset: 40, size: 4 },
+      held_era: { type: "u32", offset: 44, size: 4 },
       state: { type: "u64", offset: 128, size: 8 },
       csn: { type: "u64", offset: 136, size: 8 },
       age: { type: "u64", offset: 144, size: 8 },
@@ -221,7 +219,6 @@ export const layouts = {
       vacuum_entry: { type: "u64", offset: 208, size: 8 },
       vacuum_slot: { type: "u64", offset: 216, size: 8 },
       log_buffer: { type: "u32", offset: 256, size: 4 },
-      log_reserved: { type: "u32", offset: 260, size: 4 },
       log_head: { type: "u64", offset: 264, size: 8 },
       log_previous: { type: "u64", offset: 272, size: 8 },
       log_taken: { type: "u64", offset: 280, size: 8 },

@@ -1,11 +1,15 @@
 /** Why the engine refuses files of a data directory, in words. */
 
+const otherVersion =
+  "another version of Aerostore wrote it; open the directory with that version, export its " +
+  "tables there and load them into a new directory";
+
 /** What is wrong with a damaged log, by the reason's number (zig/wal/reader.zig). */
 export const logReasons: readonly string[] = [
   "",
   "it is shorter than its header",
   "it is not a log file",
-  "another version wrote it",
+  otherVersion,
   "its header is damaged",
   "it belongs to another database",
   "another file has the same epoch",
@@ -24,7 +28,7 @@ export const checkpointReasons: readonly string[] = [
   "",
   "it is shorter than its header",
   "it is not a checkpoint",
-  "another version wrote it",
+  otherVersion,
   "its header is damaged",
   "it belongs to another database",
   "it has not the size that its header tells",

@@ -6,6 +6,9 @@ import { TemporaryDatabase } from "../support/temporary-database.ts";
 import { contents, Everything, Late, open } from "./golden.ts";
 
 const versions = readdirSync(import.meta.dir).filter((name) => /^v\d+$/.test(name));
+/** Written before 0.2, whose formats took the place of theirs. */
+const refused = ["v1"];
+const present = "v2";
 
 function copyOf(version: string): TemporaryDatabase {
   const temporary = new TemporaryDatabase();
@@ -14,10 +17,10 @@ function copyOf(version: string): TemporaryDatabase {
 }
 
 test("golden: there are files of the present version", () => {
-  expect(versions).toContain("v1");
+  expect(versions).toContain(present);
 });
 
-for (const version of versions) {
+for (const version of versions.filter((each) => !refused.includes(each))) {
   const rows = readFileSync(join(import.meta.dir, version, "rows.txt"), "utf8").trimEnd();
 
   test(`golden: the files of ${version} give the same rows, cold and warm`, async () => {
@@ -42,7 +45,7 @@ for (const version of versions) {
 const files = { "aerostore.wal": "WAL_CORRUPT", "occ_checkpoint.dat": "CHECKPOINT_CORRUPT" };
 for (const [name, code] of Object.entries(files)) {
   test(`golden: ${name} of a version to come is refused by name`, async () => {
-    using temporary = copyOf("v1");
+    using temporary = copyOf(present);
     const path = temporary.path(name);
     const bytes = readFileSync(path);
     bytes.writeUInt32LE(99, 8);
@@ -52,8 +55,26 @@ for (const [name, code] of Object.entries(files)) {
         code,
         path,
         offset: 0,
-        message: expect.stringContaining("another version wrote it"),
+        message: expect.stringContaining("another version of Aerostore wrote it"),
       }),
     );
+  });
+}
+
+for (const version of refused) {
+  test(`golden: the files of ${version} are refused by name, and stay as they are`, async () => {
+    using temporary = copyOf(version);
+    const before = readdirSync(temporary.directory).toSorted();
+    await expect(open(temporary.directory, temporary.shmPath)).rejects.toThrow(
+      expect.objectContaining({
+        code: "CHECKPOINT_CORRUPT",
+        message: expect.stringMatching(/another version of Aerostore wrote it; open the directory/),
+      }),
+    );
+    for (const name of before) {
+      if (name === "aerostore.id") continue;
+      const kept = readFileSync(temporary.path(name));
+      expect(kept.equals(readFileSync(join(import.meta.dir, version, name)))).toBe(true);
+    }
   });
 }

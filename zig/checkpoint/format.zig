@@ -12,8 +12,10 @@ const checksum = @import("../checksum.zig");
 const assert = std.debug.assert;
 
 pub const DatabaseId = @import("../wal/format.zig").DatabaseId;
+pub const Timeline = @import("../wal/format.zig").Timeline;
 
-pub const version: u32 = 1;
+/// 2: the timeline, schema bytes with a list of indexes.
+pub const version: u32 = 2;
 pub const blocks_offset: u32 = 4096;
 pub const current_name = "occ_checkpoint.dat";
 pub const temporary_name = current_name ++ ".tmp";
@@ -36,14 +38,15 @@ pub const FileHeader = extern struct {
     block_count: u64 = 0,
     /// Of the whole file.
     size: u64 = 0,
-    reserved: [20]u8 = @splat(0),
+    timeline: Timeline = .{},
+    reserved: [8]u8 = @splat(0),
     /// Of the bytes before it.
     crc: u32 = 0,
 
     comptime {
         assert(@sizeOf(FileHeader) == 96);
         assert(@offsetOf(FileHeader, "snapshot_csn") == 32);
-        assert(@offsetOf(FileHeader, "reserved") == 72);
+        assert(@offsetOf(FileHeader, "timeline") == 72);
         assert(@offsetOf(FileHeader, "crc") == 92);
     }
 

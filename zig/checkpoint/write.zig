@@ -38,6 +38,7 @@ pub const FinishError = Error || error{
 pub const Options = struct {
     database_id: formats.DatabaseId,
     snapshot_csn: u64,
+    timeline: formats.Timeline = .{},
     /// Written bytes are synced in portions, so that the log's own syncs do not wait for all of
     /// them at once.
     sync_size: u64 = 16 << 20,
@@ -76,6 +77,7 @@ pub const Writer = struct {
         const header: FileHeader = .{
             .database_id = options.database_id,
             .snapshot_csn = options.snapshot_csn,
+            .timeline = options.timeline,
         };
         return .{
             .storage = storage,

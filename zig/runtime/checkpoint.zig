@@ -140,6 +140,7 @@ pub const Checkpointer = struct {
         var writer = try checkpoint_write.Writer.begin(storage, buffer, .{
             .database_id = header.database_id,
             .snapshot_csn = snapshot,
+            .timeline = header.timeline,
         });
         {
             errdefer writer.abandon();

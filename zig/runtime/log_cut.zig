@@ -52,6 +52,7 @@ pub fn run(
             .database_id = identity.database_id,
             .epoch = identity.epoch_max + 1,
             .first_csn = identity.start_csn,
+            .timeline = identity.timeline,
         });
         writer.close();
     }
@@ -69,6 +70,7 @@ const Identity = struct {
     /// Where recovery begins to read the log.
     start_csn: u64,
     epoch_max: u64,
+    timeline: formats.Timeline,
 };
 
 fn identify(storage: Storage, allocator: Allocator) !Identity {
@@ -76,6 +78,7 @@ fn identify(storage: Storage, allocator: Allocator) !Identity {
         .database_id = @splat(0),
         .start_csn = bulk.csn_recovered + 1,
         .epoch_max = 0,
+        .timeline = .{},
     };
     var files: std.ArrayList(formats.LogFile) = .empty;
     defer files.deinit(allocator);
@@ -84,6 +87,7 @@ fn identify(storage: Storage, allocator: Allocator) !Identity {
         if (file.fault != null) continue;
         identity.database_id = file.header.database_id;
         identity.epoch_max = @max(identity.epoch_max, file.header.epoch);
+        identity.timeline = file.header.timeline; // of the newest file
     }
     if (try epochs.load(storage)) |remembered| {
         identity.database_id = remembered.database_id;

@@ -7,17 +7,21 @@
 //!
 //! **Memory**: owns its buffer and its file until `close`.
 const std = @import("std");
+const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const log_state = @import("../segment/log_state.zig");
 const ring = @import("../segment/ring.zig");
 const fault = @import("../instrument/fault.zig");
 const drain = @import("../txn/drain.zig");
 const formats = @import("../wal/format.zig");
+const records = @import("../wal/record.zig");
 const wal_file = @import("../wal/file.zig");
 const storage_ = @import("../wal/storage.zig");
 const Syncer = @import("syncer.zig").Syncer;
 
 const batch_buffer_size = 512 * 1024;
+/// Batches that begin in so short a time after one that tells its time tell none.
+const time_interval_ms = 1000;
 
 /// Why the log cannot be written.
 pub const Error = wal_file.CreateError || wal_file.AppendError;
@@ -29,6 +33,11 @@ pub const LogWriter = struct {
     older_size: u64 = 0,
     older_count: u32 = 0,
     large: ?struct { csn: u64, payload: []const u8 } = null,
+    /// When the last batch with a time was begun, by the clock; 0: the next batch has one.
+    time_ms: u64 = 0,
+    /// The operation that tells the time of the present batch, before its first transaction.
+    time_operation: [records.time_size_max]u8 = undefined,
+    time_size: usize = 0,
     failure: wal_file.AppendError = error.IoError,
 
     /// Puts the file of a new epoch in place; everything in older ones is on the disk then.
@@ -47,6 +56,7 @@ pub const LogWriter = struct {
                 .database_id = header.database_id,
                 .epoch = epoch,
                 .first_csn = first_csn,
+                .timeline = header.timeline,
             }),
         };
     }
@@ -112,17 +122,34 @@ pub const LogWriter = struct {
     pub fn sink(log: *LogWriter) drain.Sink {
         log.batch.begin(log.writer.next_csn);
         log.large = null;
+        log.noteTime();
         return .{ .context = log, .add = add, .flush = flush };
     }
 
     fn add(context: *anyopaque, csn: u64, payload: []const u8) bool {
         const log: *LogWriter = @ptrCast(@alignCast(context));
         if (log.large != null) return false;
-        log.batch.add(csn, &.{payload}) catch {
+        log.batch.add(csn, &.{ log.timeOnce(), payload }) catch {
             if (log.batch.transaction_count > 0) return false;
             log.large = .{ .csn = csn, .payload = payload };
         };
         return true;
+    }
+
+    /// One batch in a second tells when it was written.
+    fn noteTime(log: *LogWriter) void {
+        log.time_size = 0;
+        const now = os.realtimeMs();
+        const age = @max(now, log.time_ms) - @min(now, log.time_ms); // the clock may be put back
+        if (age < time_interval_ms) return;
+        log.time_ms = now;
+        log.time_size = records.encodeTime(now, &log.time_operation);
+    }
+
+    /// The operation before the first transaction of the batch, nothing before the others.
+    fn timeOnce(log: *LogWriter) []const u8 {
+        if (log.batch.transaction_count > 0) return "";
+        return log.time_operation[0..log.time_size];
     }
 
     fn flush(context: *anyopaque, first_csn: u64, end_csn: u64) error{SinkFailed}!void {
@@ -130,13 +157,14 @@ pub const LogWriter = struct {
         _ = first_csn;
         log.append(end_csn) catch |err| {
             log.failure = err;
+            log.time_ms = 0;
             return error.SinkFailed;
         };
     }
 
     fn append(log: *LogWriter, end_csn: u64) wal_file.AppendError!void {
         if (log.large) |large| {
-            try log.writer.appendLarge(&log.batch, large.csn, &.{large.payload});
+            try log.writer.appendLarge(&log.batch, large.csn, &.{ log.timeOnce(), large.payload });
             // CSNs behind it that were aborted: told of before anybody may think them drained.
             log.batch.begin(log.writer.next_csn);
             if (end_csn == log.writer.next_csn) return;

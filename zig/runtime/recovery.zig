@@ -325,11 +325,12 @@ pub const Recovery = struct {
                     try recovery.createTable(operation.table_id, schema_bytes);
                     continue;
                 },
+                .time, .passed_over => continue,
                 else => try recovery.engine.context.table(operation.table_id),
             };
             const image = recovery.image[0..table.schema.image_size];
             switch (operation.body) {
-                .create_table => unreachable,
+                .create_table, .time, .passed_over => unreachable,
                 .insert => |row| {
                     try table.codec.unpack(row, image);
                     const version = try bulk.insert(session, table, image);
@@ -355,7 +356,7 @@ pub const Recovery = struct {
                     if (recovery.finders[table.id].index) |*index| try index.remove(table, key);
                     if (!try bulk.remove(session, table, key)) return error.WrongBase;
                 },
-                .create_index, .drop_index, .drop_table => return error.Malformed,
+                .change_table, .drop_table, .truncate_table => return error.Malformed,
             }
         }
     }

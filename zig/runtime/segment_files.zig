@@ -12,9 +12,7 @@ const bulk = @import("../table/bulk.zig");
 /// What a new segment is to be.
 pub const CreateOptions = extern struct {
     size: u64,
-    first_csn: u64,
     lock_file: u64,
-    log_epoch: u64,
     database_id: [16]u8,
     boot_id: [16]u8,
     session_count: u32,
@@ -33,12 +31,10 @@ pub fn createSegment(path: [:0]const u8, options: CreateOptions, fingerprint: u6
         .cell_count = options.cell_count,
         .database_id = options.database_id,
         .boot_id = options.boot_id,
-        .first_csn = @max(bulk.csn_recovered + 1, options.first_csn),
+        .first_csn = bulk.csn_recovered + 1,
         .lock_file = options.lock_file,
         .fingerprint = fingerprint,
     });
-    segment.header.log_epoch.raw = options.log_epoch;
-    segment.header.drained.raw |= (options.log_epoch & 0xFFFF) << 48;
     // Tokens of an earlier segment must mean nothing in this one.
     var start: [8]u8 = undefined;
     os.randomBytes(&start);

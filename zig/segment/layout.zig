@@ -11,9 +11,10 @@ const limits = @import("../limits.zig");
 const classes = @import("classes.zig");
 pub const Word = @import("word.zig").Word;
 const Ref = @import("rel_ptr.zig").Ref;
+const Timeline = @import("timeline.zig").Timeline;
 
 pub const magic: u32 = 0xAEB0_B007;
-pub const format_version: u32 = 1;
+pub const format_version: u32 = 2;
 
 pub const Geometry = @import("geometry.zig").Geometry;
 
@@ -28,6 +29,10 @@ pub const Header = extern struct {
     lock_file: u64,
     created_ms: u64,
     first_csn: u64,
+    /// Which history of the database this segment goes on with: what its log files and checkpoints
+    /// say.
+    timeline: Timeline,
+    timeline_reserved: u32,
     geometry: Geometry,
     /// CRC-free sum of everything above, so that a flipped bit is seen at attach.
     checksum: u64,
@@ -122,7 +127,6 @@ pub const Header = extern struct {
     checkpointed_ms: Word(u64),
     /// Bytes of the log files, as the writer last saw them.
     log_size: Word(u64),
-    tail_reserved: [64]u8,
 
     pub fn computeChecksum(header: *const Header) u64 {
         const bytes: [*]const u8 = @ptrCast(header);
@@ -246,11 +250,8 @@ pub const Intent = extern struct {
     version: Ref,
     slot: Ref,
     base: Ref,
-    /// `IntentFlags`
-    flags: u32,
-
-    /// The slot was taken for this write and is not in the map yet, or is new in it.
-    pub const flag_new_slot = 1;
+    /// Of the row.
+    table: u32,
 };
 
 /// A slot of the process array and everything its session owns (P3).
@@ -269,7 +270,6 @@ pub const SessionSlot = extern struct {
     attached: Word(u32),
     pid: u32,
     opened_ms: u64,
-    start_time: u64,
     /// When the oldest snapshot was taken, monotonic ms.
     /// Release when it changes; pairs with the acquire of whoever looks.
     pinned_ms: Word(u64),
@@ -322,7 +322,6 @@ pub const SessionSlot = extern struct {
     /// The session's log buffer: positions count bytes for ever, modulo its size.
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     log_buffer: Word(u32) align(limits.cache_line_size),
-    log_reserved: u32,
     /// Release: in program order for the repairer, whose acquire pairs with it.
     log_head: Word(u64),
     /// `log_head` before the record of the commit in progress.

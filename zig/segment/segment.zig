@@ -107,6 +107,7 @@ pub const Segment = struct {
         header.lock_file = options.lock_file;
         header.created_ms = os.realtimeMs();
         header.first_csn = options.first_csn;
+        header.timeline = .{};
         header.geometry = geometry;
         header.checksum = header.computeChecksum();
         header.tail.raw = options.first_csn;

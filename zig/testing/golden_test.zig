@@ -45,7 +45,7 @@ fn expectBytes(comptime expected: []const u8, actual: []const u8) !void {
     try testing.expectEqualSlices(u8, try std.fmt.hexToBytes(&bytes, expected), actual);
 }
 
-test "golden: log records of version 1" {
+test "golden: log records of version 2" {
     const table: row_model.Table = .of(&columns);
     const codec: RowCodec = .init(&table.schema);
     try testing.expectEqual(@sizeOf(Image), codec.image_size);
@@ -77,11 +77,11 @@ test "golden: log records of version 1" {
     try expectBytes("2b" ++ "0d55414c313233", out[0..used]);
     used = records.encodeCreateTable(2, "AB", &out);
     try expectBytes("2d" ++ "05" ++ "4142", out[0..used]);
-    used = records.encodeCreateIndex(2, .{ .column = 3, .unique = true }, &out);
-    try expectBytes("2f" ++ "01" ++ "0f", out[0..used]);
+    used = records.encodeTime(1_700_000_000_000, &out);
+    try expectBytes("0f" ++ "80" ++ "0d" ++ "20005af9f362", out[0..used]);
 }
 
-test "golden: a log file and a checkpoint of version 1" {
+test "golden: a log file and a checkpoint of version 2" {
     var disk: sim.Disk = .init(testing.allocator);
     defer disk.deinit();
     var writer = try files.Writer.create(disk.storage(), testing.allocator, .{
@@ -98,10 +98,11 @@ test "golden: a log file and a checkpoint of version 1" {
     try batch.cover(6);
     try writer.append(&batch);
     const log = disk.contents("aerostore.wal").?.items;
-    try expectBytes("4145524f57414c01" ++ "01000000" ++ "00100000" ++ "ab" ** 16 ++
-        "0100000000000000" ++ "0100000000000000" ++ "00" ** 12 ++ "90346cd5", log[0..64]);
+    try expectBytes("4145524f57414c01" ++ "02000000" ++ "00100000" ++ "ab" ** 16 ++
+        "0100000000000000" ++ "0100000000000000" ++ "0100000000000000" ++ "01000000" ++
+        "172107d0", log[0..64]);
     try expectBytes("41424154" ++ "0a000000" ++ "0100000000000000" ++ "05000000" ++ "02000000" ++
-        "00000000" ++ "90346cd5" ++ "c2226aa7" ++ "091c9e28", log[4096..][0..40]);
+        "00000000" ++ "172107d0" ++ "c9cef92a" ++ "6224c0d0", log[4096..][0..40]);
     try expectBytes("0d" ++ "6f6e65" ++ "13" ++ "05" ++ "666f7572", log[4136..][0..10]);
 
     const table: row_model.Table = .of(&columns);
@@ -117,9 +118,10 @@ test "golden: a log file and a checkpoint of version 1" {
     try checkpoint.addRow(&image);
     _ = try checkpoint.finish();
     const bytes = disk.contents("occ_checkpoint.dat").?.items;
-    try expectBytes("4145524f434b5001" ++ "01000000" ++ "00100000" ++ "ab" ** 16, bytes[0..32]);
+    try expectBytes("4145524f434b5001" ++ "02000000" ++ "00100000" ++ "ab" ** 16, bytes[0..32]);
     try expectBytes("0600000000000000" ++ "0100000000000000" ++ "0100000000000000" ++
-        "0300000000000000" ++ "8b10000000000000" ++ "00" ** 20 ++ "32b870b7", bytes[32..96]);
+        "0300000000000000" ++ "8b10000000000000" ++ "0100000000000000" ++ "01000000" ++
+        "00" ** 8 ++ "7af58595", bytes[32..96]);
     // The table, its row, the totals.
     try expectBytes("41424c4b" ++ "01000000" ++ "02000000" ++ "02000000" ++ "00000000" ++
         "00000000" ++ "00000000" ++ "65ff126f" ++ "4142", bytes[4096..][0..34]);

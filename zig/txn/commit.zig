@@ -279,7 +279,7 @@ fn install(context: *Context, write: *Write) Error!void {
             .version = version_ref,
             .slot = found.ref,
             .base = base_ref,
-            .flags = write.table.id,
+            .table = write.table.id,
         };
         slot.intent_count.store(number + 1, .release); // named before it is reachable (P3)
         fault.point("install.named");
@@ -328,7 +328,7 @@ fn installNew(context: *Context, write: *Write) Error!bool {
         .version = version_ref,
         .slot = slot_ref,
         .base = rel_ptr.none,
-        .flags = write.table.id,
+        .table = write.table.id,
     };
     slot.intent_count.store(number + 1, .release);
     fault.point("insert.named");
@@ -553,13 +553,13 @@ pub fn finishAborted(session: *Session, slot: *SessionSlot) segment_.Corrupt!voi
         try sequence.add(Retired.init(.version, tail, intent.version, intent.slot));
         if (Link.of(row.head.load(.seq_cst)).ref == layout.closedRef(index)) {
             try unlinkSlot(session, intent);
-            try sequence.add(Retired.init(.slot, tail, intent.slot, intent.flags));
+            try sequence.add(Retired.init(.slot, tail, intent.slot, intent.table));
         } else if (intent.base != rel_ptr.none and (try segment.at(
             Version,
             intent.base,
         )).isTombstone()) {
             // Vacuum may have passed the deleted row by while my version stood on it.
-            try sequence.add(Retired.init(.slot_candidate, tail, intent.slot, intent.flags));
+            try sequence.add(Retired.init(.slot_candidate, tail, intent.slot, intent.table));
         }
         fault.point("abort.retired");
     }
@@ -568,8 +568,8 @@ pub fn finishAborted(session: *Session, slot: *SessionSlot) segment_.Corrupt!voi
 
 fn unlinkSlot(session: *Session, intent: layout.Intent) segment_.Corrupt!void {
     const segment = session.segment;
-    if (intent.flags >= limits.table_count_max) return error.SegmentCorrupt;
-    const table = try segment.at(layout.Table, segment.catalog[intent.flags].table.load(.acquire));
+    if (intent.table >= limits.table_count_max) return error.SegmentCorrupt;
+    const table = try segment.at(layout.Table, segment.catalog[intent.table].table.load(.acquire));
     const map: Map = .{ .segment = segment, .table = table };
     try map.unlink(intent.slot);
 }

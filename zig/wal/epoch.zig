@@ -30,8 +30,13 @@ pub fn load(storage: Storage) storages.Error!?EpochRecord {
 }
 
 /// Remembers an epoch whose file is in place. A failure is no harm: the check is weaker then.
-pub fn store(storage: Storage, database_id: formats.DatabaseId, epoch: u64) void {
-    tryStore(storage, database_id, epoch) catch {};
+pub fn store(
+    storage: Storage,
+    database_id: formats.DatabaseId,
+    epoch: u64,
+    timeline: formats.Timeline,
+) void {
+    tryStore(storage, database_id, epoch, timeline) catch {};
 }
 
 /// Nothing is remembered any more, by order (`cut.zig`). True if something was.
@@ -44,7 +49,12 @@ pub fn forget(storage: Storage) storages.Error!bool {
     return true;
 }
 
-fn tryStore(storage: Storage, database_id: formats.DatabaseId, epoch: u64) storages.Error!void {
+fn tryStore(
+    storage: Storage,
+    database_id: formats.DatabaseId,
+    epoch: u64,
+    timeline: formats.Timeline,
+) storages.Error!void {
     var is_new = false;
     const file = storage.open(formats.epoch_name, .read_write) catch |err| switch (err) {
         error.NotFound => blk: {
@@ -57,7 +67,8 @@ fn tryStore(storage: Storage, database_id: formats.DatabaseId, epoch: u64) stora
     const places = try readPlaces(storage, file);
     const newest = newestOf(&places);
     if (places[newest].isWhole() and places[newest].epoch >= epoch) return;
-    var record: EpochRecord = .{ .database_id = database_id, .epoch = epoch };
+    var record: EpochRecord = .{ .database_id = database_id, .epoch = epoch, .timeline = timeline };
+    if (places[newest].isWhole()) record.follow(&places[newest], timeline);
     record.seal();
     const place: u64 = 1 - newest;
     try storage.write(file, place * EpochRecord.place_size, std.mem.asBytes(&record));

@@ -151,6 +151,7 @@ pub const CreateOptions = struct {
     epoch: u64,
     /// The first CSN that is not in the older files: the drained word's, or what recovery found.
     first_csn: u64,
+    timeline: formats.Timeline = .{},
     /// The file grows by this much at a time.
     allocate_size: u64 = allocate_size_usual,
 };
@@ -202,7 +203,7 @@ pub const Writer = struct {
             };
             fault.point("log.placed");
             storage.syncDirectory() catch return error.Poisoned;
-            epochs.store(storage, options.database_id, options.epoch);
+            epochs.store(storage, options.database_id, options.epoch, options.timeline);
             return writer;
         }
         return error.Superseded;
@@ -298,6 +299,7 @@ pub const Writer = struct {
             .database_id = options.database_id,
             .epoch = options.epoch,
             .first_csn = options.first_csn,
+            .timeline = options.timeline,
         };
         header.seal();
         const file = try storage.open(name, .create);

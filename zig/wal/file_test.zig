@@ -258,7 +258,7 @@ test "wal epoch: the newest of two places counts, and a torn one does not" {
     defer disk.deinit();
     const storage = disk.storage();
     try testing.expectEqual(null, try epochs.load(storage));
-    for ([_]u64{ 3, 4, 9, 7 }) |epoch| epochs.store(storage, database_id, epoch);
+    for ([_]u64{ 3, 4, 9, 7 }) |epoch| epochs.store(storage, database_id, epoch, .{});
     try testing.expectEqual(9, (try epochs.load(storage)).?.epoch);
     const bytes = disk.contents(formats.epoch_name).?.items;
     for (0..@sizeOf(formats.EpochRecord) * 8) |bit| {
@@ -292,4 +292,23 @@ test "wal writer: the next one goes on where one has left its file, and only the
     try testing.expectError(error.Superseded, Writer.reopen(disk.storage(), other));
     _ = try create(&disk, 2, 3);
     try testing.expectError(error.Superseded, Writer.reopen(disk.storage(), place));
+}
+
+test "wal epoch: where earlier timelines ended is kept with the epoch, the latest first" {
+    var disk: sim.Disk = .init(testing.allocator);
+    defer disk.deinit();
+    const storage = disk.storage();
+    const id: formats.DatabaseId = @splat(7);
+    for (1..70) |number| {
+        const timeline: formats.Timeline = .{
+            .number = @intCast(number),
+            .start_csn = number * 10,
+        };
+        for (0..2) |term| epochs.store(storage, id, number * 2 + term, timeline);
+    }
+    const record = (try epochs.load(storage)).?;
+    try testing.expectEqual(69, record.timeline.number);
+    try testing.expectEqual(690, record.timeline.start_csn);
+    try testing.expectEqual(formats.EpochRecord.ends_max, record.end_count);
+    for (record.ends, 0..) |end, i| try testing.expectEqual((69 - i) * 10, end);
 }

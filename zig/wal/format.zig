@@ -15,13 +15,16 @@ const assert = std.debug.assert;
 const Name = storages.Name;
 const Storage = storages.Storage;
 
-pub const version: u32 = 1;
+/// 2: timelines, schema bytes with a list of indexes, catalog operations and times.
+pub const version: u32 = 2;
 /// Batches begin here: no batch shares a sector or a page with the file header.
 pub const batches_offset: u32 = 4096;
 /// More than any log buffer; bounds what a reader has to hold.
 pub const payload_size_max: u32 = 1 << 30;
 
 pub const DatabaseId = [16]u8;
+
+pub const Timeline = @import("../segment/timeline.zig").Timeline;
 
 pub const FileHeader = extern struct {
     magic: u64 = file_magic,
@@ -31,14 +34,14 @@ pub const FileHeader = extern struct {
     epoch: u64,
     /// The first CSN that this file tells of; older files are not read for it and later ones.
     first_csn: u64,
-    reserved: [12]u8 = @splat(0),
+    timeline: Timeline = .{},
     /// Of the bytes before it.
     crc: u32 = 0,
 
     comptime {
         assert(@sizeOf(FileHeader) == 64);
         assert(@offsetOf(FileHeader, "database_id") == 16);
-        assert(@offsetOf(FileHeader, "reserved") == 48);
+        assert(@offsetOf(FileHeader, "timeline") == 48);
         assert(@offsetOf(FileHeader, "crc") == 60);
     }
 
@@ -154,17 +157,39 @@ pub const EpochRecord = extern struct {
     magic: u64 = epoch_magic,
     database_id: DatabaseId,
     epoch: u64,
-    reserved: [28]u8 = @splat(0),
+    timeline: Timeline = .{},
+    /// How many of `ends` are known.
+    end_count: u32 = 0,
+    /// The CSNs at which earlier timelines ended, the latest one first.
+    ends: [ends_max]u64 = @splat(0),
+    reserved: u32 = 0,
     /// Of the bytes before it.
     crc: u32 = 0,
 
     comptime {
-        assert(@sizeOf(EpochRecord) == 64);
+        assert(@sizeOf(EpochRecord) == place_size);
         assert(@offsetOf(EpochRecord, "epoch") == 24);
-        assert(@offsetOf(EpochRecord, "crc") == 60);
+        assert(@offsetOf(EpochRecord, "timeline") == 32);
+        assert(@offsetOf(EpochRecord, "ends") == 48);
+        assert(@offsetOf(EpochRecord, "crc") == 508);
     }
 
     pub const place_size = 512;
+    pub const ends_max = 57;
+
+    /// Notes the timeline that `epoch` belongs to; `before` is the record that this one follows.
+    pub fn follow(record: *EpochRecord, before: *const EpochRecord, timeline: Timeline) void {
+        record.timeline = timeline;
+        const known = @min(before.end_count, ends_max);
+        if (before.timeline.number >= timeline.number) {
+            record.end_count = known;
+            record.ends = before.ends;
+            return;
+        }
+        record.end_count = @min(known + 1, ends_max);
+        record.ends[0] = timeline.start_csn;
+        @memcpy(record.ends[1..record.end_count], before.ends[0 .. record.end_count - 1]);
+    }
 
     pub fn seal(record: *EpochRecord) void {
         record.crc = record.checksumNow();
@@ -179,7 +204,7 @@ pub const EpochRecord = extern struct {
     }
 };
 
-const epoch_magic: u64 = std.mem.readInt(u64, "AEROEPO\x01", .little);
+const epoch_magic: u64 = std.mem.readInt(u64, "AEROEPO\x02", .little);
 
 /// One log file of a directory.
 pub const LogFile = struct {

@@ -33,11 +33,23 @@ const Code = enum(u3) {
     update_delta = 4,
     delete = 5,
     create_table = 6,
-    /// A second code follows: `CatalogCode`.
-    catalog = 7,
+    /// A second code follows, the size of the rest, and the rest: `LongCode`.
+    long = 7,
 };
 
-const CatalogCode = enum(u8) { create_index = 1, drop_index = 2, drop_table = 3 };
+/// Stored: append only. Changes of the catalog are numbered below `passed_over_min`: a reader that
+/// does not know one refuses the log. What it may pass over has a number from there on.
+const LongCode = enum(u8) {
+    /// The table's schema bytes are these from here on: its columns, its indexes or its name have
+    /// changed.
+    change_table = 1,
+    drop_table = 2,
+    truncate_table = 3,
+    /// When the batch was written.
+    time = passed_over_min,
+};
+
+const passed_over_min = 128;
 
 pub const Operation = struct {
     table_id: u32,
@@ -51,21 +63,20 @@ pub const Operation = struct {
         delete: rows.Key,
         /// Schema bytes as in `docs/internals/row-image.md`.
         create_table: []const u8,
-        create_index: Index,
-        drop_index: Index,
+        /// The table's new schema bytes.
+        change_table: []const u8,
         drop_table,
+        truncate_table,
+        /// Milliseconds since 1970.
+        time: u64,
+        /// Of a later version, and of no effect on rows.
+        passed_over,
     };
 };
 
 pub const Update = struct {
     key: rows.Key,
     change: deltas.Change,
-};
-
-pub const Index = struct {
-    /// Position of the column in the table.
-    column: u32,
-    unique: bool,
 };
 
 const head_size_max = vints.size_max;
@@ -152,31 +163,17 @@ pub fn encodeCreateTable(table_id: u32, schema_bytes: []const u8, out: []u8) usi
     return head + rows.writeText(out[head..], schema_bytes);
 }
 
-/// Of `encodeCreateIndex`, `encodeDropIndex` and `encodeDropTable`.
-pub const catalog_size_max = head_size_max + 1 + 2 * vints.size_max;
+pub const time_size_max = head_size_max + 1 + 2 * vints.size_max;
 
-pub fn encodeCreateIndex(table_id: u32, index: Index, out: []u8) usize {
-    return encodeIndex(table_id, .create_index, index, out);
-}
-
-pub fn encodeDropIndex(table_id: u32, index: Index, out: []u8) usize {
-    return encodeIndex(table_id, .drop_index, index, out);
-}
-
-fn encodeIndex(table_id: u32, code: CatalogCode, index: Index, out: []u8) usize {
-    assert(out.len >= catalog_size_max);
-    var used = writeHead(out, table_id, .catalog);
-    out[used] = @intFromEnum(code);
+/// Tells the time, in milliseconds since 1970.
+pub fn encodeTime(time_ms: u64, out: []u8) usize {
+    assert(out.len >= time_size_max);
+    var value: [vints.size_max]u8 = undefined;
+    const size = vints.write(&value, time_ms);
+    var used = writeHead(out, 0, .long);
+    out[used] = @intFromEnum(LongCode.time);
     used += 1;
-    const mark = @as(u64, index.column) << 1 | @intFromBool(index.unique);
-    return used + vints.write(out[used..], mark);
-}
-
-pub fn encodeDropTable(table_id: u32, out: []u8) usize {
-    assert(out.len >= catalog_size_max);
-    const used = writeHead(out, table_id, .catalog);
-    out[used] = @intFromEnum(CatalogCode.drop_table);
-    return used + 1;
+    return used + rows.writeText(out[used..], value[0..size]);
 }
 
 inline fn writeHead(out: []u8, table_id: u32, code: Code) usize {
@@ -221,7 +218,7 @@ pub const Operations = struct {
         const code = std.enums.fromInt(Code, low) orelse return error.Malformed;
         const body: Operation.Body = switch (code) {
             .create_table => .{ .create_table = try cursor.slice(try cursor.vint()) },
-            .catalog => try readCatalog(cursor),
+            .long => try readLong(cursor),
             else => body: {
                 const codec: *const RowCodec =
                     tables.find(table_id) orelse return error.UnknownTable;
@@ -244,24 +241,26 @@ pub const Operations = struct {
                 .change = try deltas.decodeMany(codec, cursor),
             } },
             .delete => .{ .delete = try codec.decodeKey(cursor) },
-            .create_table, .catalog => unreachable,
+            .create_table, .long => unreachable,
         };
     }
 
-    fn readCatalog(cursor: *Cursor) Error!Operation.Body {
+    fn readLong(cursor: *Cursor) Error!Operation.Body {
         const byte = try cursor.byte();
-        const code = std.enums.fromInt(CatalogCode, byte) orelse return error.Malformed;
-        if (code == .drop_table) return .drop_table;
-        const packed_index = try cursor.vint();
-        const index: Index = .{
-            .column = std.math.cast(u32, packed_index >> 1) orelse return error.Malformed,
-            .unique = packed_index & 1 != 0,
+        const rest = try cursor.slice(try cursor.vint());
+        const code = std.enums.fromInt(LongCode, byte) orelse {
+            return if (byte >= passed_over_min) .passed_over else error.Malformed;
         };
-        return switch (code) {
-            .create_index => .{ .create_index = index },
-            .drop_index => .{ .drop_index = index },
-            .drop_table => unreachable,
-        };
+        switch (code) {
+            .change_table => return .{ .change_table = rest },
+            .drop_table => return if (rest.len == 0) .drop_table else error.Malformed,
+            .truncate_table => return if (rest.len == 0) .truncate_table else error.Malformed,
+            .time => {
+                var value: Cursor = .{ .bytes = rest };
+                const time_ms = try value.vint();
+                return if (value.done()) .{ .time = time_ms } else error.Malformed;
+            },
+        }
     }
 };
 
@@ -366,9 +365,12 @@ test "record: deletes and the catalog come back" {
 
         var used = encodeDelete(&tables.codec, test_table, image, &out);
         used += encodeCreateTable(77, table.bytes(), out[used..]);
-        used += encodeCreateIndex(77, .{ .column = 64, .unique = true }, out[used..]);
-        used += encodeDropIndex(77, .{ .column = 1, .unique = false }, out[used..]);
-        used += encodeDropTable(77, out[used..]);
+        used += encodeTime(std.math.maxInt(u64) - 1, out[used..]);
+        for ([_][]const u8{ "\x01\x05AB", "\x02\x01", "\x03\x01", "\xff\x07new" }) |long| {
+            used += writeHead(out[used..], 77, .long);
+            @memcpy(out[used..][0..long.len], long);
+            used += long.len;
+        }
 
         var operations = Operations.init(out[0..used]);
         const deleted = (try operations.next(&tables)).?;
@@ -379,12 +381,14 @@ test "record: deletes and the catalog come back" {
         const created = (try operations.next(&tables)).?;
         try testing.expectEqual(77, created.table_id);
         try testing.expectEqualSlices(u8, table.bytes(), created.body.create_table);
-        const index = (try operations.next(&tables)).?.body.create_index;
-        try testing.expectEqual(Index{ .column = 64, .unique = true }, index);
-        const dropped = (try operations.next(&tables)).?.body.drop_index;
-        try testing.expectEqual(Index{ .column = 1, .unique = false }, dropped);
-        const last = (try operations.next(&tables)).?.body;
-        try testing.expectEqual(.drop_table, std.meta.activeTag(last));
+        const time_ms = (try operations.next(&tables)).?.body.time;
+        try testing.expectEqual(std.math.maxInt(u64) - 1, time_ms);
+        const changed = (try operations.next(&tables)).?.body.change_table;
+        try testing.expectEqualStrings("AB", changed);
+        for ([_]std.meta.Tag(Operation.Body){ .drop_table, .truncate_table, .passed_over }) |tag| {
+            const body = (try operations.next(&tables)).?.body;
+            try testing.expectEqual(tag, std.meta.activeTag(body));
+        }
         try testing.expectEqual(null, try operations.next(&tables));
     }
 }
