@@ -10,17 +10,17 @@ import { columnAlignment, columnSize, imageSizeMax, nullMaskSize } from "./layou
 import { type AnyTable, buildTable, TableDefinition } from "./table.ts";
 
 const magic = 0x5352_4541;
-const version = 1;
-const headerSize = 32;
+const version = 2;
+const headerSize = 64;
 const recordSize = 16;
+const indexSize = 24;
+const indexColumnsOffset = 4;
 const flagPrimaryKey = 1;
 const flagNullable = 2;
-const flagIndexed = 4;
-const flagUnique = 8;
+const indexFlagUnique = 1;
 
 /** The text part: what the engine never reads. Absent fields are empty. */
 interface TextJson {
-  readonly name: string;
   readonly columns: readonly ColumnJson[];
 }
 
@@ -33,8 +33,12 @@ interface ColumnJson {
 
 /** The schema bytes of a table. */
 export function encodeSchema(table: AnyTable): Uint8Array<ArrayBuffer> {
+  const name = new TextEncoder().encode(table.name);
   const text = new TextEncoder().encode(JSON.stringify(textOf(table)));
-  const textOffset = headerSize + table.columns.length * recordSize;
+  const indexed = table.columns.filter((column) => column.indexed);
+  const indexesOffset = headerSize + table.columns.length * recordSize;
+  const nameOffset = indexesOffset + indexed.length * indexSize;
+  const textOffset = nameOffset + name.length;
   const bytes = new Uint8Array(textOffset + text.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, magic, true);
@@ -42,8 +46,12 @@ export function encodeSchema(table: AnyTable): Uint8Array<ArrayBuffer> {
   view.setUint16(6, table.columns.length, true);
   view.setUint32(8, table.imageSize, true);
   view.setUint32(12, headerSize, true);
-  view.setUint32(16, textOffset, true);
-  view.setUint32(20, text.length, true);
+  view.setUint16(16, indexed.length, true);
+  view.setUint32(20, indexesOffset, true);
+  view.setUint32(24, nameOffset, true);
+  view.setUint32(28, name.length, true);
+  view.setUint32(32, textOffset, true);
+  view.setUint32(36, text.length, true);
   for (const column of table.columns) {
     const at = headerSize + column.position * recordSize;
     view.setUint8(at, kindCodes[column.kind]);
@@ -53,6 +61,14 @@ export function encodeSchema(table: AnyTable): Uint8Array<ArrayBuffer> {
     view.setUint32(at + 8, column.size, true);
     view.setUint32(at + 12, column.kind === "enum" ? column.labels.length : column.limit, true);
   }
+  for (const [number, column] of indexed.entries()) {
+    const at = indexesOffset + number * indexSize;
+    view.setUint8(at, indexKindCodes.column);
+    view.setUint8(at + 1, column.unique ? indexFlagUnique : 0);
+    view.setUint8(at + 2, 1);
+    view.setUint16(at + indexColumnsOffset, column.position, true);
+  }
+  bytes.set(name, nameOffset);
   bytes.set(text, textOffset);
   return bytes;
 }
@@ -78,12 +94,20 @@ function decode(bytes: Uint8Array): TableDefinition {
   check(view.getUint16(4, true) === version, `schema version is not ${version}`);
   const count = view.getUint16(6, true);
   const imageSize = view.getUint32(8, true);
-  const textOffset = view.getUint32(16, true);
-  const textSize = view.getUint32(20, true);
+  const indexesOffset = headerSize + count * recordSize;
+  const nameOffset = indexesOffset + view.getUint16(16, true) * indexSize;
+  const textOffset = nameOffset + view.getUint32(28, true);
+  const textSize = view.getUint32(36, true);
   check(imageSize % 8 === 0 && imageSize <= imageSizeMax, "wrong image size");
   check(view.getUint32(12, true) === headerSize, "columns are elsewhere");
-  check(textOffset >= headerSize + count * recordSize, "text overlaps the columns");
-  check(textOffset + textSize <= view.byteLength, "text ends behind the bytes");
+  check(view.getUint32(20, true) === indexesOffset, "indexes are elsewhere");
+  check(view.getUint32(24, true) === nameOffset, "the name is elsewhere");
+  check(view.getUint32(32, true) === textOffset, "text is elsewhere");
+  check(textOffset + textSize === view.byteLength, "text does not end with the bytes");
+  const name = new TextDecoder("utf-8", { fatal: true }).decode(
+    bytes.subarray(nameOffset, textOffset),
+  );
+  const indexes = readIndexes(view, indexesOffset, nameOffset);
   const text = parseText(bytes.subarray(textOffset, textOffset + textSize));
   check(text.columns.length === count, "the text names another number of columns");
 
@@ -101,8 +125,8 @@ function decode(bytes: Uint8Array): TableDefinition {
       labels,
       primaryKey: (flags & flagPrimaryKey) !== 0,
       nullable: (flags & flagNullable) !== 0,
-      indexed: (flags & flagIndexed) !== 0,
-      unique: (flags & flagUnique) !== 0,
+      indexed: indexes.has(position),
+      unique: indexes.get(position) === true,
       default: json.default === undefined ? undefined : defaultFromJson({ kind }, json.default),
       aliases: json.aliases ?? [],
     };
@@ -115,7 +139,7 @@ function decode(bytes: Uint8Array): TableDefinition {
   });
   // Names, limits and defaults obey the same rules as a declaration.
   const declared = buildTable(
-    text.name,
+    name,
     columns.map((column) => [column.name, column]),
   );
   check(declared.key.name === columns[0]?.name, "column 0 is not the primary key");
@@ -123,12 +147,24 @@ function decode(bytes: Uint8Array): TableDefinition {
     ...column,
     default: declared.columns[position]?.default,
   }));
-  return new TableDefinition(text.name, canonical, imageSize);
+  return new TableDefinition(name, canonical, imageSize);
+}
+
+/** Whether the index of each indexed column is unique, by the column's position. */
+function readIndexes(view: DataView, start: number, end: number): ReadonlyMap<number, boolean> {
+  const indexes = new Map<number, boolean>();
+  for (let at = start; at < end; at += indexSize) {
+    check(view.getUint8(at) === indexKindCodes.column, "an index of an unknown kind");
+    check(view.getUint8(at + 2) === 1, "an index of several columns");
+    const position = view.getUint16(at + indexColumnsOffset, true);
+    check(!indexes.has(position), "two indexes of one column");
+    indexes.set(position, (view.getUint8(at + 1) & indexFlagUnique) !== 0);
+  }
+  return indexes;
 }
 
 function textOf(table: AnyTable): TextJson {
   return {
-    name: table.name,
     columns: table.columns.map((column): ColumnJson => ({
       name: column.name,
       ...(column.aliases.length === 0 ? {} : { aliases: column.aliases }),
@@ -145,7 +181,7 @@ function parseText(bytes: Uint8Array): TextJson {
 }
 
 function isTextJson(json: unknown): json is TextJson {
-  if (!isRecord(json) || typeof json["name"] !== "string") return false;
+  if (!isRecord(json)) return false;
   return Array.isArray(json["columns"]) && json["columns"].every(isColumnJson);
 }
 
@@ -168,13 +204,11 @@ function isRecord(json: unknown): json is Record<string, unknown> {
 }
 
 function flagsOf(column: ColumnDefinition): number {
-  return (
-    (column.primaryKey ? flagPrimaryKey : 0) |
-    (column.nullable ? flagNullable : 0) |
-    (column.indexed ? flagIndexed : 0) |
-    (column.unique ? flagUnique : 0)
-  );
+  return (column.primaryKey ? flagPrimaryKey : 0) | (column.nullable ? flagNullable : 0);
 }
+
+/** Of `IndexKind` in the engine. */
+const indexKindCodes = { column: 1, geo: 2 };
 
 const kindsByCode: ReadonlyMap<number, Kind> = new Map(
   entriesOf(kindCodes).map(([kind, code]) => [code, kind]),

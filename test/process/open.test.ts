@@ -293,7 +293,7 @@ describe("segments that cannot be attached", () => {
     poke(temporary.shmPath, versionAt, 99);
     await expect(temporary.open()).rejects.toThrow("format version is 99");
     expect(await codeOf(() => temporary.open())).toBe("LAYOUT_MISMATCH");
-    poke(temporary.shmPath, versionAt, 1);
+    poke(temporary.shmPath, versionAt, 2);
     const again = await temporary.open({ tables });
     expect([again.boot.mode, again.table(Notes).count()]).toEqual(["WarmAttach", 5]);
   });

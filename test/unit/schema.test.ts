@@ -169,13 +169,16 @@ describe("schema bytes", () => {
   test("schema: header and records are as docs/internals/row-image.md says", () => {
     const view = new DataView(encodeSchema(FlightState).buffer);
     expect(view.getUint32(0, true)).toBe(0x53524541);
-    expect([view.getUint16(4, true), view.getUint16(6, true)]).toEqual([1, 6]);
-    expect([view.getUint32(8, true), view.getUint32(12, true)]).toEqual([64, 32]);
-    expect(view.getUint32(16, true)).toBe(32 + 6 * 16);
-    expect([view.getUint8(32), view.getUint8(33)]).toEqual([14, 1]);
-    expect([view.getUint32(36, true), view.getUint32(40, true)]).toEqual([8, 26]);
-    expect(view.getUint32(44, true)).toBe(24);
-    expect([view.getUint8(48), view.getUint8(49), view.getUint8(50)]).toEqual([12, 4, 6]);
+    expect([view.getUint16(4, true), view.getUint16(6, true)]).toEqual([2, 6]);
+    expect([view.getUint32(8, true), view.getUint32(12, true)]).toEqual([64, 64]);
+    expect([view.getUint16(16, true), view.getUint32(20, true)]).toEqual([5, 64 + 6 * 16]);
+    expect([view.getUint8(64), view.getUint8(65)]).toEqual([14, 1]);
+    expect([view.getUint32(68, true), view.getUint32(72, true)]).toEqual([8, 26]);
+    expect(view.getUint32(76, true)).toBe(24);
+    expect([view.getUint8(80), view.getUint8(81), view.getUint8(82)]).toEqual([12, 0, 6]);
+    const first = 64 + 6 * 16;
+    expect([view.getUint8(first), view.getUint8(first + 2)]).toEqual([1, 1]);
+    expect(view.getUint16(first + 4, true)).toBe(1);
   });
 
   test("schema: damaged bytes decode to SEGMENT_CORRUPT or to a lawful table, never else", () => {

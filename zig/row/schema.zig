@@ -23,7 +23,11 @@ pub const scale_max = 15;
 pub const null_mask_size = 8;
 
 pub const header_magic: u32 = 0x5352_4541;
-pub const header_version: u16 = 1;
+pub const header_version: u16 = 2;
+pub const indexes_max = 64;
+pub const name_size_max = 63;
+/// Columns of one index, at most.
+pub const index_columns_max = 8;
 
 /// Codes are stored: append only.
 pub const Kind = enum(u8) {
@@ -61,6 +65,11 @@ pub const Kind = enum(u8) {
 
     pub fn isFloat(kind: Kind) bool {
         return kind == .f32 or kind == .f64;
+    }
+
+    /// Whether a column of this kind can hold degrees with a fraction.
+    pub fn isDegrees(kind: Kind) bool {
+        return kind.isFloat() or kind == .decimal;
     }
 
     /// The Zig type that holds a value of this kind in an image. Not for text.
@@ -156,18 +165,25 @@ pub inline fn nullMask(image: [*]align(8) const u8) u64 {
 }
 
 pub const SchemaHeader = extern struct {
-    magic: u32,
-    version: u16,
+    magic: u32 = header_magic,
+    version: u16 = header_version,
     column_count: u16,
     image_size: u32,
-    columns_offset: u32,
+    columns_offset: u32 = @sizeOf(SchemaHeader),
+    index_count: u16,
+    /// Which layout of the table's rows these columns are: 0, until columns can be added.
+    layout: u16 = 0,
+    indexes_offset: u32,
+    name_offset: u32,
+    name_size: u32,
     text_offset: u32,
     text_size: u32,
-    reserved: u64,
+    reserved: [3]u64 = @splat(0),
 
     comptime {
-        assert(@sizeOf(SchemaHeader) == 32);
-        assert(@offsetOf(SchemaHeader, "reserved") == 24);
+        assert(@sizeOf(SchemaHeader) == 64);
+        assert(@offsetOf(SchemaHeader, "indexes_offset") == 20);
+        assert(@offsetOf(SchemaHeader, "reserved") == 40);
         assert(std.mem.eql(u8, std.mem.asBytes(&header_magic), "AERS"));
     }
 };
@@ -189,8 +205,39 @@ pub const ColumnRecord = extern struct {
 
 pub const flag_primary_key: u8 = 1;
 pub const flag_nullable: u8 = 2;
-pub const flag_indexed: u8 = 4;
-pub const flag_unique: u8 = 8;
+
+/// Codes are stored: append only.
+pub const IndexKind = enum(u8) {
+    /// Values of one column in their order.
+    column = 1,
+    /// Positions: a latitude and a longitude in degrees.
+    geo = 2,
+};
+
+pub const index_flag_unique: u8 = 1;
+
+pub const IndexRecord = extern struct {
+    kind: u8,
+    flags: u8 = 0,
+    column_count: u8,
+    reserved: u8 = 0,
+    /// Positions of the columns; zeros after the last.
+    columns: [index_columns_max]u16 = @splat(0),
+    reserved_end: u32 = 0,
+
+    comptime {
+        assert(@sizeOf(IndexRecord) == 24);
+        assert(@offsetOf(IndexRecord, "columns") == 4);
+    }
+};
+
+/// One index of a table, as declared.
+pub const Index = struct {
+    kind: IndexKind,
+    unique: bool,
+    /// Positions of its columns; the second one only of `geo`.
+    columns: [2]u16,
+};
 
 comptime {
     // Records are read from bytes in place; big-endian machines are not supported.
@@ -200,8 +247,11 @@ comptime {
 pub const Schema = struct {
     column_count: u16,
     image_size: u32,
+    index_count: u16,
     /// Only the first `column_count` are defined.
     columns: [columns_max]Column,
+    /// Only the first `index_count` are defined.
+    indexes: [indexes_max]Index,
 
     pub const DecodeError = error{
         /// The bytes are not a schema of this version, or break a law of the row image.
@@ -214,21 +264,29 @@ pub const Schema = struct {
         const header = std.mem.bytesToValue(SchemaHeader, bytes[0..@sizeOf(SchemaHeader)]);
         if (header.magic != header_magic) return error.InvalidSchema;
         if (header.version != header_version) return error.InvalidSchema;
-        if (header.reserved != 0) return error.InvalidSchema;
+        if (!std.mem.allEqual(u64, &header.reserved, 0)) return error.InvalidSchema;
+        if (header.layout != 0) return error.InvalidSchema;
         const count = header.column_count;
         if (count == 0 or count > columns_max) return error.InvalidSchema;
         if (header.columns_offset != @sizeOf(SchemaHeader)) return error.InvalidSchema;
         const records_end = @sizeOf(SchemaHeader) + @as(u32, count) * @sizeOf(ColumnRecord);
-        if (header.text_offset < records_end) return error.InvalidSchema;
+        if (header.indexes_offset != records_end) return error.InvalidSchema;
+        if (header.index_count > indexes_max) return error.InvalidSchema;
+        const indexes_end = records_end + @as(u32, header.index_count) * @sizeOf(IndexRecord);
+        if (header.name_offset != indexes_end) return error.InvalidSchema;
+        if (header.name_size == 0 or header.name_size > name_size_max) return error.InvalidSchema;
+        if (header.text_offset != indexes_end + header.name_size) return error.InvalidSchema;
         if (header.text_offset > bytes.len) return error.InvalidSchema;
-        if (header.text_size > bytes.len - header.text_offset) return error.InvalidSchema;
+        if (header.text_size != bytes.len - header.text_offset) return error.InvalidSchema;
         if (header.image_size % 8 != 0) return error.InvalidSchema;
         if (header.image_size > image_size_max) return error.InvalidSchema;
 
         var schema: Schema = .{
             .column_count = count,
             .image_size = header.image_size,
+            .index_count = 0,
             .columns = undefined,
+            .indexes = undefined,
         };
         for (0..count) |position| {
             const start = @sizeOf(SchemaHeader) + position * @sizeOf(ColumnRecord);
@@ -240,12 +298,70 @@ pub const Schema = struct {
                 try decodeColumn(record, @intCast(position), header.image_size);
         }
         try checkOverlap(schema.columns[0..count]);
+        for (0..header.index_count) |number| {
+            const start = header.indexes_offset + number * @sizeOf(IndexRecord);
+            const record = std.mem.bytesToValue(
+                IndexRecord,
+                bytes[start..][0..@sizeOf(IndexRecord)],
+            );
+            try schema.addIndex(&record);
+        }
         return schema;
+    }
+
+    fn addIndex(schema: *Schema, record: *const IndexRecord) DecodeError!void {
+        const kind = std.enums.fromInt(IndexKind, record.kind) orelse return error.InvalidSchema;
+        if (record.flags & ~index_flag_unique != 0) return error.InvalidSchema;
+        if (record.reserved != 0 or record.reserved_end != 0) return error.InvalidSchema;
+        const count: u8 = switch (kind) {
+            .column => 1,
+            .geo => 2,
+        };
+        if (record.column_count != count) return error.InvalidSchema;
+        for (record.columns, 0..) |position, i| {
+            if (i >= count and position != 0) return error.InvalidSchema;
+            if (i < count and position >= schema.column_count) return error.InvalidSchema;
+        }
+        const index: Index = .{
+            .kind = kind,
+            .unique = record.flags & index_flag_unique != 0,
+            .columns = record.columns[0..2].*,
+        };
+        for (schema.indexes[0..schema.index_count]) |*other| {
+            const same = other.kind == kind and std.mem.eql(u16, &other.columns, &index.columns);
+            if (same) return error.InvalidSchema;
+        }
+        switch (kind) {
+            .column => {
+                const target = &schema.columns[index.columns[0]];
+                if (target.kind.isText() and target.limit > key_limit_max) {
+                    return error.InvalidSchema;
+                }
+                target.indexed = true;
+                target.unique = index.unique;
+            },
+            .geo => {
+                if (index.unique or index.columns[0] == index.columns[1]) {
+                    return error.InvalidSchema;
+                }
+                for (index.columns) |position| {
+                    if (!schema.columns[position].kind.isDegrees()) return error.InvalidSchema;
+                }
+            },
+        }
+        schema.indexes[schema.index_count] = index;
+        schema.index_count += 1;
     }
 
     pub fn column(schema: *const Schema, position: u32) ?*const Column {
         if (position >= schema.column_count) return null;
         return &schema.columns[position];
+    }
+
+    /// The name in schema bytes that `decode` accepted.
+    pub fn nameIn(bytes: []const u8) []const u8 {
+        const header = std.mem.bytesToValue(SchemaHeader, bytes[0..@sizeOf(SchemaHeader)]);
+        return bytes[header.name_offset..][0..header.name_size];
     }
 
     pub fn primaryKey(schema: *const Schema) *const Column {
@@ -264,15 +380,15 @@ pub const Schema = struct {
 
 fn decodeColumn(record: ColumnRecord, position: u16, image_size: u32) Schema.DecodeError!Column {
     const kind = std.enums.fromInt(Kind, record.kind) orelse return error.InvalidSchema;
-    const flags_known = flag_primary_key | flag_nullable | flag_indexed | flag_unique;
+    const flags_known = flag_primary_key | flag_nullable;
     if (record.flags & ~flags_known != 0 or record.reserved != 0) return error.InvalidSchema;
     const is_key = record.flags & flag_primary_key != 0;
     const column: Column = .{
         .kind = kind,
         .scale = record.scale,
         .nullable = record.flags & flag_nullable != 0,
-        .indexed = record.flags & flag_indexed != 0,
-        .unique = record.flags & flag_unique != 0,
+        .indexed = false, // until the list of indexes names it
+        .unique = false,
         .position = position,
         .offset = record.offset,
         .size = record.size,
@@ -281,12 +397,10 @@ fn decodeColumn(record: ColumnRecord, position: u16, image_size: u32) Schema.Dec
 
     if (is_key != (position == 0)) return error.InvalidSchema;
     if (is_key and (column.nullable or kind.isFloat())) return error.InvalidSchema;
-    if (column.unique and !column.indexed) return error.InvalidSchema;
     if (column.scale > if (kind == .decimal) @as(u8, scale_max) else 0) return error.InvalidSchema;
 
     const size = kind.fixedSize() orelse size: {
-        const keyed = is_key or column.indexed;
-        const limit_max: u32 = if (keyed) key_limit_max else text_limit_max;
+        const limit_max: u32 = if (is_key) key_limit_max else text_limit_max;
         if (column.limit == 0 or column.limit > limit_max) return error.InvalidSchema;
         break :size column.limit + 2;
     };
@@ -330,14 +444,28 @@ pub const TestColumn = struct {
 /// Lays columns out one after the other and writes schema bytes; for the tests of this and other
 /// modules. Returns the used part of `buffer`.
 pub fn encodeForTest(columns: []const TestColumn, buffer: []u8) []u8 {
+    return encodeNamedForTest("T", columns, &.{}, buffer);
+}
+
+fn addRecord(buffer: []u8, end: *u32, count: *u16, record: *const IndexRecord) void {
+    @memcpy(buffer[end.*..][0..@sizeOf(IndexRecord)], std.mem.asBytes(record));
+    end.* += @sizeOf(IndexRecord);
+    count.* += 1;
+}
+
+/// The same with a name, and with indexes besides those of single columns.
+pub fn encodeNamedForTest(
+    name: []const u8,
+    columns: []const TestColumn,
+    indexes: []const IndexRecord,
+    buffer: []u8,
+) []u8 {
     var offset: u32 = null_mask_size;
     for (columns, 0..) |column, position| {
         const size = column.kind.fixedSize() orelse column.limit + 2;
         offset = std.mem.alignForward(u32, offset, if (column.kind.isText()) 2 else size);
         var flags: u8 = if (position == 0) flag_primary_key else 0;
         if (column.nullable) flags |= flag_nullable;
-        if (column.indexed) flags |= flag_indexed;
-        if (column.unique) flags |= flag_unique;
         const record: ColumnRecord = .{
             .kind = @intFromEnum(column.kind),
             .flags = flags,
@@ -351,17 +479,32 @@ pub fn encodeForTest(columns: []const TestColumn, buffer: []u8) []u8 {
         @memcpy(buffer[start..][0..@sizeOf(ColumnRecord)], std.mem.asBytes(&record));
         offset += size;
     }
-    const end: u32 = @intCast(@sizeOf(SchemaHeader) + columns.len * @sizeOf(ColumnRecord));
+    const columns_end: u32 = @intCast(@sizeOf(SchemaHeader) + columns.len * @sizeOf(ColumnRecord));
+    var end = columns_end;
+    var index_count: u16 = 0;
+    for (columns, 0..) |column, position| {
+        if (!column.indexed) continue;
+        var record: IndexRecord = .{
+            .kind = @intFromEnum(IndexKind.column),
+            .flags = if (column.unique) index_flag_unique else 0,
+            .column_count = 1,
+        };
+        record.columns[0] = @intCast(position);
+        addRecord(buffer, &end, &index_count, &record);
+    }
+    for (indexes) |*record| addRecord(buffer, &end, &index_count, record);
+    @memcpy(buffer[end..][0..name.len], name);
     const header: SchemaHeader = .{
-        .magic = header_magic,
-        .version = header_version,
         .column_count = @intCast(columns.len),
         .image_size = std.mem.alignForward(u32, offset, 8),
-        .columns_offset = @sizeOf(SchemaHeader),
-        .text_offset = end,
+        .index_count = index_count,
+        .indexes_offset = columns_end,
+        .name_offset = end,
+        .name_size = @intCast(name.len),
+        .text_offset = @intCast(end + name.len),
         .text_size = 0,
-        .reserved = 0,
     };
+    end += @intCast(name.len);
     @memcpy(buffer[0..@sizeOf(SchemaHeader)], std.mem.asBytes(&header));
     return buffer[0..end];
 }
@@ -396,40 +539,90 @@ test "schema: every cut and every broken law is refused" {
     const Patch = struct { at: usize, byte: u8 };
     const patches = [_]Patch{
         .{ .at = 0, .byte = 0 }, // magic
-        .{ .at = 4, .byte = 2 }, // version
+        .{ .at = 4, .byte = 1 }, // version
         .{ .at = 6, .byte = 0 }, // no column
         .{ .at = 6, .byte = 66 }, // too many columns
         .{ .at = 8, .byte = 1 }, // image size not a multiple of 8
         .{ .at = 9, .byte = 0xff }, // image too large
         .{ .at = 12, .byte = 0 }, // columns elsewhere
-        .{ .at = 16, .byte = 32 }, // text over the columns
-        .{ .at = 20, .byte = 1 }, // text past the end
-        .{ .at = 24, .byte = 1 }, // reserved
-        .{ .at = 32, .byte = 0 }, // unknown kind
-        .{ .at = 32, .byte = 11 }, // a float as key
-        .{ .at = 33, .byte = 0 }, // no primary key
-        .{ .at = 33, .byte = 3 }, // a nullable key
-        .{ .at = 33, .byte = 17 }, // unknown flag
-        .{ .at = 34, .byte = 1 }, // scale of a string
-        .{ .at = 35, .byte = 1 }, // reserved
-        .{ .at = 36, .byte = 0 }, // over the null mask
-        .{ .at = 36, .byte = 9 }, // misaligned
-        .{ .at = 36, .byte = 40 }, // overlap
-        .{ .at = 39, .byte = 0xff }, // far outside
-        .{ .at = 40, .byte = 27 }, // size against limit
-        .{ .at = 44, .byte = 0 }, // empty string limit
-        .{ .at = 49, .byte = 1 }, // second primary key
-        .{ .at = 49, .byte = 8 }, // unique, not indexed
-        .{ .at = 50, .byte = 16 }, // scale
-        .{ .at = 52, .byte = 41 }, // misaligned number
-        .{ .at = 60, .byte = 1 }, // limit of a number
-        .{ .at = 92, .byte = 0 }, // enum without labels
+        .{ .at = 16, .byte = 3 }, // more indexes than there are
+        .{ .at = 16, .byte = 1 }, // fewer indexes
+        .{ .at = 18, .byte = 1 }, // another layout
+        .{ .at = 20, .byte = 32 }, // indexes over the columns
+        .{ .at = 24, .byte = 32 }, // the name over the columns
+        .{ .at = 28, .byte = 0 }, // no name
+        .{ .at = 28, .byte = 64 }, // a name that is too long
+        .{ .at = 32, .byte = 32 }, // text over the columns
+        .{ .at = 36, .byte = 1 }, // text past the end
+        .{ .at = 40, .byte = 1 }, // reserved
+        .{ .at = 64, .byte = 0 }, // unknown kind
+        .{ .at = 64, .byte = 11 }, // a float as key
+        .{ .at = 65, .byte = 0 }, // no primary key
+        .{ .at = 65, .byte = 3 }, // a nullable key
+        .{ .at = 65, .byte = 17 }, // unknown flag
+        .{ .at = 66, .byte = 1 }, // scale of a string
+        .{ .at = 67, .byte = 1 }, // reserved
+        .{ .at = 68, .byte = 0 }, // over the null mask
+        .{ .at = 68, .byte = 9 }, // misaligned
+        .{ .at = 68, .byte = 40 }, // overlap
+        .{ .at = 71, .byte = 0xff }, // far outside
+        .{ .at = 72, .byte = 27 }, // size against limit
+        .{ .at = 76, .byte = 0 }, // empty string limit
+        .{ .at = 81, .byte = 1 }, // second primary key
+        .{ .at = 81, .byte = 4 }, // unknown flag
+        .{ .at = 82, .byte = 16 }, // scale
+        .{ .at = 84, .byte = 41 }, // misaligned number
+        .{ .at = 92, .byte = 1 }, // limit of a number
+        .{ .at = 124, .byte = 0 }, // enum without labels
+        .{ .at = 144, .byte = 0 }, // unknown kind of index
+        .{ .at = 144, .byte = 2 }, // a position of one column
+        .{ .at = 145, .byte = 2 }, // unknown flag of an index
+        .{ .at = 146, .byte = 2 }, // an index of two columns
+        .{ .at = 147, .byte = 1 }, // reserved
+        .{ .at = 148, .byte = 5 }, // a column that is not there
+        .{ .at = 148, .byte = 2 }, // the same index twice
+        .{ .at = 150, .byte = 1 }, // a second column
+        .{ .at = 164, .byte = 1 }, // reserved
     };
     for (patches) |patch| {
         var broken: [1024]u8 = undefined;
         @memcpy(broken[0..bytes.len], bytes);
         broken[patch.at] = patch.byte;
         try testing.expectError(error.InvalidSchema, Schema.decode(broken[0..bytes.len]));
+    }
+}
+
+test "schema: a geo index has two different columns of degrees" {
+    var buffer: [1024]u8 = undefined;
+    const columns = [_]TestColumn{
+        .{ .kind = .u64 },
+        .{ .kind = .decimal, .scale = 6, .nullable = true },
+        .{ .kind = .f32 },
+        .{ .kind = .i32 },
+    };
+    const Case = struct { columns: [2]u16, flags: u8 = 0, is_valid: bool = false };
+    for ([_]Case{
+        .{ .columns = .{ 1, 2 }, .is_valid = true },
+        .{ .columns = .{ 2, 1 }, .is_valid = true },
+        .{ .columns = .{ 1, 2 }, .flags = index_flag_unique },
+        .{ .columns = .{ 1, 1 } },
+        .{ .columns = .{ 1, 3 } },
+        .{ .columns = .{ 0, 1 } },
+        .{ .columns = .{ 1, 4 } },
+    }) |case| {
+        var record: IndexRecord = .{ .kind = 2, .flags = case.flags, .column_count = 2 };
+        @memcpy(record.columns[0..2], &case.columns);
+        const bytes = encodeNamedForTest("Flights", &columns, &.{record}, &buffer);
+        const decoded = Schema.decode(bytes);
+        if (!case.is_valid) {
+            try testing.expectError(error.InvalidSchema, decoded);
+            continue;
+        }
+        const schema = try decoded;
+        try testing.expectEqual(IndexKind.geo, schema.indexes[0].kind);
+        try testing.expectEqual(case.columns, schema.indexes[0].columns);
+        try testing.expect(!schema.columns[1].indexed);
+        try testing.expectEqualStrings("Flights", Schema.nameIn(bytes));
     }
 }
 

@@ -479,7 +479,8 @@ pub const Version = extern struct {
     /// Older version, or the free list link while free.
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     older: Word(u32),
-    /// `{ table: 16, sum: 15, tombstone: 1 }`
+    /// `{ table: 8, layout: 8, sum: 15, tombstone: 1 }`; `layout` is that of the table's rows in
+    /// which the image is, 0 until tables can have several.
     flags: u32,
 
     pub const tombstone_flag: u32 = 1 << 31;
@@ -492,7 +493,7 @@ pub const Version = extern struct {
     }
 
     pub fn table(version: *const Version) u32 {
-        return version.flags & 0xFFFF;
+        return version.flags & 0xFF;
     }
 
     pub fn isTombstone(version: *const Version) bool {
@@ -644,6 +645,7 @@ comptime {
     assert(@sizeOf(Header) <= limits.page_size);
     assert(@offsetOf(Header, "tail") % limits.cache_line_size == 0);
     assert(@sizeOf(Version) == 16);
+    assert(limits.table_count_max <= 1 << 8); // `Version.flags`
     assert(@sizeOf(RowSlot) == 24);
     assert(@sizeOf(Entry) == 8);
     assert(@sizeOf(Retired) == 16);
