@@ -32,6 +32,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ["recover", async () => (await import("./commands/recover.ts")).recover],
   ["config", async () => (await import("./commands/config.ts")).config],
   ["export", async () => (await import("./commands/export.ts")).exportRows],
+  ["serve", async () => (await import("./commands/serve.ts")).serve],
   ["bench", async () => (await import("./commands/bench.ts")).bench],
   ["tcl-bridge", async () => (await import("./commands/tcl-bridge.ts")).tclBridge],
 ]);

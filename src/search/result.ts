@@ -99,6 +99,11 @@ export class Result<Row> implements Iterable<Row>, Disposable {
     if (parts.source !== undefined) abandoned.register(this, parts.source, this);
   }
 
+  /** The columns that its rows have, in order. */
+  get columns(): readonly ColumnDefinition[] {
+    return this.#fields;
+  }
+
   /** How many rows there are; reads the rest of a long result to know. */
   get length(): number {
     if (this.#count !== undefined) return this.#count;
