@@ -71,6 +71,7 @@ const Driver = struct {
     random: std.Random.DefaultPrng,
     plan: Plan,
     programs: search_.Cache = .{},
+    estimates: search_.Estimates = undefined,
     rows: harness.Batch,
     stamp: u64 = row_count,
     buffer: [64 * 1024]u8 align(8) = undefined,
@@ -130,7 +131,14 @@ const Driver = struct {
         driver.plan.operands[1].value = low + 2_000;
         const bytes = std.mem.asBytes(&driver.plan);
         const programs = &driver.programs;
-        const open = try search_.Search.open(driver.engine, programs, null, driver.table, bytes);
+        const open = try search_.Search.open(
+            driver.engine,
+            programs,
+            null,
+            driver.table,
+            bytes,
+            &driver.estimates,
+        );
         defer open.close();
         const batch = try open.next(&driver.buffer);
         if (batch.rows != 50) return error.Unexpected;

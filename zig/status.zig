@@ -37,6 +37,8 @@ pub const Status = enum(i32) {
     /// A file, lock or mapping is not what it must be: a directory, a symbolic link.
     not_regular = -33,
     exists = -34,
+    /// The plan was made for another number of rows: plan again.
+    plan_stale = -35,
 };
 
 pub fn statusOf(err: anyerror) Status {
@@ -61,6 +63,7 @@ pub fn statusOf(err: anyerror) Status {
         error.Exists => .exists,
         error.BufferTooSmall => .buffer_too_small,
         error.InvalidPlan => .parse_error,
+        error.PlanStale => .plan_stale,
         error.InvalidSchema, error.InvalidArgument => .invalid_argument,
         error.WalCorrupt => .wal_corrupt,
         error.CheckpointCorrupt => .checkpoint_corrupt,

@@ -240,7 +240,7 @@ export class Database implements Disposable, AsyncDisposable {
     this.#scope.use();
     const { session, catalog, searches } = this.#handle;
     const tables = catalog.list().map((definition): [string, number] => {
-      return [definition.name, searches.rowCount(catalog.bind(definition))];
+      return [definition.name, searches.plans.rowCount(catalog.bind(definition))];
     });
     return readStats(session, Object.fromEntries(tables));
   }

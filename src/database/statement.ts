@@ -7,7 +7,6 @@ import type { TableBinding } from "../session/catalog.ts";
 import { AerostoreError } from "../errors.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import { assignedValue, resolveAssignments } from "../query/resolve/assign.ts";
-import { bindParameters } from "../query/plan/encode.ts";
 import type { Parameters } from "../query/plan/encode.ts";
 import type { Assignment } from "../query/query.ts";
 import type { PlannerColumn } from "../query/resolve/planner-table.ts";
@@ -18,7 +17,7 @@ import { Memory } from "../schema/memory.ts";
 import type { AnyTable, TableDefinition, TableShape } from "../schema/table.ts";
 import { describeValue, isScalar, readValue } from "../schema/value.ts";
 import type { Scope } from "./scope.ts";
-import type { PlannedSearch } from "../search/search-runner.ts";
+import type { ReadySearch } from "../search/plan-cache.ts";
 import { inputAt } from "../session/session.ts";
 
 /** Records of an update that are written at once. */
@@ -29,38 +28,31 @@ export function executeSearch<S extends TableShape>(
   scope: Scope,
   binding: TableBinding,
   definition: TableDefinition<S>,
-  planned: PlannedSearch,
-  parameters: Parameters,
+  ready: ReadySearch,
 ): Result<S["row"]> {
-  const { action } = planned.query;
+  const { parameters } = ready;
+  const { action } = ready.planned.query;
   switch (action.kind) {
     case "read":
-      bindParameters(planned.encoded, parameters);
-      return scope.handle.searches.rows(definition, binding, planned, scope);
+      return scope.handle.searches.rows(definition, binding, ready, scope);
     case "delete":
-      return countedResult(definition, deleteFound(scope, binding, planned, parameters));
+      return countedResult(definition, deleteFound(scope, binding, ready));
     case "update": {
       const patch = patchOf(binding, action.assignments, parameters);
-      const count = updateFound(scope, binding, planned, parameters, patch);
+      const count = updateFound(scope, binding, ready, patch);
       return countedResult(definition, count);
     }
   }
 }
 
 /** Deletes the rows of a search in one transaction; how many they were. */
-export function deleteFound(
-  scope: Scope,
-  binding: TableBinding,
-  planned: PlannedSearch,
-  parameters: Parameters,
-): number {
+export function deleteFound(scope: Scope, binding: TableBinding, ready: ReadySearch): number {
   scope.useToWrite();
-  bindParameters(planned.encoded, parameters);
   const { session } = scope.handle;
   const { calls, handle, memory } = session;
   const { size } = binding.definition.key;
   return scope.atomically((inner) => {
-    const { keys, count } = findKeys(inner, binding, planned);
+    const { keys, count } = findKeys(inner, binding, ready);
     const tx = inner.use();
     for (let index = 0; index < count; index++) {
       memory.u8.set(keys.subarray(index * size, (index + 1) * size), inputAt);
@@ -77,18 +69,16 @@ export function deleteFound(
 export function updateFound(
   scope: Scope,
   binding: TableBinding,
-  planned: PlannedSearch,
-  parameters: Parameters,
+  ready: ReadySearch,
   patch: object,
 ): number {
   const { key } = binding.definition;
   const keyAt = recordHeadSize + key.offset;
   scope.useToWrite();
-  bindParameters(planned.encoded, parameters);
   // Before anything is looked for, so that a wrong patch is refused even if nothing is found.
   const template = encodePatch(binding, patch);
   return scope.atomically((inner) => {
-    const { keys, count } = findKeys(inner, binding, planned);
+    const { keys, count } = findKeys(inner, binding, ready);
     const room = Math.min(count, binding.records.roomFor(updateBatch));
     const buffer = binding.records.take(room);
     const { memory, stride } = buffer;
@@ -126,14 +116,14 @@ function encodePatch({ definition, records }: TableBinding, patch: object): Uint
 function findKeys(
   scope: Scope,
   binding: TableBinding,
-  planned: PlannedSearch,
+  ready: ReadySearch,
 ): { readonly keys: Uint8Array; readonly count: number } {
   const { definition } = binding;
   const { offset, size } = definition.key;
   let keys = new Uint8Array(1_024 * size);
   let count = 0;
   const { searches } = scope.handle;
-  const chunks = searches.chunks(binding, planned, scope.use());
+  const chunks = searches.chunks(binding, ready, scope.use());
   for (const { memory, at, rowCount } of chunks) {
     const needed = (count + rowCount) * size;
     if (needed > keys.length) {

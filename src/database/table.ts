@@ -145,24 +145,23 @@ export class Table<S extends TableShape = DynamicShape> {
    */
   search(query?: SearchInput<S["row"], S["patch"]>): Result<S["row"]> {
     this.scope.use();
-    const ready = this.scope.handle.searches.ready(this.binding, query, false);
-    const { planned, parameters } = ready;
-    return executeSearch(this.scope, this.binding, this.definition, planned, parameters);
+    const ready = this.scope.handle.searches.plans.ready(this.binding, query, false);
+    return executeSearch(this.scope, this.binding, this.definition, ready);
   }
 
   /** How many rows a query finds, after its offset and limit. **Throws** like `search`. */
   count(query?: SearchInput<S["row"], S["patch"]>): number {
     const tx = this.scope.use();
     const { searches } = this.scope.handle;
-    const { planned, parameters } = searches.ready(this.binding, query, true);
-    return searches.count(this.binding, planned, tx, parameters);
+    return searches.count(this.binding, searches.plans.ready(this.binding, query, true), tx);
   }
 
   /** How a query would be run; with `analyze`, also what running it gives. **Throws** likewise. */
   explain(query?: SearchInput<S["row"], S["patch"]>, options: ExplainOptions = {}): ExplainedPlan {
     const tx = this.scope.use();
     const { searches } = this.scope.handle;
-    if (options.analyze !== true) return explain(searches.plan(this.binding, query, false).plan);
+    if (options.analyze !== true)
+      return explain(searches.plans.plan(this.binding, query, false).plan);
     const { plan, measured } = searches.measure(this.binding, query, tx);
     return explain(plan, measured);
   }
@@ -179,15 +178,15 @@ export class Table<S extends TableShape = DynamicShape> {
    */
   updateWhere(query: SearchInput<S["row"], S["patch"]>, patch: S["patch"]): number {
     this.scope.useToWrite();
-    const planned = this.scope.handle.searches.planOfChange(this.binding, query);
-    return updateFound(this.scope, this.binding, planned, {}, patch);
+    const planned = this.scope.handle.searches.plans.planOfChange(this.binding, query);
+    return updateFound(this.scope, this.binding, { planned, parameters: {} }, patch);
   }
 
   /** Deletes the rows that a query finds, likewise. The number of rows deleted. */
   deleteWhere(query: SearchInput<S["row"], S["patch"]>): number {
     this.scope.useToWrite();
-    const planned = this.scope.handle.searches.planOfChange(this.binding, query);
-    return deleteFound(this.scope, this.binding, planned, {});
+    const planned = this.scope.handle.searches.plans.planOfChange(this.binding, query);
+    return deleteFound(this.scope, this.binding, { planned, parameters: {} });
   }
 
   protected subject(attempted: string, key: unknown): CallSubject {

@@ -3,7 +3,7 @@ import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
 export const layoutFingerprint = "dfc4dc414e3a9f60";
-export const abiHash = 0x1b2749cfc90e3995n;
+export const abiHash = 0xf134056067117357n;
 
 export const Status = {
   ok: 0,
@@ -35,6 +35,7 @@ export const Status = {
   missing_value: -32,
   not_regular: -33,
   exists: -34,
+  plan_stale: -35,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 

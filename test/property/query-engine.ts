@@ -147,7 +147,7 @@ function compare(
   const matching = matchingRows({ table, rows: seen, query });
   const expected = windowOf(query, matching);
   const route = describeRoute(plan);
-  using result = searches.rows(table, catalog.bind(table), planned, scope);
+  using result = searches.rows(table, catalog.bind(table), { planned, parameters: {} }, scope);
   if (plan.countOnly) {
     if (result.length === expected.length) return undefined;
     return `${result.length} rows counted by ${route}, not ${expected.length}`;

@@ -48,16 +48,16 @@ export function readPlan(bytes: Uint8Array, table: AnyTable): ReadPlan {
   };
   expect(Buffer.from(bytes.subarray(0, 4)).toString()).toBe("AEQP");
   expect([u16(4), u32(8), u32(12), u16(16)]).toEqual([
-    1,
+    2,
     bytes.length,
     table.imageSize,
     table.columns.length,
   ]);
   const [armCount, groupCount, sortCount] = [u16(18), u16(20), u16(22)];
   const [clauseCount, residualCount, operandCount, textSize] = [u32(24), u32(28), u32(32), u32(36)];
-  const groupsAt = 64 + armCount * 8;
+  const groupsAt = 80 + armCount * 8;
   const sortsAt = groupsAt + groupCount * 8;
-  const clausesAt = sortsAt + sortCount * 8;
+  const clausesAt = sortsAt + sortCount * 8 + u16(64) * 24;
   const operandsAt = clausesAt + clauseCount * 16;
   const textAt = operandsAt + operandCount * 16;
   expect(textAt + textSize).toBe(bytes.length);
@@ -92,7 +92,7 @@ export function readPlan(bytes: Uint8Array, table: AnyTable): ReadPlan {
   let taken = 0;
   const take = (count: number): readonly ReadClause[] => clauses.slice(taken, (taken += count));
   const arms = Array.from({ length: armCount }, (_, index) => {
-    const at = 64 + index * 8;
+    const at = 80 + index * 8;
     const kind = armKinds[view.getUint8(at)] ?? "";
     const own = take(u32(at + 4));
     checkArm(kind, column(u16(at + 2)), own);

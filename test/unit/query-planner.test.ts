@@ -138,7 +138,7 @@ describe("planner: what never or always holds", () => {
   for (const query of never) {
     test(`${query} reads nothing`, () => {
       expect(route(planOf(query))).toBe("nothing");
-      expect(encodePlan(planOf(query)).bytes.length).toBe(64);
+      expect(encodePlan(planOf(query)).bytes.length).toBe(80);
     });
   }
 

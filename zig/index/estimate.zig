@@ -15,6 +15,9 @@ const Skiplist = skiplist.Skiplist;
 
 const height_max = limits.skiplist_height_max;
 
+/// Ranges of a list that are looked at; the others are taken to be alike.
+pub const ranges_max = 16;
+
 /// The number of entries with keys in `[low, high]`, exact when small, estimated from the
 /// towers otherwise.
 pub fn countBetween(

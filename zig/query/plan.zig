@@ -13,9 +13,10 @@ const std = @import("std");
 const assert = std.debug.assert;
 
 pub const magic: u32 = 0x5051_4541;
-pub const version: u16 = 1;
+pub const version: u16 = 2;
 pub const size_max = 64 * 1024 * 1024;
 pub const arms_max = 64;
+pub const guards_max = 8;
 pub const pattern_size_max = 4_096;
 
 pub const flag_count_only: u16 = 1;
@@ -50,9 +51,11 @@ pub const Header = extern struct {
     limit: u64,
     /// Columns that the caller will look at; the engine does not read it.
     projection: u64,
+    guard_count: u16 = 0,
+    reserved: [14]u8 = @splat(0),
 
     comptime {
-        assert(@sizeOf(Header) == 64);
+        assert(@sizeOf(Header) == 80);
         assert(@offsetOf(Header, "clause_count") == 24);
         assert(@offsetOf(Header, "offset") == 40);
         assert(std.mem.eql(u8, std.mem.asBytes(&magic), "AEQP"));
@@ -89,6 +92,17 @@ pub const Sort = extern struct {
 };
 
 pub const sort_descending: u16 = 1;
+
+/// For how many rows of a clause the plan was chosen: with another number, another plan may be
+/// better, and this one is not run.
+pub const Guard = extern struct {
+    /// Index in all clauses; the clause is one that an index can answer.
+    clause: u32,
+    reserved: u32,
+    /// Rows, both included.
+    low: u64,
+    high: u64,
+};
 
 pub const Operator = enum(u8) {
     equal = 1,
@@ -142,6 +156,7 @@ comptime {
     assert(@sizeOf(Arm) == 8);
     assert(@sizeOf(Group) == 8);
     assert(@sizeOf(Sort) == 8);
+    assert(@sizeOf(Guard) == 24);
     assert(@sizeOf(Clause) == 16);
     assert(@sizeOf(Operand) == 16);
     assert(@offsetOf(Operand, "value") == 8);
@@ -157,6 +172,7 @@ pub const Plan = struct {
     arms: []const Arm,
     groups: []const Group,
     sorts: []const Sort,
+    guards: []const Guard,
     clauses: []const Clause,
     operands: []const Operand,
     text: []const u8,
@@ -171,6 +187,8 @@ pub const Plan = struct {
             flag_project_key | flag_measured;
         if (header.flags & ~flags_known != 0) return error.InvalidPlan;
         if (header.arm_count > arms_max) return error.InvalidPlan;
+        if (header.guard_count > guards_max) return error.InvalidPlan;
+        if (!std.mem.allEqual(u8, &header.reserved, 0)) return error.InvalidPlan;
 
         var sections: Sections = .{ .bytes = bytes, .at = @sizeOf(Header) };
         const plan: Plan = .{
@@ -178,6 +196,7 @@ pub const Plan = struct {
             .arms = try sections.take(Arm, header.arm_count),
             .groups = try sections.take(Group, header.group_count),
             .sorts = try sections.take(Sort, header.sort_count),
+            .guards = try sections.take(Guard, header.guard_count),
             .clauses = try sections.take(Clause, header.clause_count),
             .operands = try sections.take(Operand, header.operand_count),
             .text = try sections.take(u8, header.text_size),
@@ -202,6 +221,10 @@ pub const Plan = struct {
         for (plan.sorts) |sort| {
             if (sort.flags & ~sort_descending != 0) return error.InvalidPlan;
             if (sort.reserved != 0) return error.InvalidPlan;
+        }
+        for (plan.guards) |guard| {
+            if (guard.reserved != 0) return error.InvalidPlan;
+            if (guard.clause >= plan.clauses.len) return error.InvalidPlan;
         }
         for (plan.clauses) |*clause| try plan.checkClause(clause);
         for (plan.operands) |operand| {
@@ -287,7 +310,7 @@ test "plan: a frame that does not add up is refused" {
     for (0..bytes.len) |size| {
         try testing.expectError(error.InvalidPlan, Plan.decode(bytes[0..size]));
     }
-    const significant = [_]usize{ 0, 4, 7, 8, 18, 19, 20, 22, 24, 28, 32, 36, 64, 65, 68 };
+    const significant = [_]usize{ 0, 4, 7, 8, 18, 19, 20, 22, 24, 28, 32, 36, 64, 66, 80, 81, 84 };
     for (significant) |at| {
         var broken: [bytes.len]u8 align(8) = bytes.*;
         broken[at] +%= 17;

@@ -29,12 +29,22 @@ const retained_max = 64 * 1024;
 
 pub const Ties = enum { any, forward, backward };
 
+/// What the plan supposes of one of its clauses.
+pub const Guard = struct {
+    /// The clause as a way to its rows.
+    arm: route.Arm,
+    /// Rows, both included.
+    low: u64,
+    high: u64,
+};
+
 pub const Program = struct {
     arena: std.heap.ArenaAllocator,
     /// The plan.
     bytes: []const u8,
     schema: *const Schema,
     arms: []const route.Arm,
+    guards: []const Guard,
     residual: Conjunction,
     /// A row must satisfy one of them, if there are any.
     groups: []const Conjunction,
@@ -69,6 +79,7 @@ pub const Program = struct {
             .bytes = "",
             .schema = schema,
             .arms = &.{},
+            .guards = &.{},
             .residual = .empty,
             .groups = &.{},
             .order = .{ .columns = &.{} },
@@ -103,6 +114,21 @@ pub const Program = struct {
         }
         const own = clauses.take(header.residual_count);
         const residual = try Conjunction.compile(allocator, schema, &plan, own);
+        const guards = try allocator.alloc(Guard, plan.guards.len);
+        for (plan.guards, guards) |guard, *out| {
+            const clause = plan.clauses[guard.clause..][0..1];
+            const arm: plan_module.Arm = .{
+                .kind = @intFromEnum(route.ArmKind.index),
+                .reserved = 0,
+                .column = clause[0].column,
+                .clause_count = 1,
+            };
+            out.* = .{
+                .arm = try route.Arm.compile(allocator, schema, &plan, arm, clause),
+                .low = guard.low,
+                .high = guard.high,
+            };
+        }
         var groups: std.ArrayList(Conjunction) = try .initCapacity(allocator, plan.groups.len);
         for (plan.groups) |group| {
             const members = clauses.take(group.clause_count);
@@ -116,6 +142,7 @@ pub const Program = struct {
         program.bytes = copy;
         program.schema = schema;
         program.arms = if (is_never) &.{} else arms;
+        program.guards = if (is_never) &.{} else guards;
         program.residual = if (is_never) .empty else residual;
         program.groups = groups.items;
         program.order = try Order.compile(allocator, schema, &plan);

@@ -231,6 +231,7 @@ pub const Handle = struct {
             transaction,
             table_id,
             plan,
+            @ptrCast(@alignCast(&handle.io.output)),
         );
         const batch = search.next(&handle.io.output) catch |err| {
             search.close();

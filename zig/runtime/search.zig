@@ -9,13 +9,17 @@ const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const rel_ptr = @import("../segment/rel_ptr.zig");
 const word = @import("../segment/word.zig");
+const plan_module = @import("../query/plan.zig");
 const point_ = @import("../query/point.zig");
 const executor = @import("../query/executor.zig");
 const view_ = @import("../table/view.zig");
 const engine_ = @import("../txn/engine.zig");
 const Engine = engine_.Engine;
 const read_set = @import("../txn/read_set.zig");
+const Pins = @import("../txn/pins.zig").Pins;
 const Snapshot = @import("../txn/pins.zig").Snapshot;
+const Range = @import("../query/route.zig").Range;
+const estimate = @import("../index/estimate.zig");
 const Source = @import("../read/source.zig").Source;
 const transaction_ = @import("../txn/transaction.zig");
 const Transaction = transaction_.Transaction;
@@ -28,7 +32,48 @@ pub const Error = Source.Error || Program.Error || error{
     BufferTooSmall,
     SegmentFull,
     Conflict,
+    PlanStale,
 };
+
+/// Rows of each guard of a plan.
+pub const Estimates = [plan_module.guards_max]f64;
+
+/// Searches with the same bytes between two looks at the guards of their plan.
+const uses_per_look = 16;
+
+/// Compares what the plan supposes of its clauses with the indexes. The rows are in `estimates`,
+/// one for each guard, where it is `PlanStale`. Pins for as long as it looks.
+fn checkGuards(
+    engine: *Engine,
+    table: *const view_.TableView,
+    program: *const Program,
+    estimates: *Estimates,
+) Error!void {
+    const session = &engine.context.session;
+    const pins = &engine.pins;
+    var is_stale = false;
+    for (program.guards, 0..) |*guard, i| {
+        const index = table.indexOf(guard.arm.column.position) orelse return error.InvalidPlan;
+        const count = while (true) { // each turn means that the pin was revoked
+            pins.enterRead(session);
+            defer pins.leaveRead(session);
+
+            const count = estimateRanges(index, guard.arm.ranges);
+            if (!Pins.isReadLost(session)) break try count;
+        };
+        estimates[i] = @floatFromInt(count);
+        if (count < guard.low or count > guard.high) is_stale = true;
+    }
+    if (is_stale) return error.PlanStale;
+}
+
+fn estimateRanges(index: *const view_.IndexView, ranges: []const Range) Error!u64 {
+    const looked = ranges[0..@min(ranges.len, estimate.ranges_max)];
+    if (looked.len == 0) return 0;
+    var sum: u64 = 0;
+    for (looked) |range| sum +|= try estimate.countBetween(index.list, range.low, range.high);
+    return sum / looked.len *| ranges.len +| sum % looked.len * ranges.len / looked.len;
+}
 
 /// Programs by plan bytes: a search that was made before is not compiled again. And what searches
 /// that have ended leave for the next one.
@@ -47,6 +92,8 @@ pub const Cache = struct {
         catalog_version: u32,
         /// Searches that are running it.
         users: u32,
+        /// Searches since the guards were looked at.
+        uses: u32 = 0,
         /// Without a place in the cache, since all were running: it ends with its search.
         is_spare: bool = false,
         program: Program,
@@ -62,6 +109,7 @@ pub const Cache = struct {
         engine: *Engine,
         table: *const view_.TableView,
         plan: []const u8,
+        estimates: *Estimates,
     ) Error!*Entry {
         const hash = std.hash.Wyhash.hash(table.id, plan);
         const version = engine.context.catalog_version;
@@ -72,6 +120,11 @@ pub const Cache = struct {
             if (entry.table != table.id or entry.catalog_version != version) continue;
             if (!std.mem.eql(u8, entry.program.bytes, plan)) continue;
             cache.used[i] = cache.clock;
+            entry.uses += 1;
+            if (entry.uses >= uses_per_look) {
+                try checkGuards(engine, table, &entry.program, estimates);
+                entry.uses = 0;
+            }
             return entry;
         }
         const allocator = engine.context.allocator;
@@ -80,6 +133,7 @@ pub const Cache = struct {
             errdefer destroy(allocator, entry);
             entry.is_spare = true;
             try entry.program.compile(&table.schema, plan);
+            try checkGuards(engine, table, &entry.program, estimates);
             return entry;
         };
         const entry = cache.entries[i] orelse blk: {
@@ -90,6 +144,8 @@ pub const Cache = struct {
         cache.hashes[i] = 0;
         cache.used[i] = 0;
         try entry.program.compile(&table.schema, plan);
+        try checkGuards(engine, table, &entry.program, estimates);
+        entry.uses = 0;
         entry.table = table.id;
         entry.catalog_version = version;
         cache.hashes[i] = hash;
@@ -185,13 +241,15 @@ pub const Search = struct {
     /// Bytes that `keep` reads at a time.
     const kept_step = 64 * 1024;
 
-    /// Opens a search; `close` ends it. Outside a transaction it pins a snapshot of its own.
+    /// Opens a search; `close` ends it. Outside a transaction it pins a snapshot of its own. With
+    /// `PlanStale` the rows of the plan's guards are in `estimates`.
     pub fn open(
         engine: *Engine,
         cache: *Cache,
         transaction: ?*Transaction,
         table_id: u32,
         plan: []const u8,
+        estimates: *Estimates,
     ) Error!*Search {
         const allocator = engine.context.allocator;
         const table = try engine.context.table(table_id);
@@ -207,10 +265,10 @@ pub const Search = struct {
         search.kept = null;
         const validated = transaction != null and !transaction.?.read_only;
         const program = if (validated) blk: {
-            search.scan = try ScanRecord.create(transaction.?, table, plan);
+            search.scan = try ScanRecord.create(transaction.?, table, plan, estimates);
             break :blk &search.scan.?.program;
         } else blk: {
-            const entry = try cache.get(engine, table, plan);
+            const entry = try cache.get(engine, table, plan, estimates);
             entry.users += 1;
             search.entry = entry;
             break :blk &entry.program;
@@ -339,6 +397,7 @@ const ScanRecord = struct {
         transaction: *Transaction,
         table: *const view_.TableView,
         plan: []const u8,
+        estimates: *Estimates,
     ) Error!*ScanRecord {
         const allocator = transaction.arena.allocator();
         const scan = try allocator.create(ScanRecord);
@@ -350,6 +409,7 @@ const ScanRecord = struct {
             .reach = .everything,
             .last = last.ptr,
         };
+        try checkGuards(transaction.engine, table, &scan.program, estimates);
         // Protected as a whole until it is known how far it read.
         try transaction.reads.addScan(.{
             .table = table,

@@ -1,41 +1,59 @@
-/** Parameters that stand for a whole list of `in`: `{in altitude $levels}` with an array. */
-import type { Clause, Operand, Query, RawValue } from "../query.ts";
+/**
+ * Values in the place of parameters: lists of `in` (`{in altitude $levels}` with an array), and all
+ * values where they decide which query it is.
+ */
+import { type Clause, type Operand, parameterNames, type Query, type RawValue } from "../query.ts";
 
 type Values = Readonly<Record<string, unknown>>;
 
 /**
- * The query with each array of `parameters` in the place of its name in `in` lists, and the
- * parameters that are left; `undefined` when none is an array. An array that has a name elsewhere,
- * too, is left, for binding to refuse.
+ * The query with each array of `parameters` in the place of its name in `in` lists, with `whole`
+ * every value of a clause in its place; and the parameters that are left. `undefined` when no name
+ * has such a value. An array that has a name elsewhere, too, is left, for binding to refuse.
  */
-export function expandLists(
+export function expandValues(
   query: Query,
   parameters: Values,
+  whole: boolean,
 ): { readonly query: Query; readonly parameters: Values } | undefined {
-  const lists = new Map<string, readonly Operand[]>();
-  for (const [name, value] of Object.entries(parameters)) {
-    if (!Array.isArray(value)) continue;
-    const operands = value.map(operandOf);
-    if (operands.every((each) => each !== undefined)) lists.set(name, operands);
-  }
-  if (lists.size === 0) return undefined;
   const used = new Set<string>();
+  const single = (operand: Operand): Operand => {
+    const value = whole && operand.kind === "parameter" ? parameters[operand.name] : undefined;
+    if (operand.kind !== "parameter" || !isRaw(value)) return operand;
+    used.add(operand.name);
+    return { kind: "value", value };
+  };
+  const members = (operand: Operand): readonly Operand[] => {
+    const value = operand.kind === "parameter" ? parameters[operand.name] : undefined;
+    if (operand.kind !== "parameter" || !Array.isArray(value)) return [single(operand)];
+    const operands = value.map(operandOf);
+    if (!operands.every((each) => each !== undefined)) return [operand];
+    used.add(operand.name);
+    return operands;
+  };
   const expand = (clause: Clause): Clause => {
-    if (clause.kind !== "in") return clause;
-    const values = clause.values.flatMap((operand): readonly Operand[] => {
-      const list = operand.kind === "parameter" ? lists.get(operand.name) : undefined;
-      if (list === undefined || operand.kind !== "parameter") return [operand];
-      used.add(operand.name);
-      return list;
-    });
-    return { ...clause, values };
+    switch (clause.kind) {
+      case "compare":
+        return { ...clause, value: single(clause.value) };
+      case "range":
+        return { ...clause, low: single(clause.low), high: single(clause.high) };
+      case "in":
+        return { ...clause, values: clause.values.flatMap(members) };
+      case "match":
+        return { ...clause, pattern: single(clause.pattern) };
+      case "null":
+      case "truth":
+        return clause;
+    }
   };
   const expanded: Query = {
     ...query,
     compare: query.compare.map(expand),
     or: query.or?.map((group) => group.map(expand)),
   };
-  const rest = Object.entries(parameters).filter(([name]) => !used.has(name));
+  if (used.size === 0) return undefined;
+  const left = parameterNames(expanded);
+  const rest = Object.entries(parameters).filter(([name]) => !used.has(name) || left.has(name));
   return { query: expanded, parameters: Object.fromEntries(rest) };
 }
 
@@ -43,7 +61,8 @@ function operandOf(value: unknown): Operand | undefined {
   return isRaw(value) ? { kind: "value", value } : undefined;
 }
 
-function isRaw(value: unknown): value is RawValue {
+/** Whether it can stand where one value stands. */
+export function isRaw(value: unknown): value is RawValue {
   switch (typeof value) {
     case "string":
     case "number":

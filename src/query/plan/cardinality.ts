@@ -20,6 +20,27 @@ export interface Cardinality {
    * included; `undefined` is no bound. Nulls are behind all values.
    */
   estimateRange(column: number, low: KeyWords | undefined, high: KeyWords | undefined): number;
+  /** Rows of a term on an indexed column that has parameters, where their values are known. */
+  estimateBound?(term: Term): number | undefined;
+}
+
+/** Whether a value of the term is bound later. */
+export function hasParameter(term: Term): boolean {
+  switch (term.kind) {
+    case "equal":
+    case "differ":
+      return term.operand.kind === "parameter";
+    case "between":
+      return term.low?.operand.kind === "parameter" || term.high?.operand.kind === "parameter";
+    case "member":
+      return term.operands.some(({ kind }) => kind === "parameter");
+    case "like":
+    case "unlike":
+      return term.pattern.kind === "parameter";
+    case "null":
+    case "notNull":
+      return false;
+  }
 }
 
 /** Members of a list that are measured; the others are assumed to be alike. */
@@ -42,14 +63,17 @@ export function estimateTerm(term: Term, rows: number, cardinality: Cardinality)
   return Math.min(Math.max(estimate, 0), rows);
 }
 
-function measureTerm(term: Term, cardinality: Cardinality): number | undefined {
+/** Rows of a term on an indexed column; `undefined` where an index cannot tell. */
+export function measureTerm(term: Term, cardinality: Cardinality): number | undefined {
   const { column } = term;
   switch (term.kind) {
     case "equal":
       if (column.unique) return 1;
+      if (hasParameter(term)) return cardinality.estimateBound?.(term);
       return measurePoint(column, term.operand, cardinality);
     case "member": {
       if (column.unique) return term.operands.length;
+      if (hasParameter(term)) return cardinality.estimateBound?.(term);
       const measured = term.operands.slice(0, membersMeasuredMax);
       let sum = 0;
       for (const operand of measured) {
@@ -60,6 +84,7 @@ function measureTerm(term: Term, cardinality: Cardinality): number | undefined {
       return (sum / measured.length) * term.operands.length;
     }
     case "between":
+      if (hasParameter(term)) return cardinality.estimateBound?.(term);
       return measureBetween(column, term.low, term.high, cardinality);
     case "null": {
       const key = encodeNullKey(column);

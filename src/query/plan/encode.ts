@@ -44,13 +44,15 @@ export interface EncodedPlan {
 export type Parameters = Readonly<Record<string, unknown>>;
 
 const magic = 0x5051_4541;
-const version = 1;
-const headerSize = 64;
+const version = 2;
+const headerSize = 80;
+const guardSize = 24;
 const operandSize = 16;
 const clauseSize = 16;
 const recordSize = 8;
 const offsetAt = 40;
 const limitAt = 48;
+const guardCountAt = 64;
 /** The engine takes no more bytes, and counts no more groups. */
 const planSizeMax = 64 * 1024 * 1024;
 const groupsMax = 65_535;
@@ -92,7 +94,12 @@ export function encodePlan(plan: Plan): EncodedPlan {
   writer.addClauses(plan.residual);
   for (const group of plan.groups) writer.addClauses(group);
 
-  const head = (arms.length + plan.groups.length + plan.order.length) * recordSize;
+  const guards = plan.reach.guards.flatMap(({ term, low, high }) => {
+    const clause = writer.indexOf(term);
+    return clause < 0 ? [] : [{ clause, low, high }];
+  });
+  const records = arms.length + plan.groups.length + plan.order.length;
+  const head = records * recordSize + guards.length * guardSize;
   const { view, slots } = writer.finish(headerSize + head, plan);
   const { buffer } = view;
   let at = headerSize;
@@ -111,7 +118,14 @@ export function encodePlan(plan: Plan): EncodedPlan {
     view.setUint16(at + 2, descending ? 1 : 0, true);
     at += recordSize;
   }
+  for (const { clause, low, high } of guards) {
+    view.setUint32(at, clause, true);
+    writeCount(view, at + 8, low);
+    writeCount(view, at + 16, high);
+    at += guardSize;
+  }
   view.setUint16(18, arms.length, true);
+  view.setUint16(guardCountAt, guards.length, true);
   writeHeader(view, plan);
   const bytes = new Uint8Array(buffer, 0, view.byteLength);
   const words = new Uint32Array(buffer);
@@ -121,6 +135,18 @@ export function encodePlan(plan: Plan): EncodedPlan {
 /** Asks the engine to tell where the time of the plan goes. */
 export function measurePlan({ view }: EncodedPlan): void {
   view.setUint16(flagsAt, view.getUint16(flagsAt, true) | headerFlags.measured, true);
+}
+
+/** Makes the engine run the plan whatever the rows of its terms. */
+export function dropGuards({ view }: EncodedPlan): void {
+  const count = view.getUint16(guardCountAt, true);
+  const at =
+    headerSize +
+    recordSize * (view.getUint16(18, true) + view.getUint16(20, true) + view.getUint16(22, true));
+  for (let guard = 0; guard < count; guard++) {
+    writeWide(view, at + guard * guardSize + 8, 0, 0);
+    writeWide(view, at + guard * guardSize + 16, 0xffff_ffff, 0xffff_ffff);
+  }
 }
 
 /** All of the header but the counts of arms and clauses. */
@@ -155,6 +181,11 @@ class Writer {
 
   addClauses(terms: readonly Term[]): void {
     for (const term of terms) this.#addClause(term);
+  }
+
+  /** Where the clause of a term is; negative where it has none. */
+  indexOf(term: Term): number {
+    return this.#clauses.findIndex((clause) => clause.term === term);
   }
 
   #addClause(term: Term): void {

@@ -24,13 +24,19 @@
  * 7. *Choice.* The least cost by estimated rows; at a tie the first of: primary key, index by
  *    column position, walk of a whole index, union, scan. One row by primary key or unique index is
  *    taken at once.
- * 8. *Residual.* What is left of the AND list, the cheapest and most selective first; all terms
+ * 8. *Reach.* With values for the parameters, the choice is made by them, and holds for all numbers
+ *    of rows of each term with a parameter for which it would be the same: `guards`, which the
+ *    engine compares with its indexes before it runs the plan.
+ * 9. *Residual.* What is left of the AND list, the cheapest and most selective first; all terms
  *    must hold, so their order is free.
  */
 import { type Access, accessAll, accessOf } from "./access-path.ts";
+import { boundCardinality, givenCardinality, type Values } from "./bound-cardinality.ts";
 import { type Cardinality, estimateTerm } from "./cardinality.ts";
+import { dependenceOf, isWindowBound, type Reach, reachOf, unlimitedReach } from "./reach.ts";
 import type { PlannerColumn, PlannerTable } from "../resolve/planner-table.ts";
 import { type Count, parameterNames, type Query } from "../query.ts";
+import { wholeNumber } from "../parse/stapi.ts";
 import { type Condition, canonicalCondition } from "../resolve/normalize.ts";
 import { findColumn, resolveClause, type Term } from "../resolve/term.ts";
 
@@ -76,14 +82,41 @@ export interface Plan extends Candidate {
   readonly resultRows: number;
   /** All routes that were weighed, the chosen one first. */
   readonly candidates: readonly Candidate[];
+  /** What of the parameters' values decides about the way. */
+  readonly dependence: Dependence;
+  /** For which rows and which window the plan was chosen. */
+  readonly reach: Reach;
 }
+
+/**
+ * - `none`: there is one way for all values.
+ * - `estimates`: the rows of some terms, or the window.
+ * - `values`: with values the query may become another: patterns have beginnings, and terms on one
+ *   column merge or contradict each other.
+ */
+export type Dependence = "none" | "estimates" | "values";
 
 /**
  * Plans `query` for `table`. **Throws** `UNKNOWN_FIELD` and `INVALID_VALUE`. The query's action is
  * not looked at: what is to be updated or deleted is found like what is to be read.
  */
 export function plan(query: Query, table: PlannerTable, cardinality: Cardinality): Plan {
-  return plansOf(query, table, cardinality, false)[0] ?? nothingPlan(query, table, cardinality);
+  const [best] = plansOf(query, table, cardinality, false, undefined);
+  return best ?? nothingPlan(query, table, cardinality);
+}
+
+/**
+ * Plans `query` by the values of its parameters, for them and for others like them: `reach` says
+ * which. **Throws** what `plan` throws, for the values, too.
+ */
+export function planFor(
+  query: Query,
+  table: PlannerTable,
+  cardinality: Cardinality,
+  values: Values,
+): Plan {
+  const [best] = plansOf(query, table, cardinality, false, values);
+  return best ?? nothingPlan(query, table, cardinality);
 }
 
 /** `plan` by every route that there is, the one that it takes first. **Throws** likewise. */
@@ -92,7 +125,7 @@ export function plansByRoute(
   table: PlannerTable,
   cardinality: Cardinality,
 ): readonly Plan[] {
-  const plans = plansOf(query, table, cardinality, true);
+  const plans = plansOf(query, table, cardinality, true, undefined);
   return plans.length > 0 ? plans : [nothingPlan(query, table, cardinality)];
 }
 
@@ -111,7 +144,8 @@ function baseOf(query: Query, table: PlannerTable) {
 function nothingPlan(query: Query, table: PlannerTable, cardinality: Cardinality): Plan {
   const nothing = nothingCandidate();
   const rows = { order: [], tableRows: cardinality.rowCount(), resultRows: 0 };
-  return { ...baseOf(query, table), ...rows, ...nothing, candidates: [nothing] };
+  const fixed = { dependence: "none", reach: unlimitedReach } as const;
+  return { ...baseOf(query, table), ...rows, ...nothing, ...fixed, candidates: [nothing] };
 }
 
 /** By the best route, or by all, the best one first; none for what is never true. */
@@ -120,6 +154,7 @@ function plansOf(
   table: PlannerTable,
   cardinality: Cardinality,
   byAll: boolean,
+  values: Values | undefined,
 ): readonly Plan[] {
   const compare = query.compare.map((clause) => resolveClause(table, clause));
   const or = query.or?.map((group) => group.map((clause) => resolveClause(table, clause)));
@@ -130,8 +165,18 @@ function plansOf(
   const base = baseOf(query, table);
   if (condition === "never") return [];
   const order = query.countOnly ? [] : orderOf(sort, condition.terms, table, query.reverse);
-  const weigher = new Weigher(condition, order, windowRows(query), cardinality);
+  const bound = values === undefined ? undefined : boundCardinality(table, cardinality, values);
+  const window = windowRows(query, values);
+  const weigher = new Weigher(condition, order, window, bound ?? cardinality);
   const candidates = weigher.candidates(byAll);
+  const dependence = dependenceOf(query, condition, order, candidates);
+  const [first] = candidates;
+  const isOpen = bound !== undefined && dependence === "estimates" && first !== undefined;
+  const reach = isOpen
+    ? reachOf(first, bound.measured, window, isWindowBound(query), (rows, within) =>
+        new Weigher(condition, order, within, givenCardinality(cardinality, rows)).best(),
+      )
+    : unlimitedReach;
   const chosen = byAll ? candidates : candidates.slice(0, 1);
   return chosen.map((candidate) => {
     const isSingle = isSingleRow(candidate);
@@ -148,6 +193,8 @@ function plansOf(
       tableRows: weigher.rows,
       resultRows: weigher.resultRows(),
       candidates,
+      dependence,
+      reach,
     };
   });
 }
@@ -198,16 +245,19 @@ function isTotal(column: PlannerColumn): boolean {
   return column.position === 0 || (column.unique && !column.nullable);
 }
 
-/** Rows of the order that the window reaches; `undefined` is all of them. */
-function windowRows(query: Query): number | undefined {
-  if (query.limit.kind === "count" && query.limit.count === 0) return undefined;
-  return assumedCount(query.limit) + assumedCount(query.offset);
+/** Rows of the order that the window reaches; infinite where there is no limit. */
+export function windowRows(query: Query, values: Values | undefined): number {
+  const limit = countOf(query.limit, values);
+  return limit === 0 ? Infinity : limit + countOf(query.offset, values);
 }
 
-/** A parameter's count is not known when a plan is made. */
-function assumedCount(count: Count): number {
-  return count.kind === "count" ? count.count : 100;
+/** A parameter's count may not be known when a plan is made. */
+function countOf(count: Count, values: Values | undefined): number {
+  if (count.kind === "count") return count.count;
+  return wholeNumber(values?.[count.name]) ?? assumedCount;
 }
+
+const assumedCount = 100;
 
 /** One row at most, so it needs no order. */
 function isSingleRow(candidate: Candidate): boolean {
@@ -244,7 +294,7 @@ class Weigher {
   readonly rows: number;
   readonly #condition: Condition;
   readonly #order: readonly SortColumn[];
-  readonly #window: number | undefined;
+  readonly #window: number;
   readonly #cardinality: Cardinality;
   /** Estimates by term. */
   readonly #estimates = new Map<Term, number>();
@@ -252,7 +302,7 @@ class Weigher {
   constructor(
     condition: Condition,
     order: readonly SortColumn[],
-    window: number | undefined,
+    window: number,
     cardinality: Cardinality,
   ) {
     this.rows = cardinality.rowCount();
@@ -282,12 +332,17 @@ class Weigher {
     return found.sort((a, b) => a.cost - b.cost || rankOf(a) - rankOf(b));
   }
 
+  /** The candidate to take. */
+  best(): Candidate {
+    return this.candidates(false)[0] ?? nothingCandidate();
+  }
+
   /** Rows of the result before its window, with terms taken as independent. */
   resultRows(): number {
     return this.rows * this.#selectivity(this.#condition.terms, this.#condition.groups);
   }
 
-  /** Rule 8. */
+  /** Rule 9. */
   sorted(terms: readonly Term[]): readonly Term[] {
     if (terms.length < 2) return terms;
     const weight = (term: Term): number => {
@@ -379,13 +434,13 @@ class Weigher {
 
   /** Rows read until the window is complete. A sort that is not walked reads all. */
   #examined(delivered: number, passing: number, walk: boolean): number {
-    if (this.#window === undefined || (this.#order.length > 0 && !walk)) return delivered;
+    if (this.#window === Infinity || (this.#order.length > 0 && !walk)) return delivered;
     return Math.min(delivered, this.#window / Math.max(passing, 1e-9));
   }
 
   #sortCost(kept: number, walk: boolean): number {
     if (walk || this.#order.length === 0) return 0;
-    const compared = Math.min(kept, this.#window ?? kept);
+    const compared = Math.min(kept, this.#window);
     return kept * costs.keep + compared * Math.log2(compared + 2) * costs.compare;
   }
 
