@@ -410,8 +410,8 @@ const exports = struct {
         return withHandle(handle, .{flags}, transactions.begin);
     }
 
-    /// Commits and ends a transaction, whatever comes of it. Result: `csn`, 0 when it wrote
-    /// nothing.
+    /// Commits and ends a transaction, whatever comes of it. Result: `csn`, the commit to wait for:
+    /// its own, or, when it changed nothing, the newest that it can have seen.
     pub fn transaction_commit(handle: u32, transaction: u32) callconv(.c) Status {
         return withHandle(handle, .{transaction}, transactions.commit);
     }
@@ -476,7 +476,8 @@ const exports = struct {
         return withHandle(handle, .{ first, last }, durability.armDurable);
     }
 
-    /// Result: `csn`, of this handle's last commit; `durable_csn`, below which all is on the disk.
+    /// Result: `csn`, of the newest commit that this handle can have seen; `durable_csn`, below
+    /// which all is on the disk.
     pub fn durable_read(handle: u32) callconv(.c) Status {
         return withHandle(handle, .{}, durability.readDurable);
     }

@@ -39,8 +39,13 @@ export class DurabilityMonitor {
     return this.#session.u32[words.synchronous] !== 0;
   }
 
-  /** CSN of this session's last commit; 0 before the first. */
-  get lastCsn(): number {
+  /** The commit that the last statement or commit of the session has made or relied on. */
+  get reliedOn(): number {
+    return this.#session.f64[numbers.csn] ?? 0;
+  }
+
+  /** The newest commit that this session can have seen, whoever made it; 0 before the first. */
+  get newestSeen(): number {
     this.#session.calls.aerostore_durable_read(this.#session.handle);
     return this.#session.f64[numbers.csn] ?? 0;
   }

@@ -100,7 +100,7 @@ class DatabaseScope extends Scope {
 
   override wrote(): void {
     const { durability } = this.handle;
-    if (durability.isSynchronous) durability.waitSync(durability.lastCsn);
+    if (durability.isSynchronous) durability.waitSync(durability.reliedOn);
   }
 
   override atomically<T>(body: (scope: Scope) => T): T {
@@ -159,8 +159,9 @@ export class Database implements Disposable, AsyncDisposable {
   /** Creates a table if it is missing. **Throws** `SCHEMA_MISMATCH`, `SEGMENT_FULL`, `CLOSED`. */
   createTable(definition: AnyTable): void {
     this.#scope.use();
-    this.#handle.catalog.create(definition);
-    this.#scope.wrote();
+    const { catalog, durability } = this.#handle;
+    catalog.create(definition);
+    if (durability.isSynchronous) durability.waitSync(durability.newestSeen);
   }
 
   /** Definitions of all tables. */
@@ -222,10 +223,13 @@ export class Database implements Disposable, AsyncDisposable {
     return listConfig(this.#handle.session);
   }
 
-  /** Settles when everything that this handle has committed is on disk. Never blocks. */
+  /**
+   * Settles when everything that this handle has committed or seen is on disk, whoever committed
+   * it. Never blocks. Rejects with `LOG_POISONED`, `IO_ERROR`, `CLOSED`.
+   */
   async durable(): Promise<void> {
     this.#scope.use();
-    await this.#handle.durability.wait(this.#handle.durability.lastCsn);
+    await this.#handle.durability.wait(this.#handle.durability.newestSeen);
   }
 
   /** Writes a checkpoint. **Throws** `IO_ERROR`, `LOG_POISONED`. */

@@ -24,7 +24,10 @@ export interface BeginOptions {
 }
 
 export interface CommitOptions {
-  /** `sync` returns when the commit is on disk. Default: `aerostore.synchronous_commit`. */
+  /**
+   * `sync` returns when the commit, and all that it has seen, is on disk: also when it changed
+   * nothing. Default: `aerostore.synchronous_commit`.
+   */
   readonly durability?: Durability | undefined;
 }
 
@@ -118,7 +121,7 @@ export class TransactionTable<S extends TableShape = DynamicShape> extends Table
 export class Transaction implements Disposable {
   readonly readOnly: boolean;
   readonly #scope: TransactionScope;
-  /** Of the commit; 0 when it wrote nothing. */
+  /** Of the commit; when it changed nothing, of the newest that it can have seen. */
   #csn: number | undefined;
   #token: CommitToken | undefined;
 
@@ -221,7 +224,7 @@ export class Transaction implements Disposable {
     return this.#token;
   }
 
-  /** Settles when the commit is on disk. Rejects with `CLOSED` before it, `LOG_POISONED`. */
+  /** Settles when the commit, and all that it has seen, is on disk. Rejects with `CLOSED` before it, `LOG_POISONED`. */
   get durable(): Promise<void> {
     const csn = this.#csn;
     if (csn !== undefined) return this.#scope.handle.durability.wait(csn);

@@ -1,6 +1,7 @@
 /**
  * A database whose disk gets full, or fails: what commits, waits and reads say meanwhile and
- * afterwards. Needs the library with fault points. `full`, `failing`, `beside` or `rotation`.
+ * afterwards. Needs the library with fault points. `full`, `retry`, `failing`, `beside` or
+ * `rotation`; `poison` and `heir` are two processes of one database.
  */
 import { AerostoreError, defineTable, t } from "../../src/index.ts";
 import type { Database } from "../../src/index.ts";
@@ -62,6 +63,46 @@ async function full(db: Database): Promise<object> {
   return { codes, isStalled, rows: rowsOf(db) };
 }
 
+/** The natural answer to a refused commit is to run it again, which finds nothing to change. */
+async function retry(db: Database): Promise<object> {
+  commitSync(db, 1);
+  fail("space", always);
+  const first = await codeOf(() => commitSync(db, 2));
+  const full = await codeOf(() => commitSync(db, 2));
+  const durable = await codeOf(() => db.durable());
+  fail("space", 0);
+  await until(() => !db.stats().log.isStalled);
+  const roomy = await codeOf(() => commitSync(db, 2));
+  const { durableCsn, tailCsn } = db.stats().log;
+  return { first, full, durable, roomy, isDurable: durableCsn >= tailCsn };
+}
+
+/** Holds the lease, and poisons the log; lives on until it is killed. */
+async function poison(db: Database): Promise<void> {
+  commitSync(db, 1);
+  fail("sync", 1);
+  await codeOf(() => commitSync(db, 2));
+  await until(() => db.stats().log.isPoisoned);
+  say("poisoned");
+  while (true) await Bun.sleep(1_000);
+}
+
+/** Would take the lease when the holder has died, if the log could be written. */
+async function heir(db: Database): Promise<object> {
+  say("ready");
+  await until(() => db.stats().log.isPoisoned && post.isOver);
+  const before = db.stats().log;
+  // Longer than it takes to see that the holder is gone, and to take its place.
+  await Bun.sleep(500);
+  const codes = {
+    waiting: await codeOf(() => db.durable()),
+    committing: await codeOf(() => commit(db, 3)),
+    checkpoint: await codeOf(() => db.checkpoint()),
+  };
+  const { durableCsn, epoch } = db.stats().log;
+  return { codes, raisedBy: durableCsn - before.durableCsn, epochs: epoch - before.epoch };
+}
+
 /** A failed sync ends writing for good; what was acknowledged before is what the next one finds. */
 async function failing(db: Database): Promise<object> {
   commitSync(db, 1);
@@ -115,6 +156,15 @@ const db = await post.open({ tables: [Rows] });
 switch (post.word(0)) {
   case "full":
     say(JSON.stringify(await full(db)));
+    break;
+  case "retry":
+    say(JSON.stringify(await retry(db)));
+    break;
+  case "poison":
+    await poison(db);
+    break;
+  case "heir":
+    say(JSON.stringify(await heir(db)));
     break;
   case "failing":
     say(JSON.stringify(await failing(db)));

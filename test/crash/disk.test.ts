@@ -38,6 +38,34 @@ test("disk: a failed sync poisons the log, and the next open reads the disk", as
   expect(found).not.toHaveProperty("rows", expect.arrayContaining([3]));
 });
 
+test("disk: a retry of a commit that a full disk refused succeeds only when it is on disk", async () => {
+  await using crew = new Crew();
+  expect(await crew.run(program, ["retry"], { env })).toEqual({
+    first: "IO_ERROR",
+    full: "IO_ERROR",
+    durable: "IO_ERROR",
+    roomy: "none",
+    isDurable: true,
+  });
+  crew.removeSegment();
+  expect(await crew.run(program, ["look"], { env })).toMatchObject({ rows: [1, 2], problems: [] });
+});
+
+test("disk: a poisoned log stays as it is when its writer dies", async () => {
+  await using crew = new Crew();
+  const heir = crew.start(program, ["heir"], { env });
+  await heir.said("ready");
+  const holder = crew.start(program, ["poison"], { env });
+  expect(await holder.said("poisoned")).toBe("poisoned");
+  await holder.kill();
+  crew.stop();
+  const codes = { waiting: "LOG_POISONED", committing: "LOG_POISONED", checkpoint: "LOG_POISONED" };
+  expect(await heir.result()).toEqual({ codes, raisedBy: 0, epochs: 0 });
+  const found = await crew.run(program, ["look"], { env });
+  expect(found).toMatchObject({ mode: "ColdReplay", problems: [] });
+  expect(found).toHaveProperty("rows", expect.arrayContaining([1]));
+});
+
 test("disk: a sync that fails while nobody waits for it poisons the log, too", async () => {
   await using crew = new Crew();
   const codes = { waiting: "LOG_POISONED", committing: "LOG_POISONED", reading: "none" };

@@ -68,6 +68,47 @@ describe("durability", () => {
     expect(handles[0]?.stats().log.durableCsn).toBe(handles[0]?.stats().log.tailCsn);
   });
 
+  /** Each relies on the row that another handle committed, and that is not on disk yet. */
+  const reliances: Record<string, (db: Database) => unknown> = {
+    "an upsert that changes nothing": (db) => db.table(Rows).upsert({ id: 1, n: 1 }),
+    "an upsertMany that changes nothing": (db) => db.table(Rows).upsertMany([{ id: 1, n: 1 }]),
+    "a delete that finds nothing": (db) => db.table(Rows).delete(2),
+    "a table that exists": (db) => db.createTable(Rows),
+    "a transaction that changes nothing": (db) =>
+      db.transact((tx) => tx.table(Rows).upsert({ id: 1, n: 1 })),
+    "a transaction that only reads": (db) => db.transact((tx) => tx.table(Rows).get(1)),
+    "a read-only transaction": (db) => {
+      using tx = db.begin({ readOnly: true });
+      tx.table(Rows).get(1);
+      tx.commit({ durability: "sync" });
+    },
+    "a transaction that is awaited": async (db) => {
+      using tx = db.begin({ readOnly: true });
+      tx.table(Rows).get(1);
+      tx.commit({ durability: "async" });
+      await tx.durable;
+    },
+    "durable()": (db) => db.durable(),
+  };
+  for (const [name, rely] of Object.entries(reliances)) {
+    test(`durability: ${name} waits for the row that it has seen`, async () => {
+      using temporary = new TemporaryDatabase();
+      const db = await temporary.open({ tables });
+      const other = await temporary.open();
+      flushRarely(db);
+      db.setConfig("aerostore.synchronous_commit", "on");
+      {
+        using tx = db.begin();
+        tx.table(Rows).upsert({ id: 1, n: 1 });
+        tx.commit({ durability: "async" });
+      }
+      const csn = db.stats().log.tailCsn - 1;
+      expect(db.stats().log.durableCsn).toBeLessThanOrEqual(csn);
+      await rely(other);
+      expect(db.stats().log.durableCsn).toBeGreaterThan(csn);
+    });
+  }
+
   test("durability: closing rejects who waits; nothing to wait for settles", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });

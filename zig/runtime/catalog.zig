@@ -22,8 +22,9 @@ pub fn createTable(handle: *Handle, schema_bytes: []const u8) !void {
     }
     defer os.unlockByte(handle.lock_fd, lock_byte_catalog);
 
-    result.table = (try handle.engine.createTable(schema_bytes)).id;
-    handle.noteCommit(handle.engine.context.last_csn);
+    const created = try handle.engine.createTable(schema_bytes);
+    result.table = created.id;
+    handle.noteCommit(if (created.is_new) handle.engine.context.last_csn else 0);
 }
 
 pub fn readCatalog(handle: *Handle, out: []u8) !void {

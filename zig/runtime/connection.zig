@@ -11,6 +11,7 @@ const os = @import("../os.zig");
 const context_ = @import("../txn/context.zig");
 const engine_ = @import("../txn/engine.zig");
 const repair = @import("../txn/repair.zig");
+const ring = @import("../segment/ring.zig");
 const write_ = @import("../txn/write.zig");
 const io_ = @import("io.zig");
 const search_ = @import("search.zig");
@@ -88,12 +89,28 @@ pub const Handle = struct {
         transaction.destroy();
     }
 
-    /// Tells which commit there is to wait for, and whether to wait.
+    /// Tells which commit there is to wait for, and whether to wait. A commit that changed nothing
+    /// (0) has relied on what it saw, so it waits for the newest that it can have seen.
     pub fn noteCommit(handle: *Handle, csn: u64) void {
         const header = handle.attached.segment.header;
-        handle.io.result.csn = @floatFromInt(csn);
+        handle.io.result.csn = @floatFromInt(if (csn != 0) csn else handle.newestSeen());
         // pairs with the release in `configSet`
         handle.io.result.synchronous = header.synchronous_commit.load(.acquire);
+    }
+
+    /// The same after a statement outside a transaction; `before` was the session's last commit.
+    fn noteStatement(handle: *Handle, before: u64) void {
+        const last = handle.engine.context.last_csn;
+        const header = handle.attached.segment.header;
+        // Only a synchronous statement waits for anything (pairs with the release in `configSet`).
+        const waits = header.synchronous_commit.load(.acquire) != 0;
+        handle.noteCommit(if (last != before or !waits) last else 0);
+    }
+
+    /// The newest commit that this session can have seen: whoever saw one has decided all below.
+    pub fn newestSeen(handle: *Handle) u64 {
+        const session = &handle.engine.context.session;
+        return ring.firstUndecided(session.segment, session.floor) -| 1;
     }
 
     /// The record that lies in the io block's input.
@@ -105,6 +122,7 @@ pub const Handle = struct {
 
     pub fn write(handle: *Handle, transaction_id: u32, table_id: u32, op: write_.Op) Error!void {
         const record = handle.inputRecord();
+        const before = handle.engine.context.last_csn;
         const result = if (try handle.transactionOf(transaction_id)) |transaction| blk: {
             const table = try handle.engine.context.table(table_id);
             const key = table.keyBytes(record.image);
@@ -116,7 +134,7 @@ pub const Handle = struct {
         out.unchanged = @intFromBool(result == .unchanged);
         out.stale = @intFromBool(result == .stale);
         out.found = @intFromBool(result != .absent);
-        handle.noteCommit(handle.engine.context.last_csn);
+        if (transaction_id == 0) handle.noteStatement(before);
     }
 
     fn inputKey(handle: *Handle, table_id: u32) Error![]const u8 {
@@ -126,6 +144,7 @@ pub const Handle = struct {
 
     pub fn delete(handle: *Handle, transaction_id: u32, table_id: u32) Error!void {
         const key = try handle.inputKey(table_id);
+        const before = handle.engine.context.last_csn;
         const found = if (try handle.transactionOf(transaction_id)) |transaction| blk: {
             const record: engine_.Record = .{
                 .named = 0,
@@ -141,7 +160,7 @@ pub const Handle = struct {
             ) == .deleted;
         } else try handle.engine.delete(table_id, key);
         handle.io.result.found = @intFromBool(found);
-        handle.noteCommit(handle.engine.context.last_csn);
+        if (transaction_id == 0) handle.noteStatement(before);
     }
 
     pub fn get(handle: *Handle, transaction_id: u32, table_id: u32) Error!void {
@@ -168,6 +187,7 @@ pub const Handle = struct {
         if (newest_column != write_.newest_none and newest_column >= table.schema.column_count) {
             return error.InvalidArgument;
         }
+        const before = handle.engine.context.last_csn;
         var counts: engine_.Counts = .{};
         if (try handle.transactionOf(transaction_id)) |transaction| {
             const savepoint = try transaction.savepoint();
@@ -203,7 +223,7 @@ pub const Handle = struct {
         out.updated = @intCast(counts.updated);
         out.unchanged = @intCast(counts.unchanged);
         out.stale = @intCast(counts.stale);
-        handle.noteCommit(handle.engine.context.last_csn);
+        if (transaction_id == 0) handle.noteStatement(before);
     }
 
     /// Opens a search and gives its first rows; it stays open when there are more.

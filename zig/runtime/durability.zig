@@ -59,7 +59,7 @@ pub fn armDurable(handle: *Handle, first: f64, last: f64) !void {
 
 pub fn readDurable(handle: *Handle) !void {
     const header = handle.attached.segment.header;
-    handle.io.result.csn = @floatFromInt(handle.engine.context.last_csn);
+    handle.io.result.csn = @floatFromInt(handle.newestSeen());
     // Without a log all is as durable as it will ever be.
     const is_logged = header.log_enabled.load(.acquire) != 0;
     const durable = if (is_logged) header.durable.load(.acquire) else std.math.maxInt(u53);
