@@ -220,11 +220,9 @@ async function openUnlogged(place: Place): Promise<Database> {
     lockTimeoutMs: 60_000,
     onProgress: undefined,
   });
-  const nowhere = new Uint8Array(new ArrayBuffer(8));
   const unlogged: typeof symbols = {
     ...symbols,
-    aerostore_log_attach: (handle) =>
-      symbols.aerostore_log_attach(handle, nowhere, nowhere.subarray(0, 0)),
+    aerostore_log_attach: (handle) => symbols.aerostore_log_attach(handle, 0),
   };
   return new Database(unlogged, booted);
 }

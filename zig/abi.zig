@@ -167,18 +167,18 @@ const exports = struct {
         return .ok;
     }
 
-    /// Attaches a session to a segment and repairs dead ones. Paths: borrowed; `opened`: out.
+    /// Attaches a session to a segment and repairs dead ones. `path`: borrowed; `directory`:
+    /// borrowed, a descriptor of the data directory; `opened`: out.
     pub fn session_open(
         path: [*]const u8,
         path_length: usize,
-        lock: [*]const u8,
-        lock_length: usize,
+        directory: u32,
         opened: *SessionOpened,
     ) callconv(.c) Status {
-        var buffers: [2][path_size_max]u8 = undefined;
-        const name = pathOf(&buffers[0], path[0..path_length]) orelse return .invalid_argument;
-        const locks = pathOf(&buffers[1], lock[0..lock_length]) orelse return .invalid_argument;
-        const number = registry.open(name, locks, fingerprint) catch |err| return statusOf(err);
+        var buffer: [path_size_max]u8 = undefined;
+        const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
+        const at = std.math.cast(os.Fd, directory) orelse return .invalid_argument;
+        const number = registry.open(name, at, fingerprint) catch |err| return statusOf(err);
         const handle = registry.get(number).?;
         opened.* = .{
             .handle = number,
@@ -196,8 +196,9 @@ const exports = struct {
     }
 
     /// Takes the boot lock of a data directory, or says `busy`; with `not_found` nothing is there.
-    /// Out: `real`, its real path of `size` bytes; `descriptor`, owned, closed by `boot_unlock`;
-    /// `lock_file`, which file it is, as in `CreateOptions`.
+    /// Out: `real`, its real path of `size` bytes; `descriptor` and `directory`, descriptors of the
+    /// lock file and of the directory, owned, closed by `boot_unlock`; `lock_file`, which file it
+    /// is, as in `CreateOptions`.
     pub fn boot_lock(
         path: [*]const u8,
         path_length: usize,
@@ -205,6 +206,7 @@ const exports = struct {
         real_length: usize,
         size: *u32,
         descriptor: *u32,
+        directory: *u32,
         lock_file: *u64,
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
@@ -213,12 +215,15 @@ const exports = struct {
         const lock = segment_files.takeBootLock(name, to) catch |err| return statusOf(err);
         size.* = lock.path_size;
         descriptor.* = lock.descriptor;
+        directory.* = lock.directory;
         lock_file.* = lock.file;
         return .ok;
     }
 
-    /// Copies a small file. `out`: out, `size` bytes of it.
+    /// Copies a small file, whose path (borrowed) is relative to the descriptor `directory` or
+    /// absolute. `out`: out, `size` bytes of it.
     pub fn file_read(
+        directory: u32,
         path: [*]const u8,
         path_length: usize,
         out: [*]u8,
@@ -227,23 +232,38 @@ const exports = struct {
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
         const name = pathOf(&buffer, path[0..path_length]) orelse return .invalid_argument;
-        size.* = segment_files.readFile(name, out[0..out_length]) catch |err| return statusOf(err);
+        const at = std.math.cast(os.Fd, directory) orelse return .invalid_argument;
+        size.* = segment_files.readFile(at, name, out[0..out_length]) catch |err|
+            return statusOf(err);
         return .ok;
     }
 
-    pub fn boot_unlock(descriptor: u32) callconv(.c) void {
-        os.close(@intCast(descriptor));
-    }
-
-    /// How many sessions of a lock file are alive. `count`: out.
-    pub fn lock_sessions(
-        lock: [*]const u8,
-        lock_length: usize,
-        count: *u32,
+    /// Puts a small file of `bytes` in place under its name in `directory`, a descriptor. All
+    /// borrowed.
+    pub fn file_write(
+        directory: u32,
+        name: [*]const u8,
+        name_length: usize,
+        bytes: [*]const u8,
+        bytes_length: usize,
     ) callconv(.c) Status {
         var buffer: [path_size_max]u8 = undefined;
-        const name = pathOf(&buffer, lock[0..lock_length]) orelse return .invalid_argument;
-        count.* = segment_files.countLive(name) catch |err| return statusOf(err);
+        const path = pathOf(&buffer, name[0..name_length]) orelse return .invalid_argument;
+        const at = std.math.cast(os.Fd, directory) orelse return .invalid_argument;
+        segment_files.writeFile(at, path, bytes[0..bytes_length]) catch |err|
+            return statusOf(err);
+        return .ok;
+    }
+
+    pub fn boot_unlock(descriptor: u32, directory: u32) callconv(.c) void {
+        os.close(@intCast(descriptor));
+        os.close(@intCast(directory));
+    }
+
+    /// How many sessions of a data directory, by a descriptor, are alive. `count`: out.
+    pub fn lock_sessions(directory: u32, count: *u32) callconv(.c) Status {
+        const at = std.math.cast(os.Fd, directory) orelse return .invalid_argument;
+        count.* = segment_files.countLive(at) catch |err| return statusOf(err);
         return .ok;
     }
 
@@ -448,14 +468,10 @@ const exports = struct {
         return withHandle(handle, .{ token_low, token_high }, transactions.outcomeOf);
     }
 
-    /// Starts the maintenance thread of this process on the segment, if there is none. `directory`
-    /// (borrowed) keeps the log; empty: the log is kept nowhere.
-    pub fn log_attach(
-        handle: u32,
-        directory: [*]const u8,
-        directory_length: usize,
-    ) callconv(.c) Status {
-        return withHandle(handle, .{directory[0..directory_length]}, durability.attachLog);
+    /// Starts the maintenance thread of this process on the segment, if there is none. `is_logged`:
+    /// 1 the log is kept in the data directory, 0 nowhere.
+    pub fn log_attach(handle: u32, is_logged: u32) callconv(.c) Status {
+        return withHandle(handle, .{is_logged}, durability.attachLog);
     }
 
     /// Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk;
@@ -482,16 +498,10 @@ const exports = struct {
         return withHandle(handle, .{}, durability.readDurable);
     }
 
-    /// Begins to recover a database directory (borrowed) into this handle's segment, which nobody
-    /// else knows yet.
-    /// `flags`: 1 do not trust the page cache.
-    pub fn recovery_open(
-        handle: u32,
-        directory: [*]const u8,
-        directory_length: usize,
-        flags: u32,
-    ) callconv(.c) Status {
-        return withHandle(handle, .{ directory[0..directory_length], flags }, admin.openRecovery);
+    /// Begins to recover the data directory into this handle's segment, which no other process
+    /// knows yet. `flags`: 1 do not trust the page cache.
+    pub fn recovery_open(handle: u32, flags: u32) callconv(.c) Status {
+        return withHandle(handle, .{flags}, admin.openRecovery);
     }
 
     /// Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails.
@@ -500,32 +510,25 @@ const exports = struct {
         return withHandle(handle, .{ budget_ms, report }, admin.stepRecovery);
     }
 
-    /// Cuts the log file `name` in `directory` (both borrowed) at `offset`, keeping a copy; nobody
-    /// has the database open. `report`: out. `not_found`: no such file; `invalid_argument`: it is
-    /// not so long.
+    /// Cuts the log file `name` (borrowed) in `directory`, a descriptor, at `offset`, keeping a
+    /// copy; nobody has the database open. `report`: out. `not_found`: no such file;
+    /// `invalid_argument`: it is not so long.
     pub fn log_cut(
-        directory: [*]const u8,
-        directory_length: usize,
+        directory: u32,
         name: [*]const u8,
         name_length: usize,
         offset: f64,
         report: *LogCutReport,
     ) callconv(.c) Status {
-        var buffer: [path_size_max]u8 = undefined;
-        const path = pathOf(&buffer, directory[0..directory_length]) orelse
-            return .invalid_argument;
-        admin.cutLog(path, name[0..name_length], offset, report) catch |err| return statusOf(err);
+        if (directory > std.math.maxInt(i32)) return .invalid_argument;
+        admin.cutLog(directory, name[0..name_length], offset, report) catch |err|
+            return statusOf(err);
         return .ok;
     }
 
-    /// Begins to verify the database: its structures, and the files in `directory` (borrowed), if
-    /// not empty.
-    pub fn check_open(
-        handle: u32,
-        directory: [*]const u8,
-        directory_length: usize,
-    ) callconv(.c) Status {
-        return withHandle(handle, .{directory[0..directory_length]}, admin.openCheck);
+    /// Begins to verify the database: its structures, and, with `with_files` 1, its files.
+    pub fn check_open(handle: u32, with_files: u32) callconv(.c) Status {
+        return withHandle(handle, .{with_files}, admin.openCheck);
     }
 
     /// Goes on for at most `budget_ms` (100 or less). `report`: out. Phase 5 is the end.
@@ -533,13 +536,9 @@ const exports = struct {
         return withHandle(handle, .{ budget_ms, report }, admin.stepCheck);
     }
 
-    /// Starts a checkpoint of the database in `directory` (borrowed) in a thread of its own.
-    pub fn checkpoint_start(
-        handle: u32,
-        directory: [*]const u8,
-        directory_length: usize,
-    ) callconv(.c) Status {
-        return withHandle(handle, .{directory[0..directory_length]}, admin.startCheckpoint);
+    /// Starts a checkpoint of the database in a thread of its own.
+    pub fn checkpoint_start(handle: u32) callconv(.c) Status {
+        return withHandle(handle, .{}, admin.startCheckpoint);
     }
 
     /// Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`:
@@ -563,7 +562,8 @@ const exports = struct {
         return .ok;
     }
 
-    /// Makes the disk full (`space`) or its syncs fail (`sync`) for the next `count` calls of this
+    /// Makes the disk full (`space`), its syncs fail (`sync`), or its file system an old one
+    /// (`noreplace`: no renaming that refuses an existing name) for the next `count` calls of this
     /// process, or, with the largest count, for all; 0: no more. Only in the fault build.
     pub fn fault_fail(name: [*]const u8, name_length: usize, count: u32) callconv(.c) Status {
         if (!build_options.fault) return .invalid_argument;

@@ -59,6 +59,11 @@ pub const OpenOptions = struct {
 /// Opens a regular file for reading and, unless told otherwise, writing; never follows a symbolic
 /// link. Mode 0600 when created.
 pub fn open(path: [:0]const u8, options: OpenOptions) Error!Fd {
+    return openAt(linux.AT.FDCWD, path, options);
+}
+
+/// The same relative to a directory; an absolute path is taken as it is.
+pub fn openAt(directory: Fd, path: [:0]const u8, options: OpenOptions) Error!Fd {
     const flags: linux.O = .{
         .ACCMODE = if (options.read_only) .RDONLY else .RDWR,
         .CLOEXEC = true,
@@ -67,18 +72,19 @@ pub fn open(path: [:0]const u8, options: OpenOptions) Error!Fd {
         .EXCL = options.exclusive,
     };
     while (true) {
-        const rc = linux.openat(linux.AT.FDCWD, path.ptr, flags, 0o600);
+        const rc = linux.openat(directory, path.ptr, flags, 0o600);
         if (linux.errno(rc) == .INTR) continue;
         return @intCast(try check(rc));
     }
 }
 
-/// The path of a directory without symbolic links, in `out`.
-pub fn realDirectory(path: [:0]const u8, out: []u8) Error![]const u8 {
-    const flags: linux.O = .{ .PATH = true, .DIRECTORY = true, .CLOEXEC = true };
-    const fd: Fd = @intCast(try check(linux.openat(linux.AT.FDCWD, path.ptr, flags, 0)));
-    defer close(fd);
+pub fn openDirectory(path: [:0]const u8) Error!Fd {
+    const flags: linux.O = .{ .ACCMODE = .RDONLY, .DIRECTORY = true, .CLOEXEC = true };
+    return @intCast(try check(linux.openat(linux.AT.FDCWD, path.ptr, flags, 0)));
+}
 
+/// Where a descriptor's file is now, without symbolic links, in `out`.
+pub fn pathOf(fd: Fd, out: []u8) Error![]const u8 {
     var buffer: [32]u8 = undefined;
     const link = std.fmt.bufPrintZ(&buffer, "/proc/self/fd/{d}", .{fd}) catch unreachable;
     const size = try check(linux.readlink(link.ptr, out.ptr, out.len));
@@ -158,6 +164,39 @@ pub fn rename(from: [:0]const u8, to: [:0]const u8) Error!void {
 
 pub fn unlink(path: [:0]const u8) Error!void {
     _ = try check(linux.unlink(path.ptr));
+}
+
+/// Puts a small file in place of whatever has its name in a directory: all of it, also after a
+/// power loss, or what was there before. `temporary` is its name until then; nothing that stands
+/// there, be it a link, is written to.
+pub fn replaceAt(
+    directory: Fd,
+    name: [:0]const u8,
+    temporary: [:0]const u8,
+    bytes: []const u8,
+) Error!void {
+    _ = check(linux.unlinkat(directory, temporary.ptr, 0)) catch |err| switch (err) {
+        error.NotFound => {},
+        else => return err,
+    };
+    const fd = try openAt(directory, temporary, .{ .create = true, .exclusive = true });
+    errdefer _ = linux.unlinkat(directory, temporary.ptr, 0);
+    {
+        defer close(fd);
+        try writeAll(fd, bytes);
+        _ = try check(linux.fsync(fd));
+    }
+    _ = try check(linux.renameat(directory, temporary.ptr, directory, name.ptr));
+    _ = try check(linux.fsync(directory));
+}
+
+fn writeAll(fd: Fd, bytes: []const u8) Error!void {
+    var done: usize = 0;
+    while (done < bytes.len) {
+        const rc = linux.pwrite(fd, bytes.ptr + done, bytes.len - done, @intCast(done));
+        if (linux.errno(rc) == .INTR) continue;
+        done += try check(rc);
+    }
 }
 
 const Flock = extern struct { type: i16, whence: i16, start: i64, len: i64, pid: i32 };

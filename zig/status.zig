@@ -39,6 +39,8 @@ pub const Status = enum(i32) {
     exists = -34,
     /// The plan was made for another number of rows: plan again.
     plan_stale = -35,
+    /// The log file was removed, renamed or replaced under its writer.
+    log_removed = -36,
 };
 
 pub fn statusOf(err: anyerror) Status {
@@ -52,6 +54,7 @@ pub fn statusOf(err: anyerror) Status {
         error.SnapshotTooOld => .snapshot_too_old,
         error.TransactionTooLarge => .transaction_too_large,
         error.LogPoisoned, error.Poisoned => .log_poisoned,
+        error.LogRemoved, error.Removed => .log_removed,
         error.LogFull, error.Busy => .busy,
         error.NoSpace => .no_space,
         error.TooManySessions => .too_many_sessions,

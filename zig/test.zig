@@ -117,6 +117,7 @@ comptime {
     _ = @import("runtime/listeners.zig");
     _ = @import("runtime/lock.zig");
     _ = @import("runtime/log_cut.zig");
+    _ = @import("runtime/log_place.zig");
     _ = @import("runtime/log_writer.zig");
     _ = @import("runtime/maintenance.zig");
     _ = @import("runtime/lease_timeout.zig");

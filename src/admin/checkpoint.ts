@@ -54,9 +54,8 @@ export class Checkpointer {
   async #write({ onProgress }: CheckpointOptions): Promise<CheckpointReport> {
     const { calls, handle, u32, f64 } = this.#session;
     const startedAt = performance.now();
-    const path = new TextEncoder().encode(this.#directory);
     while (true) {
-      const status = calls.aerostore_checkpoint_start(handle, path, path);
+      const status = calls.aerostore_checkpoint_start(handle);
       if (status !== Status.ok && status !== Status.busy) throw this.#failure(status);
       let polled: Status = calls.aerostore_checkpoint_poll(handle);
       while (polled === Status.ok && u32[words.done] !== 1) {

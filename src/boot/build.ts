@@ -2,20 +2,14 @@
  * What only a boot that makes something needs: directory, identity, an empty segment, recovery.
  * Loaded then, so that a warm attach does without it and `node:fs`.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { layouts } from "../ffi/abi.gen.ts";
-import { identityText } from "./identity.ts";
+import { layouts, Status } from "../ffi/abi.gen.ts";
+import type { Symbols } from "../ffi/abi.gen.ts";
+import { bootError } from "./failure.ts";
+import { encodePath } from "./files.ts";
+import type { BootLock } from "./files.ts";
+import { identityName, identityText } from "./identity.ts";
 import type { Identity } from "./identity.ts";
 export { recover } from "../recovery/recover.ts";
 
@@ -25,33 +19,19 @@ export function makeDirectory(path: string): void {
   if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
 }
 
-/** Whether a directory has a log or a checkpoint. A new database has nothing to recover. */
-export function hasHistory(directory: string): boolean {
+/** Whether a data directory has a log or a checkpoint. A new database has nothing to recover. */
+export function hasHistory({ at }: BootLock): boolean {
+  const directory = `/proc/self/fd/${at}`;
   const known = /^(aerostore\.wal|aerostore\.epoch$|occ_checkpoint\.dat)/;
   return readdirSync(directory).some((name) => known.test(name));
 }
 
 /** Stores the identity so that it survives power loss: all of it, or what was there before. */
-export function writeIdentity(path: string, identity: Identity): void {
-  const temporary = `${path}.tmp`;
-  const fd = openSync(temporary, "w", 0o600);
-  try {
-    writeSync(fd, identityText(identity));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, path);
-  syncDirectory(dirname(path));
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+export function writeIdentity(calls: Symbols, lock: BootLock, identity: Identity): void {
+  const name = encodePath(identityName);
+  const text = encodePath(identityText(identity));
+  const status = calls.aerostore_file_write(lock.at, name, name, text, text);
+  if (status !== Status.ok) throw bootError(status, `${lock.directory}/${identityName}`);
 }
 
 /** The name under which a segment is built; leftovers of boots that died are removed. */

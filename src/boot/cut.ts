@@ -8,7 +8,7 @@ import { AerostoreError } from "../errors.ts";
 import { layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { bootError } from "./failure.ts";
-import { encodePath, kernelBootId, takeBootLock } from "./files.ts";
+import { encodePath, kernelBootId, releaseBootLock, takeBootLock } from "./files.ts";
 import type { BootLock } from "./files.ts";
 import { readIdentity } from "./identity.ts";
 import { pathsFor } from "./paths.ts";
@@ -48,23 +48,23 @@ export function cutLog(calls: Symbols, request: CutRequest): CutReport {
   if (typeof lock === "number") throw bootError(lock, request.directory);
   try {
     refuseWhileNeeded(calls, lock, request.shmPath);
-    return cut(calls, lock.directory, request);
+    return cut(calls, lock, request);
   } finally {
-    calls.aerostore_boot_unlock(lock.descriptor);
+    releaseBootLock(calls, lock);
   }
 }
 
 /** Cutting is for a database whose only other copy, the segment, is gone. */
 function refuseWhileNeeded(calls: Symbols, lock: BootLock, shmPath: string | undefined): void {
-  const { directory, lockFile } = lock;
-  const identity = readIdentity(calls, join(directory, "aerostore.id"));
+  const { directory } = lock;
+  const identity = readIdentity(calls, lock);
   if (identity === undefined) throw noDatabase(directory);
   const paths = pathsFor(directory, process.cwd(), {
     option: shmPath,
     environment: process.env["AEROSTORE_SHM_PATH"],
     recorded: identity.segment,
   });
-  const probe = new SegmentProbe(calls, paths, { identity, bootId: kernelBootId(calls), lockFile });
+  const probe = new SegmentProbe(calls, paths, { identity, bootId: kernelBootId(calls), lock });
   const found = probe.look();
   if (found.kind === "valid") {
     throw new AerostoreError(
@@ -78,15 +78,16 @@ function refuseWhileNeeded(calls: Symbols, lock: BootLock, shmPath: string | und
   if (use.kind === "failed") throw use.error;
 }
 
-function cut(calls: Symbols, directory: string, { file, offset }: CutRequest): CutReport {
-  const path = join(directory, file);
+function cut(calls: Symbols, lock: BootLock, { file, offset }: CutRequest): CutReport {
+  const path = join(lock.directory, file);
   // Of the current file's loss the user may say: go on without it.
   const isGivenUp = file === "aerostore.wal" && offset === 0;
-  if (!existsSync(path) && !isGivenUp) throw bootError(Status.not_found, path);
-  const [where, name] = [encodePath(directory), encodePath(file)];
+  if (!existsSync(`/proc/self/fd/${lock.at}/${file}`) && !isGivenUp)
+    throw bootError(Status.not_found, path);
+  const name = encodePath(file);
   const { fields, size } = layouts.LogCutReport;
   const bytes = new Uint8Array(new ArrayBuffer(size));
-  const status = calls.aerostore_log_cut(where, where, name, name, offset, bytes);
+  const status = calls.aerostore_log_cut(lock.at, name, name, offset, bytes);
   if (status === Status.invalid_argument) {
     throw new RangeError(`cutting ${path}: byte ${offset} is behind its end`);
   }

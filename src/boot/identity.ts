@@ -6,6 +6,10 @@
 import { AerostoreError } from "../errors.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { readSmallFile } from "./files.ts";
+import type { BootLock } from "./files.ts";
+
+/** Its name in the data directory. */
+export const identityName = "aerostore.id";
 
 export interface Identity {
   /** 16 bytes as hexadecimal digits. */
@@ -25,12 +29,13 @@ export function identityText({ databaseId, segment }: Identity): string {
 }
 
 /**
- * The identity stored at `path`, or `undefined` when there is none yet. **Throws**
+ * The identity stored in a data directory, or `undefined` when there is none yet. **Throws**
  * `CHECKPOINT_CORRUPT` when the file is not what `identityText` makes: without the id nobody can
  * say which segment and log belong together.
  */
-export function readIdentity(calls: Symbols, path: string): Identity | undefined {
-  const text = readSmallFile(calls, path);
+export function readIdentity(calls: Symbols, { at, directory }: BootLock): Identity | undefined {
+  const text = readSmallFile(calls, at, identityName);
+  const path = `${directory}/${identityName}`;
   if (text === undefined) return undefined;
   const [, databaseId, segment] = /^([0-9a-f]{32})\n([^\n]+)\n$/.exec(text) ?? [];
   if (databaseId === undefined || segment === undefined) {

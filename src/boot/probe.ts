@@ -3,6 +3,7 @@ import { layoutFingerprint, layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { bootError } from "./failure.ts";
 import { encodePath } from "./files.ts";
+import type { BootLock } from "./files.ts";
 import { validateHeader } from "./header.ts";
 import type { HeaderVerdict, SegmentLayouts } from "./header.ts";
 import type { Identity } from "./identity.ts";
@@ -14,7 +15,7 @@ export interface ProbeExpectation {
   readonly identity: Identity;
   /** Of the running kernel, as hexadecimal digits. */
   readonly bootId: string;
-  readonly lockFile: string;
+  readonly lock: BootLock;
 }
 
 export const structs: SegmentLayouts = {
@@ -63,7 +64,7 @@ export class SegmentProbe {
       fingerprint: layoutFingerprint,
       databaseId: this.expected.identity.databaseId,
       bootId: this.expected.bootId,
-      lockFile: this.expected.lockFile,
+      lockFile: this.expected.lock.lockFile,
       fileSize: size[0] ?? 0,
     });
   }

@@ -6,7 +6,7 @@ import { layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import type { RecoveryProgress } from "../recovery/recover.ts";
 import { bootError, systemError } from "./failure.ts";
-import { encodePath, kernelBootId, takeBootLock } from "./files.ts";
+import { encodePath, kernelBootId, releaseBootLock, takeBootLock } from "./files.ts";
 import type { BootLock } from "./files.ts";
 import { makeDatabaseId, missingIdentity, readIdentity } from "./identity.ts";
 import type { Identity } from "./identity.ts";
@@ -98,10 +98,9 @@ class Boot {
   readonly #calls: Symbols;
   readonly #request: BootRequest;
   readonly #startedAt = performance.now();
-  #descriptor: number | undefined;
+  #bootLock: BootLock | undefined;
   #paths: DatabasePaths | undefined;
   #identity: Identity | undefined;
-  #lockFile = "";
   #probe: SegmentProbe | undefined;
   /** Path of a segment that is not published yet. */
   #temporary: string | undefined;
@@ -188,6 +187,11 @@ class Boot {
     return this.#paths;
   }
 
+  get #lockHeld(): BootLock {
+    if (this.#bootLock === undefined) throw new Error("boot: this needs the boot lock");
+    return this.#bootLock;
+  }
+
   get #probing(): SegmentProbe {
     if (this.#probe === undefined) throw new Error("boot: there is no probe before the lock");
     return this.#probe;
@@ -219,33 +223,31 @@ class Boot {
   }
 
   /** Whose directory it is, behind the lock. */
-  #identify({ descriptor, directory, lockFile }: BootLock): BootEvent | Promise<BootEvent> {
-    this.#descriptor = descriptor;
-    this.#lockFile = lockFile;
-    const path = `${directory}/aerostore.id`;
-    const identity = readIdentity(this.#calls, path);
-    this.#paths = pathsFor(directory, process.cwd(), {
+  #identify(lock: BootLock): BootEvent | Promise<BootEvent> {
+    this.#bootLock = lock;
+    const identity = readIdentity(this.#calls, lock);
+    this.#paths = pathsFor(lock.directory, process.cwd(), {
       option: this.#request.shmPath,
       environment: process.env["AEROSTORE_SHM_PATH"],
       recorded: identity?.segment,
     });
-    if (identity === undefined) return this.#makeIdentity(path, this.#paths);
+    if (identity === undefined) return this.#makeIdentity(this.#paths);
     return this.#locked(identity, this.#paths);
   }
 
-  async #makeIdentity(path: string, paths: DatabasePaths): Promise<BootEvent> {
+  async #makeIdentity(paths: DatabasePaths): Promise<BootEvent> {
     const { hasHistory, writeIdentity } = await building();
-    if (hasHistory(paths.directory)) throw missingIdentity(path);
+    if (hasHistory(this.#lockHeld)) throw missingIdentity(paths.identity);
     const identity = { databaseId: makeDatabaseId(), segment: paths.segment };
-    writeIdentity(path, identity);
+    writeIdentity(this.#calls, this.#lockHeld, identity);
     return this.#locked(identity, paths);
   }
 
   #locked(identity: Identity, paths: DatabasePaths): BootEvent {
     this.#identity = identity;
     const bootId = kernelBootId(this.#calls);
-    const lockFile = this.#lockFile;
-    this.#probe = new SegmentProbe(this.#calls, paths, { identity, bootId, lockFile });
+    const lock = this.#lockHeld;
+    this.#probe = new SegmentProbe(this.#calls, paths, { identity, bootId, lock });
     return { kind: "locked" };
   }
 
@@ -288,7 +290,7 @@ class Boot {
       sessionCount,
       databaseId: this.#identity?.databaseId ?? "",
       bootId: kernelBootId(this.#calls),
-      lockFile: this.#lockFile,
+      lockFile: this.#lockHeld.lockFile,
     });
     const status = this.#calls.aerostore_segment_create(path, path, options);
     if (status === Status.no_space) throw bootError(Status.segment_full, segment);
@@ -304,7 +306,7 @@ class Boot {
     if (status !== Status.ok) throw bootError(status, temporary);
     let report: RecoveryReport = nothingRecovered;
     const { hasHistory, recover } = await building();
-    if (!hasHistory(directory)) return { kind: "recovered", recovery: report };
+    if (!hasHistory(this.#lockHeld)) return { kind: "recovered", recovery: report };
     const handle = this.#session?.handle ?? 0;
     for (const progress of recover(this.#calls, handle, directory)) {
       this.tell({ kind: "recovering", reason: this.#reason ?? "" }, progress);
@@ -333,14 +335,15 @@ class Boot {
   }
 
   #unlock(): undefined {
-    if (this.#descriptor !== undefined) this.#calls.aerostore_boot_unlock(this.#descriptor);
-    this.#descriptor = undefined;
+    if (this.#bootLock !== undefined) releaseBootLock(this.#calls, this.#bootLock);
+    this.#bootLock = undefined;
   }
 
   #open(path: string): Status {
-    const [segment, lock] = [encodePath(path), encodePath(this.#known.lock)];
+    const segment = encodePath(path);
     const out = new Uint8Array(new ArrayBuffer(layouts.SessionOpened.size));
-    const status = this.#calls.aerostore_session_open(segment, segment, lock, lock, out);
+    const { at } = this.#lockHeld;
+    const status = this.#calls.aerostore_session_open(segment, segment, at, out);
     if (status !== Status.ok) return status;
     const { fields } = layouts.SessionOpened;
     const view = new DataView(out.buffer);
@@ -358,9 +361,10 @@ class Boot {
 
   /** Notes where the segment is, for processes that start elsewhere. */
   async #record(): Promise<void> {
-    const { segment, identity: path } = this.#known;
+    const { segment } = this.#known;
     if (this.#identity === undefined || this.#isRecorded) return;
-    (await building()).writeIdentity(path, { ...this.#identity, segment });
+    const { writeIdentity } = await building();
+    writeIdentity(this.#calls, this.#lockHeld, { ...this.#identity, segment });
   }
 }
 

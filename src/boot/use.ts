@@ -4,7 +4,6 @@ import { AerostoreError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import { bootError } from "./failure.ts";
-import { encodePath } from "./files.ts";
 import { attachedPids } from "./header.ts";
 import type { HeaderVerdict } from "./header.ts";
 import type { BootEvent } from "./machine.ts";
@@ -93,10 +92,9 @@ function refuse(probe: SegmentProbe, code: ErrorCode, why: string): BootEvent {
   return { kind: "failed", error: new AerostoreError(code, message, { path: segment }) };
 }
 
-function liveSessions({ calls, paths }: SegmentProbe): number {
-  const path = encodePath(paths.lock);
+function liveSessions({ calls, paths, expected }: SegmentProbe): number {
   const count = new Uint32Array(new ArrayBuffer(4));
-  const status = calls.aerostore_lock_sessions(path, path, count);
+  const status = calls.aerostore_lock_sessions(expected.lock.at, count);
   if (status !== Status.ok) throw bootError(status, paths.lock);
   return count[0] ?? 0;
 }

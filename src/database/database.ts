@@ -138,9 +138,8 @@ export class Database implements Disposable, AsyncDisposable {
       open: new OpenTransactions(),
     };
     this.#scope = new DatabaseScope(this.#handle);
-    const directory = new TextEncoder().encode(paths.directory);
     session.run({ attempted: "opening the log", path: paths.directory }, () =>
-      calls.aerostore_log_attach(opened.handle, directory, directory),
+      calls.aerostore_log_attach(opened.handle, 1),
     );
   }
 
@@ -161,7 +160,8 @@ export class Database implements Disposable, AsyncDisposable {
     this.#scope.use();
     const { catalog, durability } = this.#handle;
     catalog.create(definition);
-    if (durability.isSynchronous) durability.waitSync(durability.newestSeen);
+    const seen = durability.newestSeen;
+    if (durability.isSynchronous) durability.waitSync(seen);
   }
 
   /** Definitions of all tables. */

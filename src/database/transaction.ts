@@ -224,7 +224,10 @@ export class Transaction implements Disposable {
     return this.#token;
   }
 
-  /** Settles when the commit, and all that it has seen, is on disk. Rejects with `CLOSED` before it, `LOG_POISONED`. */
+  /**
+   * Settles when the commit, and all that it has seen, is on disk. Rejects with `CLOSED` before it,
+   * `LOG_POISONED`.
+   */
   get durable(): Promise<void> {
     const csn = this.#csn;
     if (csn !== undefined) return this.#scope.handle.durability.wait(csn);

@@ -3,7 +3,7 @@ import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
 export const layoutFingerprint = "dfc4dc414e3a9f60";
-export const abiHash = 0xf134056067117357n;
+export const abiHash = 0x165460a9632e76d5n;
 
 export const Status = {
   ok: 0,
@@ -36,6 +36,7 @@ export const Status = {
   not_regular: -33,
   exists: -34,
   plan_stale: -35,
+  log_removed: -36,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 
@@ -467,21 +468,22 @@ export const symbolTypes = {
     args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr"],
     returns: "i32",
   },
-  aerostore_session_open: {
-    args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr"],
-    returns: "i32",
-  },
+  aerostore_session_open: { args: ["buffer", "buffer_length", "u32", "ptr"], returns: "i32" },
   aerostore_session_close: { args: ["u32"], returns: "void" },
   aerostore_boot_lock: {
-    args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr", "ptr", "ptr"],
+    args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr", "ptr", "ptr", "ptr"],
     returns: "i32",
   },
   aerostore_file_read: {
-    args: ["buffer", "buffer_length", "buffer", "buffer_length", "ptr"],
+    args: ["u32", "buffer", "buffer_length", "buffer", "buffer_length", "ptr"],
     returns: "i32",
   },
-  aerostore_boot_unlock: { args: ["u32"], returns: "void" },
-  aerostore_lock_sessions: { args: ["buffer", "buffer_length", "ptr"], returns: "i32" },
+  aerostore_file_write: {
+    args: ["u32", "buffer", "buffer_length", "buffer", "buffer_length"],
+    returns: "i32",
+  },
+  aerostore_boot_unlock: { args: ["u32", "u32"], returns: "void" },
+  aerostore_lock_sessions: { args: ["u32", "ptr"], returns: "i32" },
   aerostore_table_create: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
   aerostore_catalog_read: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
   aerostore_catalog_version: { args: ["u32"], returns: "u32" },
@@ -529,20 +531,17 @@ export const symbolTypes = {
   aerostore_transaction_token: { args: ["u32", "u32"], returns: "i32" },
   aerostore_transaction_lock: { args: ["u32", "u32", "u32"], returns: "i32" },
   aerostore_outcome_of: { args: ["u32", "u32", "u32"], returns: "i32" },
-  aerostore_log_attach: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_log_attach: { args: ["u32", "u32"], returns: "i32" },
   aerostore_durable_wait: { args: ["u32", "f64", "u32"], returns: "i32" },
   aerostore_durable_watch: { args: ["u32"], returns: "i32" },
   aerostore_durable_arm: { args: ["u32", "f64", "f64"], returns: "i32" },
   aerostore_durable_read: { args: ["u32"], returns: "i32" },
-  aerostore_recovery_open: { args: ["u32", "buffer", "buffer_length", "u32"], returns: "i32" },
+  aerostore_recovery_open: { args: ["u32", "u32"], returns: "i32" },
   aerostore_recovery_step: { args: ["u32", "u32", "ptr"], returns: "i32" },
-  aerostore_log_cut: {
-    args: ["buffer", "buffer_length", "buffer", "buffer_length", "f64", "ptr"],
-    returns: "i32",
-  },
-  aerostore_check_open: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_log_cut: { args: ["u32", "buffer", "buffer_length", "f64", "ptr"], returns: "i32" },
+  aerostore_check_open: { args: ["u32", "u32"], returns: "i32" },
   aerostore_check_step: { args: ["u32", "u32", "ptr"], returns: "i32" },
-  aerostore_checkpoint_start: { args: ["u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_checkpoint_start: { args: ["u32"], returns: "i32" },
   aerostore_checkpoint_poll: { args: ["u32"], returns: "i32" },
   aerostore_fault_arm: { args: ["buffer", "buffer_length", "u32"], returns: "i32" },
   aerostore_fault_arm_steps: { args: ["u32"], returns: "i32" },
@@ -593,19 +592,20 @@ export interface Symbols {
     outLength: ArrayBufferView,
     size: Float64Array | Pointer,
   ) => Status;
-  /** Attaches a session to a segment and repairs dead ones. Paths: borrowed; `opened`: out. */
+  /** Attaches a session to a segment and repairs dead ones. `path`: borrowed; `directory`:
+   * borrowed, a descriptor of the data directory; `opened`: out. */
   readonly aerostore_session_open: (
     path: ArrayBufferView,
     pathLength: ArrayBufferView,
-    lock: ArrayBufferView,
-    lockLength: ArrayBufferView,
+    directory: number,
     opened: Uint8Array | Pointer,
   ) => Status;
   /** Ends a handle and everything open in it; a second close does nothing. */
   readonly aerostore_session_close: (handle: number) => void;
   /** Takes the boot lock of a data directory, or says `busy`; with `not_found` nothing is there.
-   * Out: `real`, its real path of `size` bytes; `descriptor`, owned, closed by `boot_unlock`;
-   * `lock_file`, which file it is, as in `CreateOptions`. */
+   * Out: `real`, its real path of `size` bytes; `descriptor` and `directory`, descriptors of the
+   * lock file and of the directory, owned, closed by `boot_unlock`; `lock_file`, which file it
+   * is, as in `CreateOptions`. */
   readonly aerostore_boot_lock: (
     path: ArrayBufferView,
     pathLength: ArrayBufferView,
@@ -613,24 +613,32 @@ export interface Symbols {
     realLength: ArrayBufferView,
     size: Uint32Array | Pointer,
     descriptor: Uint32Array | Pointer,
+    directory: Uint32Array | Pointer,
     lockFile: BigUint64Array | Pointer,
   ) => Status;
-  /** Copies a small file. `out`: out, `size` bytes of it. */
+  /** Copies a small file, whose path (borrowed) is relative to the descriptor `directory` or
+   * absolute. `out`: out, `size` bytes of it. */
   readonly aerostore_file_read: (
+    directory: number,
     path: ArrayBufferView,
     pathLength: ArrayBufferView,
     out: ArrayBufferView,
     outLength: ArrayBufferView,
     size: Uint32Array | Pointer,
   ) => Status;
-  /**  */
-  readonly aerostore_boot_unlock: (descriptor: number) => void;
-  /** How many sessions of a lock file are alive. `count`: out. */
-  readonly aerostore_lock_sessions: (
-    lock: ArrayBufferView,
-    lockLength: ArrayBufferView,
-    count: Uint32Array | Pointer,
+  /** Puts a small file of `bytes` in place under its name in `directory`, a descriptor. All
+   * borrowed. */
+  readonly aerostore_file_write: (
+    directory: number,
+    name: ArrayBufferView,
+    nameLength: ArrayBufferView,
+    bytes: ArrayBufferView,
+    bytesLength: ArrayBufferView,
   ) => Status;
+  /**  */
+  readonly aerostore_boot_unlock: (descriptor: number, directory: number) => void;
+  /** How many sessions of a data directory, by a descriptor, are alive. `count`: out. */
+  readonly aerostore_lock_sessions: (directory: number, count: Uint32Array | Pointer) => Status;
   /** Makes a table from schema bytes (borrowed), or finds the same. Result: `table`. */
   readonly aerostore_table_create: (
     handle: number,
@@ -729,8 +737,8 @@ export interface Symbols {
   /** Begins a transaction. `flags`: 1 read-only, 2 a retry, which keeps its age. Result:
    * `transaction`. */
   readonly aerostore_transaction_begin: (handle: number, flags: number) => Status;
-  /** Commits and ends a transaction, whatever comes of it. Result: `csn`, 0 when it wrote
-   * nothing. */
+  /** Commits and ends a transaction, whatever comes of it. Result: `csn`, the commit to wait for:
+   * its own, or, when it changed nothing, the newest that it can have seen. */
   readonly aerostore_transaction_commit: (handle: number, transaction: number) => Status;
   /**  */
   readonly aerostore_transaction_abort: (handle: number, transaction: number) => Status;
@@ -758,13 +766,9 @@ export interface Symbols {
   ) => Status;
   /** Result: `outcome` (0 unknown, 1 pending, 2 committed, 3 aborted). */
   readonly aerostore_outcome_of: (handle: number, tokenLow: number, tokenHigh: number) => Status;
-  /** Starts the maintenance thread of this process on the segment, if there is none. `directory`
-   * (borrowed) keeps the log; empty: the log is kept nowhere. */
-  readonly aerostore_log_attach: (
-    handle: number,
-    directory: ArrayBufferView,
-    directoryLength: ArrayBufferView,
-  ) => Status;
+  /** Starts the maintenance thread of this process on the segment, if there is none. `is_logged`:
+   * 1 the log is kept in the data directory, 0 nowhere. */
+  readonly aerostore_log_attach: (handle: number, isLogged: number) => Status;
   /** Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk;
    * then `busy`. */
   readonly aerostore_durable_wait: (handle: number, csn: number, timeoutMs: number) => Status;
@@ -774,17 +778,12 @@ export interface Symbols {
   /** Asks for everything up to `last` to be synced, and to be told when everything up to `first`
    * is on the disk, or the log fails. Result: `done`, 1 when that is so already. */
   readonly aerostore_durable_arm: (handle: number, first: number, last: number) => Status;
-  /** Result: `csn`, of this handle's last commit; `durable_csn`, below which all is on the disk. */
+  /** Result: `csn`, of the newest commit that this handle can have seen; `durable_csn`, below
+   * which all is on the disk. */
   readonly aerostore_durable_read: (handle: number) => Status;
-  /** Begins to recover a database directory (borrowed) into this handle's segment, which nobody
-   * else knows yet.
-   * `flags`: 1 do not trust the page cache. */
-  readonly aerostore_recovery_open: (
-    handle: number,
-    directory: ArrayBufferView,
-    directoryLength: ArrayBufferView,
-    flags: number,
-  ) => Status;
+  /** Begins to recover the data directory into this handle's segment, which no other process
+   * knows yet. `flags`: 1 do not trust the page cache. */
+  readonly aerostore_recovery_open: (handle: number, flags: number) => Status;
   /** Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails.
    * Phase 3 is the end. */
   readonly aerostore_recovery_step: (
@@ -792,36 +791,26 @@ export interface Symbols {
     budgetMs: number,
     report: Uint8Array | Pointer,
   ) => Status;
-  /** Cuts the log file `name` in `directory` (both borrowed) at `offset`, keeping a copy; nobody
-   * has the database open. `report`: out. `not_found`: no such file; `invalid_argument`: it is
-   * not so long. */
+  /** Cuts the log file `name` (borrowed) in `directory`, a descriptor, at `offset`, keeping a
+   * copy; nobody has the database open. `report`: out. `not_found`: no such file;
+   * `invalid_argument`: it is not so long. */
   readonly aerostore_log_cut: (
-    directory: ArrayBufferView,
-    directoryLength: ArrayBufferView,
+    directory: number,
     name: ArrayBufferView,
     nameLength: ArrayBufferView,
     offset: number,
     report: Uint8Array | Pointer,
   ) => Status;
-  /** Begins to verify the database: its structures, and the files in `directory` (borrowed), if
-   * not empty. */
-  readonly aerostore_check_open: (
-    handle: number,
-    directory: ArrayBufferView,
-    directoryLength: ArrayBufferView,
-  ) => Status;
+  /** Begins to verify the database: its structures, and, with `with_files` 1, its files. */
+  readonly aerostore_check_open: (handle: number, withFiles: number) => Status;
   /** Goes on for at most `budget_ms` (100 or less). `report`: out. Phase 5 is the end. */
   readonly aerostore_check_step: (
     handle: number,
     budgetMs: number,
     report: Uint8Array | Pointer,
   ) => Status;
-  /** Starts a checkpoint of the database in `directory` (borrowed) in a thread of its own. */
-  readonly aerostore_checkpoint_start: (
-    handle: number,
-    directory: ArrayBufferView,
-    directoryLength: ArrayBufferView,
-  ) => Status;
+  /** Starts a checkpoint of the database in a thread of its own. */
+  readonly aerostore_checkpoint_start: (handle: number) => Status;
   /** Result: `done`, `count` rows so far, `csn` of the snapshot, `examined` bytes. `busy`:
    * another one runs. */
   readonly aerostore_checkpoint_poll: (handle: number) => Status;
@@ -834,7 +823,8 @@ export interface Symbols {
   ) => Status;
   /** The same at the `count`-th shared step from now. */
   readonly aerostore_fault_arm_steps: (count: number) => Status;
-  /** Makes the disk full (`space`) or its syncs fail (`sync`) for the next `count` calls of this
+  /** Makes the disk full (`space`), its syncs fail (`sync`), or its file system an old one
+   * (`noreplace`: no renaming that refuses an existing name) for the next `count` calls of this
    * process, or, with the largest count, for all; 0: no more. Only in the fault build. */
   readonly aerostore_fault_fail: (
     name: ArrayBufferView,

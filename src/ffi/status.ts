@@ -25,6 +25,7 @@ export interface Attempt extends ErrorDetails {
 const publicCodes: Readonly<Record<string, ErrorCode>> = {
   busy: "LOCK_TIMEOUT",
   exists: "IO_ERROR",
+  log_removed: "LOG_POISONED",
   missing_value: "INVALID_VALUE",
   no_space: "IO_ERROR",
   not_found: "IO_ERROR",

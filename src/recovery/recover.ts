@@ -47,8 +47,7 @@ export function* recover(
   directory: string,
 ): Generator<RecoveryProgress, void> {
   const report = new Uint8Array(new ArrayBuffer(reportSize));
-  const path = new TextEncoder().encode(directory);
-  const opened = calls.aerostore_recovery_open(handle, path, path, distrustCache);
+  const opened = calls.aerostore_recovery_open(handle, distrustCache);
   if (opened !== Status.ok) throw failure(opened, directory, report);
   while (true) {
     const status = calls.aerostore_recovery_step(handle, sliceMs, report);

@@ -210,6 +210,15 @@ export class Session {
         const found = "no space is left on the device";
         return errorFromStatus(Status.io_error, { ...where, found, advice: "make room" });
       }
+      case Status.log_removed: {
+        const found =
+          "the log file was removed, renamed or replaced while the database was open, so nothing " +
+          "more is committed";
+        const advice =
+          "put the file back, close all processes that use the database, then open it again; " +
+          "without the file, restore a backup";
+        return errorFromStatus(status, { ...where, found, advice });
+      }
       case Status.not_found:
         return errorFromStatus(Status.io_error, { ...where, found: "there is no such file" });
       case Status.not_regular: {

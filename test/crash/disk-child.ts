@@ -1,18 +1,22 @@
 /**
  * A database whose disk gets full, or fails: what commits, waits and reads say meanwhile and
- * afterwards. Needs the library with fault points. `full`, `retry`, `failing`, `beside` or
- * `rotation`; `poison` and `heir` are two processes of one database.
+ * afterwards. Needs the library with fault points. `full`, `retry`, `failing`, `beside`,
+ * `rotation`, `linking HITS` or `removal HOW`; `poison` and `heir` are two processes of one
+ * database.
  */
+import { copyFileSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { AerostoreError, defineTable, t } from "../../src/index.ts";
 import type { Database } from "../../src/index.ts";
 import { loadLibrary } from "../../src/ffi/library.ts";
 import { say } from "../support/crew.ts";
+import { armFault } from "../support/fault.ts";
 import { post } from "../support/post.ts";
 
 const Rows = defineTable("Rows", { id: t.u32().primaryKey(), n: t.u32().index() });
 const always = 0xffff_ffff;
 
-function fail(what: "space" | "sync", count: number): void {
+function fail(what: "space" | "sync" | "noreplace", count: number): void {
   const name = new TextEncoder().encode(what);
   const status = loadLibrary().symbols.aerostore_fault_fail(name, name, count);
   if (status !== 0) throw new Error("this library has no fault points");
@@ -77,9 +81,11 @@ async function retry(db: Database): Promise<object> {
   return { first, full, durable, roomy, isDurable: durableCsn >= tailCsn };
 }
 
-/** Holds the lease, and poisons the log; lives on until it is killed. */
+/** Holds the lease, and poisons the log when it is told to; lives on until it is killed. */
 async function poison(db: Database): Promise<void> {
   commitSync(db, 1);
+  say("holding");
+  await until(() => post.isOver);
   fail("sync", 1);
   await codeOf(() => commitSync(db, 2));
   await until(() => db.stats().log.isPoisoned);
@@ -88,12 +94,12 @@ async function poison(db: Database): Promise<void> {
 }
 
 /** Would take the lease when the holder has died, if the log could be written. */
-async function heir(db: Database): Promise<object> {
+async function heir(db: Database, holder: number): Promise<object> {
   say("ready");
-  await until(() => db.stats().log.isPoisoned && post.isOver);
+  await until(() => db.stats().log.isPoisoned);
   const before = db.stats().log;
-  // Longer than it takes to see that the holder is gone, and to take its place.
-  await Bun.sleep(500);
+  // The maintenance thread has seen that it is dead, and has looked for the lease.
+  await until(() => db.stats().sessions.every(({ pid }) => pid !== holder));
   const codes = {
     waiting: await codeOf(() => db.durable()),
     committing: await codeOf(() => commit(db, 3)),
@@ -101,6 +107,42 @@ async function heir(db: Database): Promise<object> {
   };
   const { durableCsn, epoch } = db.stats().log;
   return { codes, raisedBy: durableCsn - before.durableCsn, epochs: epoch - before.epoch };
+}
+
+/** Log files are made and retired on an old file system; may die at the `hits`-th renaming. */
+async function linking(hits: number): Promise<void> {
+  fail("noreplace", always);
+  if (hits > 0) armFault("rename.linked", hits);
+  const db = await post.open({ tables: [Rows] });
+  for (const id of [1, 2, 3]) {
+    commitSync(db, id);
+    say(String(id));
+    await db.checkpoint();
+  }
+  say(JSON.stringify(rowsOf(db)));
+  db.close();
+}
+
+/** What is no writer takes the log file away. */
+async function removal(db: Database, how: string): Promise<object> {
+  commitSync(db, 1);
+  const log = join(post.data, "aerostore.wal");
+  if (how === "removed") rmSync(log);
+  else renameSync(log, join(post.data, "elsewhere"));
+  if (how === "replaced") copyFileSync(join(post.data, "elsewhere"), log);
+  const before = db.stats().log.durableCsn;
+  let told = "";
+  const waiting = await codeOf(() => {
+    try {
+      commitSync(db, 2);
+    } catch (error) {
+      told = String(error);
+      throw error;
+    }
+  });
+  const awaiting = await codeOf(() => db.durable());
+  const raisedBy = db.stats().log.durableCsn - before;
+  return { waiting, awaiting, raisedBy, told: told.includes("removed, renamed or replaced") };
 }
 
 /** A failed sync ends writing for good; what was acknowledged before is what the next one finds. */
@@ -152,10 +194,17 @@ function rowsOf(db: Database): number[] {
     .map(({ id }) => id);
 }
 
+if (post.word(0) === "linking") {
+  await linking(post.number(1));
+  process.exit(0);
+}
 const db = await post.open({ tables: [Rows] });
 switch (post.word(0)) {
   case "full":
     say(JSON.stringify(await full(db)));
+    break;
+  case "removal":
+    say(JSON.stringify(await removal(db, post.word(1))));
     break;
   case "retry":
     say(JSON.stringify(await retry(db)));
@@ -164,7 +213,7 @@ switch (post.word(0)) {
     await poison(db);
     break;
   case "heir":
-    say(JSON.stringify(await heir(db)));
+    say(JSON.stringify(await heir(db, post.number(1))));
     break;
   case "failing":
     say(JSON.stringify(await failing(db)));

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeIdentity } from "../../src/boot/build.ts";
+import { releaseBootLock, takeBootLock } from "../../src/boot/files.ts";
 import { attachedPids, segmentMagic, validateHeader } from "../../src/boot/header.ts";
 import type { HeaderExpectation, SegmentLayouts } from "../../src/boot/header.ts";
 import { makeDatabaseId, readIdentity } from "../../src/boot/identity.ts";
@@ -291,17 +292,20 @@ describe("paths", () => {
 
 test("boot: the identity is kept, and a damaged one is refused", () => {
   const directory = mkdtempSync(join(tmpdir(), "aerostore-identity-"));
+  const lock = takeBootLock(symbols, directory);
+  if (typeof lock === "number") throw new Error(`no boot lock: ${lock}`);
   try {
     const path = join(directory, "aerostore.id");
-    expect(readIdentity(symbols, path)).toBeUndefined();
+    expect(readIdentity(symbols, lock)).toBeUndefined();
     const identity = { databaseId: makeDatabaseId(), segment: "/dev/shm/x.mmap" };
-    writeIdentity(path, identity);
-    expect(readIdentity(symbols, path)).toEqual(identity);
+    writeIdentity(symbols, lock, identity);
+    expect(readIdentity(symbols, lock)).toEqual(identity);
     for (const text of ["", "abc\n/x\n", `${identity.databaseId}\n`]) {
       writeFileSync(path, text);
-      expect(() => readIdentity(symbols, path)).toThrow("the file is damaged");
+      expect(() => readIdentity(symbols, lock)).toThrow("the file is damaged");
     }
   } finally {
+    releaseBootLock(symbols, lock);
     rmSync(directory, { recursive: true });
   }
 });

@@ -44,8 +44,9 @@ pub inline fn point(comptime name: []const u8) void {
     if (point_stops) os.stopSelf() else os.killSelf();
 }
 
-/// What a disk can do to its users.
-pub const Failure = enum { space, sync };
+/// What a disk can do to its users, and what its file system may lack: renaming that refuses an
+/// existing name.
+pub const Failure = enum { space, sync, noreplace };
 
 var failing: [@typeInfo(Failure).@"enum".fields.len]u32 = @splat(0);
 

@@ -55,6 +55,10 @@ pub const Mutant = enum {
     era_unchecked,
     taken_late,
     held_reused,
+    /// A failed sync of one process means nothing to the others.
+    poison_forgotten,
+    /// The log file is not looked for before commits are acknowledged.
+    removal_unseen,
     /// A rollback leaves the newest write, or forgets what was read.
     rollback_short,
     rollback_unread,

@@ -7,6 +7,7 @@ const stats = @import("stats.zig");
 const check_ = @import("check.zig");
 const log_cut = @import("log_cut.zig");
 const recovery_ = @import("recovery.zig");
+const storage_ = @import("../wal/storage.zig");
 const Check = check_.Check;
 const Checkpointer = @import("checkpoint.zig").Checkpointer;
 const Handle = @import("connection.zig").Handle;
@@ -43,12 +44,11 @@ pub fn readSessions(handle: *Handle, out: []u8) !void {
     handle.io.result.size = @intCast(stats.sessions(&handle.engine.context.session, out));
 }
 
-pub fn openRecovery(handle: *Handle, directory: []const u8, flags: u32) !void {
+pub fn openRecovery(handle: *Handle, flags: u32) !void {
     if (handle.recovery != null) return error.InvalidArgument;
-    const path = try handle.allocator.dupeZ(u8, directory);
-    defer handle.allocator.free(path);
-
-    handle.recovery = try Recovery.create(handle.allocator, &handle.engine, path, flags & 1 != 0);
+    const storage = handle.attached.directory.storage();
+    const distrust = flags & 1 != 0;
+    handle.recovery = try Recovery.create(handle.allocator, &handle.engine, storage, distrust);
 }
 
 pub fn stepRecovery(handle: *Handle, budget_ms: u32, report: *recovery_.Report) !void {
@@ -63,21 +63,20 @@ pub fn stepRecovery(handle: *Handle, budget_ms: u32, report: *recovery_.Report) 
     recovery.destroy();
 }
 
-pub fn cutLog(path: [:0]const u8, name: []const u8, offset: f64, report: *log_cut.Report) !void {
+pub fn cutLog(directory: u32, name: []const u8, offset: f64, report: *log_cut.Report) !void {
     if (!(offset >= 0 and offset < 1 << 53)) return error.InvalidArgument;
-    try log_cut.run(std.heap.c_allocator, path, name, @intFromFloat(offset), report);
+    var borrowed: storage_.Directory = .{ .descriptor = @intCast(directory) };
+    const storage = borrowed.storage();
+    try log_cut.run(std.heap.c_allocator, storage, name, @intFromFloat(offset), report);
 }
 
-pub fn startCheckpoint(handle: *Handle, directory: []const u8) !void {
+pub fn startCheckpoint(handle: *Handle) !void {
     if (handle.checkpointer) |old| {
         if (old.stateOf() == .running) return error.Busy;
         old.destroy();
         handle.checkpointer = null;
     }
-    const path = try handle.allocator.dupeZ(u8, directory);
-    defer handle.allocator.free(path);
-
-    handle.checkpointer = try Checkpointer.start(handle.allocator, handle.attached, path);
+    handle.checkpointer = try Checkpointer.start(handle.allocator, handle.attached);
 }
 
 pub fn pollCheckpoint(handle: *Handle) !void {
@@ -93,17 +92,16 @@ pub fn pollCheckpoint(handle: *Handle) !void {
         .failed => error.IoError,
         .busy => error.Busy,
         .poisoned => error.LogPoisoned,
+        .removed => error.LogRemoved,
         .no_space => error.NoSpace,
     };
 }
 
-pub fn openCheck(handle: *Handle, directory: []const u8) !void {
+pub fn openCheck(handle: *Handle, with_files: u32) !void {
     if (handle.check) |old| old.destroy();
     handle.check = null;
-    const path = try handle.allocator.dupeZ(u8, directory);
-    defer handle.allocator.free(path);
-
-    handle.check = try Check.create(handle.allocator, &handle.engine, path);
+    const storage = if (with_files != 0) handle.attached.directory.storage() else null;
+    handle.check = try Check.create(handle.allocator, &handle.engine, storage);
 }
 
 pub fn stepCheck(handle: *Handle, budget_ms: u32, report: *check_.Report) !void {

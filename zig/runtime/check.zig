@@ -78,7 +78,7 @@ const file_pause_ns = 20 * 1_000_000;
 pub const Check = struct {
     allocator: std.mem.Allocator,
     engine: *Engine,
-    directory: ?storage_.Directory,
+    storage: ?storage_.Storage,
     snapshot: Snapshot,
     phase: Phase = .header,
     table_id: u32 = 0,
@@ -96,17 +96,18 @@ pub const Check = struct {
     file_tries: u32 = 0,
     report: Report = std.mem.zeroes(Report),
 
-    /// With an empty path the files are left out.
-    pub fn create(allocator: std.mem.Allocator, engine: *Engine, path: [:0]const u8) !*Check {
+    /// Without `storage` the files are left out.
+    pub fn create(
+        allocator: std.mem.Allocator,
+        engine: *Engine,
+        storage: ?storage_.Storage,
+    ) !*Check {
         const check = try allocator.create(Check);
         errdefer allocator.destroy(check);
-        var directory: ?storage_.Directory = null;
-        if (path.len > 0) directory = try storage_.Directory.open(path);
-        errdefer if (directory) |*d| d.close();
         check.* = .{
             .allocator = allocator,
             .engine = engine,
-            .directory = directory,
+            .storage = storage,
             .snapshot = try engine.pins.open(allocator, &engine.context.session),
         };
         return check;
@@ -115,7 +116,6 @@ pub const Check = struct {
     pub fn destroy(check: *Check) void {
         if (check.loader) |*loader| loader.close();
         if (check.reader) |*reader| reader.close();
-        if (check.directory) |*directory| directory.close();
         check.engine.pins.close(&check.engine.context.session, check.snapshot);
         check.allocator.destroy(check);
     }
@@ -304,7 +304,7 @@ pub const Check = struct {
     fn checkIndexes(check: *Check) void {
         const table = check.nextTable() orelse {
             check.table_id = 0;
-            check.phase = if (check.directory != null) .checkpoint else .done;
+            check.phase = if (check.storage != null) .checkpoint else .done;
             return;
         };
         if (check.index_number >= table.index_count) return check.endTable();
@@ -354,7 +354,7 @@ pub const Check = struct {
         if (check.loader == null) {
             var fault: ?checkpoint_load.Fault = null;
             check.loader = checkpoint_load.Loader.open(
-                check.directory.?.storage(),
+                check.storage.?,
                 check.allocator,
                 .{ .database_id = check.segment().header.database_id },
                 &fault,
@@ -431,7 +431,7 @@ pub const Check = struct {
     fn checkLog(check: *Check) !void {
         if (check.reader == null) {
             var fault: ?wal_reader.Fault = null;
-            check.reader = wal_reader.Reader.open(check.directory.?.storage(), check.allocator, .{
+            check.reader = wal_reader.Reader.open(check.storage.?, check.allocator, .{
                 .start_csn = check.start_csn,
                 .is_expected = check.has_checkpoint,
                 .database_id = check.segment().header.database_id,

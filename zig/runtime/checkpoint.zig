@@ -19,7 +19,6 @@ const fate = @import("../txn/status.zig");
 const ring = @import("../segment/ring.zig");
 const fault = @import("../instrument/fault.zig");
 const wal_file = @import("../wal/file.zig");
-const storage_ = @import("../wal/storage.zig");
 const registry = @import("registry.zig");
 const Link = rel_ptr.Link;
 
@@ -30,14 +29,20 @@ const overtaken_max = 8;
 /// Rows that take less time than commits notice; past them commits go first.
 const prompt_rows_max = 1 << 18;
 
-pub const State = enum(u32) { idle = 0, running = 1, done = 2, failed = 3, busy = 4, poisoned =
-    5,
-    no_space = 6 };
+pub const State = enum(u32) {
+    idle = 0,
+    running = 1,
+    done = 2,
+    failed = 3,
+    busy = 4,
+    poisoned = 5,
+    no_space = 6,
+    removed = 7,
+};
 
 pub const Checkpointer = struct {
     allocator: std.mem.Allocator,
     attached: *registry.Attached,
-    directory: storage_.Directory,
     thread: std.Thread,
     state: u32 = @intFromEnum(State.running),
     rows: u64 = 0,
@@ -49,17 +54,14 @@ pub const Checkpointer = struct {
     pub fn start(
         allocator: std.mem.Allocator,
         attached: *registry.Attached,
-        path: [:0]const u8,
     ) !*Checkpointer {
         const checkpointer = try allocator.create(Checkpointer);
         errdefer allocator.destroy(checkpointer);
         checkpointer.* = .{
             .allocator = allocator,
             .attached = attached,
-            .directory = try storage_.Directory.open(path),
             .thread = undefined,
         };
-        errdefer checkpointer.directory.close();
         checkpointer.thread = try std.Thread.spawn(
             .{ .stack_size = 1 << 20 },
             run,
@@ -78,7 +80,6 @@ pub const Checkpointer = struct {
         // pairs with the acquire in `isStopping`
         @atomicStore(u32, &checkpointer.stopping, 1, .release);
         checkpointer.thread.join();
-        checkpointer.directory.close();
         checkpointer.allocator.destroy(checkpointer);
     }
 
@@ -90,7 +91,8 @@ pub const Checkpointer = struct {
     fn run(checkpointer: *Checkpointer) void {
         const state: State = if (checkpointer.write()) .done else |err| switch (err) {
             error.Busy => .busy,
-            error.Poisoned, error.LogPoisoned => .poisoned,
+            error.LogPoisoned => .poisoned,
+            error.LogRemoved => .removed,
             error.NoSpace => .no_space,
             else => .failed,
         };
@@ -102,7 +104,7 @@ pub const Checkpointer = struct {
 
     fn write(checkpointer: *Checkpointer) !void {
         const attached = checkpointer.attached;
-        const lock_fd = try os.open(attached.lock_path, .{ .create = true });
+        const lock_fd = try attached.openLock();
         defer os.close(lock_fd);
 
         if (!try os.lockByte(lock_fd, lock_byte_checkpoint)) return error.Busy;
@@ -110,6 +112,7 @@ pub const Checkpointer = struct {
         try engine.attach(checkpointer.allocator, &attached.segment, attached.liveness());
         defer engine.detach();
 
+        try log_state.check(attached.segment.header);
         try checkpointer.rotate();
         const session = &engine.context.session;
         const buffer = try checkpointer.allocator.alloc(u8, checkpoint_write.buffer_size);
@@ -132,7 +135,7 @@ pub const Checkpointer = struct {
         const attached = checkpointer.attached;
         const header = attached.segment.header;
         const session = &engine.context.session;
-        const storage = checkpointer.directory.storage();
+        const storage = attached.directory.storage();
         const snapshot = session.openSnapshot(true);
 
         fault.point("checkpoint.reading");
@@ -186,7 +189,12 @@ pub const Checkpointer = struct {
         header.checkpoint_rows.store(checkpointer.rows, .monotonic); // a statistic
         _ = header.checkpoint_count.add(1, .monotonic);
         header.checkpointed_ms.store(os.monotonicNs() / 1_000_000, .release);
-        const dropped = try wal_file.dropBefore(storage, checkpointer.allocator, snapshot);
+        const dropped = try wal_file.dropBefore(
+            storage,
+            checkpointer.allocator,
+            header.database_id,
+            snapshot,
+        );
         checkpointer.dropped_size = dropped.dropped_size;
     }
 
@@ -199,7 +207,7 @@ pub const Checkpointer = struct {
         // pairs with the writer's store
         while (header.rotate_done.load(.acquire) -% wanted > 1 << 31) {
             if (checkpointer.isStopping()) return error.Stopped;
-            if (header.log_poisoned.load(.acquire) != 0) return error.Poisoned;
+            try log_state.check(header);
             if (os.monotonicNs() >= deadline) return;
             log_state.nudge(header);
             os.sleepNs(500_000);

@@ -5,7 +5,7 @@
 //! all; when that goes, the next writer goes on from `checkpointed_ms` and `log_size` in the
 //! segment. The checkpoint itself has a thread of its own (`checkpoint.zig`).
 //!
-//! **Memory**: owns the path and the checkpoint under way until `deinit`.
+//! **Memory**: owns the checkpoint under way until `deinit`.
 const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const ring = @import("../segment/ring.zig");
@@ -22,8 +22,6 @@ const pause_ms = 30_000;
 pub const Schedule = struct {
     allocator: std.mem.Allocator,
     attached: *registry.Attached,
-    /// Of the data directory; owned.
-    path: [:0]u8,
     running: ?*Checkpointer = null,
     looked_ms: u64 = 0,
     failed_ms: u64 = 0,
@@ -31,7 +29,6 @@ pub const Schedule = struct {
     /// Ends a checkpoint that is under way.
     pub fn deinit(schedule: *Schedule) void {
         if (schedule.running) |checkpointer| checkpointer.destroy();
-        schedule.allocator.free(schedule.path);
     }
 
     /// Finishes what is done and starts what is due.
@@ -52,7 +49,6 @@ pub const Schedule = struct {
         schedule.running = Checkpointer.start(
             schedule.allocator,
             schedule.attached,
-            schedule.path,
         ) catch blk: {
             schedule.failed_ms = now_ms;
             break :blk null;

@@ -7,21 +7,14 @@ const log_state = @import("../segment/log_state.zig");
 const Handle = @import("connection.zig").Handle;
 const Maintenance = @import("maintenance.zig").Maintenance;
 
-pub fn attachLog(handle: *Handle, directory: []const u8) !void {
+pub fn attachLog(handle: *Handle, is_logged: u32) !void {
     const attached = handle.attached;
-    if (directory.len > 0) attached.segment.header.log_enabled.store(1, .seq_cst);
+    if (is_logged != 0) attached.segment.header.log_enabled.store(1, .seq_cst);
     attached.starting.acquire();
     defer attached.starting.release();
 
     if (attached.maintenance != null) return;
-    if (directory.len == 0) {
-        attached.maintenance = try Maintenance.start(handle.allocator, attached, null);
-        return;
-    }
-    const path = try handle.allocator.dupeZ(u8, directory);
-    defer handle.allocator.free(path);
-
-    attached.maintenance = try Maintenance.start(handle.allocator, attached, path);
+    attached.maintenance = try Maintenance.start(handle.allocator, attached, is_logged != 0);
 }
 
 fn csnOf(number: f64) error{InvalidArgument}!u64 {
@@ -59,7 +52,7 @@ pub fn armDurable(handle: *Handle, first: f64, last: f64) !void {
 
 pub fn readDurable(handle: *Handle) !void {
     const header = handle.attached.segment.header;
-    handle.io.result.csn = @floatFromInt(handle.newestSeen());
+    handle.noteCommit(0);
     // Without a log all is as durable as it will ever be.
     const is_logged = header.log_enabled.load(.acquire) != 0;
     const durable = if (is_logged) header.durable.load(.acquire) else std.math.maxInt(u53);

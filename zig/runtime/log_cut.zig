@@ -29,14 +29,11 @@ pub const Report = extern struct {
 
 pub fn run(
     allocator: Allocator,
-    path: [:0]const u8,
+    storage: Storage,
     name: []const u8,
     offset: u64,
     report: *Report,
 ) !void {
-    var directory = try storage_.Directory.open(path);
-    defer directory.close();
-    const storage = directory.storage();
     const buffer = try allocator.alloc(u8, copy_buffer_size);
     defer allocator.free(buffer);
 

@@ -13,6 +13,7 @@ const log_state = @import("../segment/log_state.zig");
 const ring = @import("../segment/ring.zig");
 const fault = @import("../instrument/fault.zig");
 const drain = @import("../txn/drain.zig");
+const log_place = @import("log_place.zig");
 const formats = @import("../wal/format.zig");
 const records = @import("../wal/record.zig");
 const wal_file = @import("../wal/file.zig");
@@ -24,7 +25,7 @@ const batch_buffer_size = 512 * 1024;
 const time_interval_ms = 1000;
 
 /// Why the log cannot be written.
-pub const Error = wal_file.CreateError || wal_file.AppendError;
+pub const Error = wal_file.CreateError || wal_file.AppendError || log_place.Error;
 
 pub const LogWriter = struct {
     batch: wal_file.Batch,
@@ -57,6 +58,7 @@ pub const LogWriter = struct {
                 .epoch = epoch,
                 .first_csn = first_csn,
                 .timeline = header.timeline,
+                .poison = &header.log_poisoned.raw,
             }),
         };
     }
@@ -181,6 +183,7 @@ pub const LogWriter = struct {
         return syncer.begin(.{
             .storage = log.writer.storage,
             .file = log.writer.file,
+            .epoch = log.writer.epoch,
             .position = log.writer.position,
             .end_csn = end,
         });
@@ -203,10 +206,15 @@ pub const LogWriter = struct {
     }
 
     /// One sync for everything appended, then everybody who waits is woken.
-    pub fn sync(log: *LogWriter, header: *layout.Header) wal_file.SyncError!void {
+    pub fn sync(
+        log: *LogWriter,
+        header: *layout.Header,
+    ) (wal_file.SyncError || log_place.Error)!void {
         const end = log.drainedEnd(header);
         if (header.durable.load(.monotonic) >= end) return; // it only rises
         try log.writer.sync();
+        const writer = &log.writer;
+        try log_place.confirm(writer.storage, writer.file, writer.epoch, header);
         fault.point("log.synced");
         log_state.raiseDurable(header, end);
         log_state.announce(header);

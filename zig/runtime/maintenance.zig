@@ -7,13 +7,16 @@
 //! `drained` is what keeps a stopped writer from doing harm when it wakes (P25).
 //!
 //! **Who may die where**: a writer that dies or stands still is replaced by the thread of any other
-//! process, which raises the epoch, makes a file of its own and goes on from `drained`.
+//! process, which raises the epoch, makes a file of its own and goes on from `drained`. Not once
+//! the log is poisoned: a new file would begin at a CSN that the older ones, whose bytes the kernel
+//! has dropped, do not reach after a power loss.
 const std = @import("std");
 const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const log_state = @import("../segment/log_state.zig");
 const ring = @import("../segment/ring.zig");
 const fault = @import("../instrument/fault.zig");
+const mutant = @import("../instrument/mutant.zig");
 const drain = @import("../txn/drain.zig");
 const engine_ = @import("../txn/engine.zig");
 const repair = @import("../txn/repair.zig");
@@ -40,8 +43,8 @@ pub const Maintenance = struct {
     engine: engine_.Engine,
     thread: std.Thread,
     stopping: u32 = 0,
-    /// Null while the log is kept nowhere.
-    directory: ?storage_.Directory,
+    /// Of the data directory; null while the log is kept nowhere.
+    storage: ?storage_.Storage,
     schedule: ?Schedule = null,
     log: ?LogWriter = null,
     syncer: Syncer,
@@ -57,7 +60,7 @@ pub const Maintenance = struct {
     pub fn start(
         allocator: std.mem.Allocator,
         attached: *registry.Attached,
-        directory: ?[:0]const u8,
+        is_logged: bool,
     ) Error!*Maintenance {
         const maintenance = try allocator.create(Maintenance);
         errdefer allocator.destroy(maintenance);
@@ -66,17 +69,12 @@ pub const Maintenance = struct {
             .attached = attached,
             .engine = undefined,
             .thread = undefined,
-            .directory = null,
+            .storage = if (is_logged) attached.directory.storage() else null,
             .syncer = .{ .header = attached.segment.header },
         };
-        if (directory) |path| {
-            maintenance.directory = storage_.Directory.open(path) catch return error.IoError;
-            errdefer maintenance.directory.?.close();
-            const owned = try allocator.dupeZ(u8, path);
-            maintenance.schedule = .{ .allocator = allocator, .attached = attached, .path = owned };
+        if (is_logged) {
+            maintenance.schedule = .{ .allocator = allocator, .attached = attached };
         }
-        errdefer if (maintenance.directory) |*d| d.close();
-        errdefer if (maintenance.schedule) |*schedule| schedule.deinit();
         try maintenance.engine.attach(allocator, &attached.segment, attached.liveness());
         errdefer maintenance.engine.detach();
         maintenance.thread = std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{maintenance}) catch
@@ -92,7 +90,6 @@ pub const Maintenance = struct {
         maintenance.syncer.stop();
         if (maintenance.schedule) |*schedule| schedule.deinit();
         if (maintenance.log) |*log| log.close(maintenance.allocator);
-        if (maintenance.directory) |*directory| directory.close();
         maintenance.engine.detach();
         maintenance.allocator.destroy(maintenance);
     }
@@ -160,12 +157,18 @@ pub const Maintenance = struct {
     /// Whether a writer is needed. A process that only reads takes no lease, since each writer
     /// makes a log file.
     fn hasWork(header: *layout.Header) bool {
+        // What the log has, is for recovery to find out: nobody writes, syncs or begins an epoch.
+        if (isOver(header)) return false;
         const drained = ring.drainedOf(header.drained.load(.seq_cst));
         const tail = header.tail.load(.seq_cst);
         if (drained != tail or header.log_stalled.load(.acquire) != 0) return true;
         if (header.log_enabled.load(.acquire) == 0) return false;
         return header.durable.load(.acquire) < tail or
             header.rotate_wanted.load(.acquire) != header.rotate_done.load(.acquire);
+    }
+
+    fn isOver(header: *const layout.Header) bool {
+        return log_state.isPoisoned(header) and !mutant.is(.poison_forgotten);
     }
 
     fn tryLease(maintenance: *Maintenance) void {
@@ -178,6 +181,11 @@ pub const Maintenance = struct {
         if (!header.writer_session.cas(owner, session.index + 1, .acq_rel)) return;
         _ = header.writer_beat.add(1, .acq_rel); // the others' wait begins anew
         fault.point("lease.taken");
+        // Poisoned since the look above, by the writer that this one takes the place of.
+        if (isOver(header)) {
+            _ = header.writer_session.cas(session.index + 1, 0, .acq_rel);
+            return;
+        }
         if (owner == 0 and maintenance.goOn()) return;
         // P25: the epoch first; from here on the old writer's next compare-and-swap fails.
         const epoch = header.log_epoch.add(1, .seq_cst) + 1;
@@ -190,11 +198,11 @@ pub const Maintenance = struct {
         }
         maintenance.epoch = @truncate(epoch);
         fault.point("lease.epoch");
-        if (maintenance.directory) |*directory| {
+        if (maintenance.storage) |storage| {
             maintenance.closeLog();
             maintenance.log = LogWriter.open(
                 maintenance.allocator,
-                directory.storage(),
+                storage,
                 header,
                 epoch,
                 first,
@@ -213,11 +221,11 @@ pub const Maintenance = struct {
     /// write any more, so nothing has to be told apart.
     fn goOn(maintenance: *Maintenance) bool {
         const header = maintenance.attached.segment.header;
-        const directory = if (maintenance.directory) |*directory| directory else return false;
+        const storage = maintenance.storage orelse return false;
         const drained = header.drained.load(.seq_cst);
         const next = LogWriter.goOn(
             maintenance.allocator,
-            directory.storage(),
+            storage,
             header,
             drained,
         ) orelse return false;
@@ -254,7 +262,7 @@ pub const Maintenance = struct {
         const header = maintenance.attached.segment.header;
         const own = maintenance.engine.context.session.index + 1;
         if (header.writer_session.load(.acquire) == own) {
-            if (maintenance.log) |*log| log.leave(header);
+            if (maintenance.log) |*log| if (!isOver(header)) log.leave(header);
         }
         _ = header.writer_session.cas(own, 0, .acq_rel);
         log_state.wake(header, os.futex_bits_all); // others may take it
@@ -288,7 +296,7 @@ pub const Maintenance = struct {
         const header = maintenance.attached.segment.header;
         const session = &maintenance.engine.context.session;
         const writer = header.writer_session.load(.acquire);
-        if (writer != session.index + 1) return maintenance.loseLease();
+        if (writer != session.index + 1 or isOver(header)) return maintenance.loseLease();
         if (maintenance.log) |*log| log.collect(&maintenance.syncer);
         maintenance.rotate();
         const goal = header.tail.load(.seq_cst);
@@ -345,7 +353,7 @@ pub const Maintenance = struct {
         const first = ring.drainedOf(before);
         var next = LogWriter.open(
             maintenance.allocator,
-            maintenance.directory.?.storage(),
+            maintenance.storage.?,
             header,
             epoch,
             first,
@@ -369,7 +377,8 @@ pub const Maintenance = struct {
     fn fail(maintenance: *Maintenance, err: log_writer.Error) void {
         switch (err) {
             error.Superseded => {},
-            error.Poisoned => maintenance.poison(),
+            error.Poisoned => maintenance.poison(.sync),
+            error.Removed => maintenance.poison(.removed),
             else => maintenance.stall(log_writer.stallOf(err)),
         }
     }
@@ -381,11 +390,9 @@ pub const Maintenance = struct {
         log_state.announce(header);
     }
 
-    /// A failed sync: what is on the disk is unknown, so nobody commits any more.
-    fn poison(maintenance: *Maintenance) void {
-        const header = maintenance.attached.segment.header;
-        header.log_poisoned.store(1, .seq_cst);
-        log_state.announce(header);
+    /// What is on the disk is unknown, so nobody commits any more.
+    fn poison(maintenance: *Maintenance, why: log_state.Poison) void {
+        log_state.poison(maintenance.attached.segment.header, why);
     }
 
     fn housekeep(maintenance: *Maintenance) void {

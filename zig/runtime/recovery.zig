@@ -62,7 +62,7 @@ const finder_count_min = 4096;
 pub const Recovery = struct {
     allocator: std.mem.Allocator,
     engine: *Engine,
-    directory: storage_.Directory,
+    storage: storage_.Storage,
     distrust: bool,
     phase: Phase = .checkpoint,
     loader: ?checkpoint_load.Loader = null,
@@ -82,7 +82,7 @@ pub const Recovery = struct {
     pub fn create(
         allocator: std.mem.Allocator,
         engine: *Engine,
-        path: [:0]const u8,
+        storage: storage_.Storage,
         distrust: bool,
     ) !*Recovery {
         const recovery = try allocator.create(Recovery);
@@ -90,7 +90,7 @@ pub const Recovery = struct {
         recovery.* = .{
             .allocator = allocator,
             .engine = engine,
-            .directory = try storage_.Directory.open(path),
+            .storage = storage,
             .distrust = distrust,
         };
         return recovery;
@@ -100,7 +100,6 @@ pub const Recovery = struct {
         if (recovery.loader) |*loader| loader.close();
         if (recovery.reader) |*reader| reader.close();
         recovery.dropFinders();
-        recovery.directory.close();
         recovery.allocator.destroy(recovery);
     }
 
@@ -130,7 +129,7 @@ pub const Recovery = struct {
             var fault: ?checkpoint_load.Fault = null;
             errdefer recovery.noteCheckpointFault(fault);
             recovery.loader = try checkpoint_load.Loader.open(
-                recovery.directory.storage(),
+                recovery.storage,
                 recovery.allocator,
                 .{ .database_id = recovery.databaseId(), .distrust_cache = recovery.distrust },
                 &fault,
@@ -212,7 +211,7 @@ pub const Recovery = struct {
             f.name.slice(),
         );
         recovery.reader =
-            try wal_reader.Reader.open(recovery.directory.storage(), recovery.allocator, .{
+            try wal_reader.Reader.open(recovery.storage, recovery.allocator, .{
                 .start_csn = recovery.start_csn,
                 .is_expected = recovery.has_checkpoint,
                 .database_id = recovery.databaseId(),

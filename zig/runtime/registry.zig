@@ -22,6 +22,8 @@ const Handle = @import("connection.zig").Handle;
 const liveness_ = @import("../segment/liveness.zig");
 const Liveness = liveness_.Liveness;
 const LockFile = liveness_.LockFile;
+const storage_ = @import("../wal/storage.zig");
+const lock_name = @import("segment_files.zig").lock_name;
 const Listeners = @import("listeners.zig").Listeners;
 const Lock = @import("lock.zig").Lock;
 const Maintenance = @import("maintenance.zig").Maintenance;
@@ -34,8 +36,10 @@ pub const Attached = struct {
     segment: segment_.Segment,
     device: u64,
     inode: u64,
-    lock_path: [:0]u8,
     handle_count: u32 = 0,
+    /// The data directory as the first handle has found it, wherever it is renamed to. Open while
+    /// there is a handle.
+    directory: storage_.Directory = .{ .descriptor = -1 },
     /// Open while there is a handle.
     lock_file: LockFile = .{ .fd = -1 },
     maintenance: ?*Maintenance = null,
@@ -47,10 +51,17 @@ pub const Attached = struct {
         return .{ .file = &attached.lock_file };
     }
 
-    /// Counts a handle that is being opened.
-    fn enter(attached: *Attached) os.Error!void {
+    /// A descriptor of its own of the lock file, for locks that others in the process take too.
+    pub fn openLock(attached: *const Attached) os.Error!os.Fd {
+        return os.openAt(attached.directory.descriptor, lock_name, .{ .create = true });
+    }
+
+    /// Counts a handle that is being opened by a descriptor of the data directory.
+    fn enter(attached: *Attached, directory: os.Fd) os.Error!void {
         if (attached.handle_count == 0) {
-            attached.lock_file.fd = try os.open(attached.lock_path, .{ .create = true });
+            attached.directory = storage_.Directory.duplicate(directory) catch return error.IoError;
+            errdefer attached.directory.close();
+            attached.lock_file.fd = try attached.openLock();
         }
         attached.handle_count += 1;
     }
@@ -65,6 +76,7 @@ pub const Attached = struct {
             maintenance.stop();
         }
         os.close(attached.lock_file.fd);
+        attached.directory.close();
     }
 };
 
@@ -94,7 +106,7 @@ pub const Registry = struct {
     pub fn open(
         registry: *Registry,
         path: [:0]const u8,
-        lock_path: [:0]const u8,
+        directory: os.Fd,
         fingerprint: u64,
     ) Error!u32 {
         mutant.chooseByEnvironment();
@@ -105,16 +117,16 @@ pub const Registry = struct {
             if (place.handle == null) break i;
         } else return error.TooManySessions;
         const owner = try registry.currentOwner();
-        const attached = try registry.attach(path, lock_path, fingerprint);
+        const attached = try registry.attach(path, fingerprint);
         try catalog.verify(&attached.segment);
-        try attached.enter();
+        try attached.enter(directory);
         errdefer attached.leave();
         const place = &registry.places[number - 1];
         if (place.io == null) {
             const memory = try os.mapPrivate(std.mem.alignForward(usize, @sizeOf(io_.Block), 4096));
             place.io = @ptrCast(memory.ptr);
         }
-        const lock_fd = try os.open(lock_path, .{ .create = true });
+        const lock_fd = try attached.openLock();
         errdefer os.close(lock_fd);
         const handle = try registry.allocator.create(Handle);
         errdefer registry.allocator.destroy(handle);
@@ -153,7 +165,6 @@ pub const Registry = struct {
     fn attach(
         registry: *Registry,
         path: [:0]const u8,
-        lock_path: [:0]const u8,
         fingerprint: u64,
     ) Error!*Attached {
         const fd = try os.open(path, .{});
@@ -168,13 +179,10 @@ pub const Registry = struct {
         try registry.attached.ensureUnusedCapacity(registry.allocator, 1);
         const attached = try registry.allocator.create(Attached);
         errdefer registry.allocator.destroy(attached);
-        const lock_copy = try registry.allocator.dupeZ(u8, lock_path);
-        errdefer registry.allocator.free(lock_copy);
         attached.* = .{
             .segment = try segment_.Segment.attach(fd, fingerprint),
             .device = st.device,
             .inode = st.inode,
-            .lock_path = lock_copy,
         };
         registry.attached.appendAssumeCapacity(attached);
         return attached;

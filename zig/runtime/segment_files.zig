@@ -60,37 +60,56 @@ pub fn probeSegment(path: [:0]const u8, out: []u8) !f64 {
 }
 
 /// Name of the lock file in a data directory.
-const lock_name = "/aerostore.lock";
+pub const lock_name = "aerostore.lock";
 
-pub const BootLock = struct { descriptor: u32, path_size: u32, file: u64 };
+pub const BootLock = struct {
+    descriptor: u32,
+    /// Of the data directory: what is read and written there later is relative to it, so that
+    /// renaming it, and putting another in its place, changes nothing.
+    directory: u32,
+    path_size: u32,
+    file: u64,
+};
 
 /// Takes the boot lock of a directory, whose real path goes into `real`.
-pub fn takeBootLock(directory: [:0]const u8, real: []u8) !BootLock {
-    const path = try os.realDirectory(directory, real);
-    var buffer: [4096]u8 = undefined;
-    const name = std.fmt.bufPrintZ(&buffer, "{s}" ++ lock_name, .{path}) catch {
-        return error.InvalidArgument;
-    };
-    const fd = try os.open(name, .{ .create = true });
+pub fn takeBootLock(path: [:0]const u8, real: []u8) !BootLock {
+    const directory = try os.openDirectory(path);
+    errdefer os.close(directory);
+    const real_path = try os.pathOf(directory, real);
+    const fd = try os.openAt(directory, lock_name, .{ .create = true });
     errdefer os.close(fd);
     if (!try os.lockByte(fd, segment_.lock_byte_boot)) return error.Busy;
     const st = try os.stat(fd);
     // A copy of the directory has another lock file, a directory that was renamed the same.
     const file = std.hash.Wyhash.hash(0, std.mem.asBytes(&[2]u64{ st.device, st.inode }));
-    return .{ .descriptor = @intCast(fd), .path_size = @intCast(path.len), .file = file };
+    return .{
+        .descriptor = @intCast(fd),
+        .directory = @intCast(directory),
+        .path_size = @intCast(real_path.len),
+        .file = file,
+    };
 }
 
 /// Copies a file, which must be smaller than `out`; returns its size.
-pub fn readFile(path: [:0]const u8, out: []u8) !u32 {
-    const fd = try os.open(path, .{ .read_only = true });
+pub fn readFile(directory: os.Fd, name: [:0]const u8, out: []u8) !u32 {
+    const fd = try os.openAt(directory, name, .{ .read_only = true });
     defer os.close(fd);
 
     const size = try os.readAt(fd, 0, out);
     return if (size < out.len) @intCast(size) else error.BufferTooSmall;
 }
 
-pub fn countLive(path: [:0]const u8) !u32 {
-    const fd = os.open(path, .{}) catch |err| switch (err) {
+/// Puts a small file in place, under a temporary name first.
+pub fn writeFile(directory: os.Fd, name: [:0]const u8, bytes: []const u8) !void {
+    var buffer: [64]u8 = undefined;
+    const temporary = std.fmt.bufPrintZ(&buffer, "{s}.tmp", .{name}) catch {
+        return error.InvalidArgument;
+    };
+    try os.replaceAt(directory, name, temporary, bytes);
+}
+
+pub fn countLive(directory: os.Fd) !u32 {
+    const fd = os.openAt(directory, lock_name, .{}) catch |err| switch (err) {
         error.NotFound => return 0,
         else => return err,
     };

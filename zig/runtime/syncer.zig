@@ -14,11 +14,13 @@ const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
 const log_state = @import("../segment/log_state.zig");
 const fault = @import("../instrument/fault.zig");
+const log_place = @import("log_place.zig");
 const storage_ = @import("../wal/storage.zig");
 
 pub const Order = struct {
     storage: storage_.Storage,
     file: storage_.File,
+    epoch: u64,
     /// Bytes of the file and CSNs that are on the disk when it is done.
     position: u64,
     end_csn: u64,
@@ -111,11 +113,17 @@ pub const Syncer = struct {
         const header = syncer.header;
         if (order.storage.sync(order.file)) |_| {
             fault.point("log.synced");
-            log_state.raiseDurable(header, order.end_csn);
+            if (log_place.confirm(order.storage, order.file, order.epoch, header)) |_| {
+                log_state.raiseDurable(header, order.end_csn);
+            } else |err| switch (err) {
+                error.Removed => log_state.poison(header, .removed),
+                // The writer looks by itself before it says more.
+                else => {},
+            }
             syncer.enter(.idle);
         } else |_| {
             // What is on the disk is unknown, so nobody commits any more.
-            header.log_poisoned.store(1, .seq_cst);
+            log_state.poison(header, .sync);
             syncer.enter(.failed);
         }
         log_state.announce(header);

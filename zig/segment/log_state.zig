@@ -12,16 +12,47 @@
 const std = @import("std");
 const os = @import("../os.zig");
 const layout = @import("layout.zig");
+const mutant = @import("../instrument/mutant.zig");
 const Header = layout.Header;
 
 /// Why the log cannot be written for now. It is tried again all the time.
 pub const Stall = enum(u32) { none = 0, no_space = 1, io_error = 2, _ };
 
-pub const Error = error{ LogPoisoned, NoSpace, IoError };
+pub const Error = error{ LogPoisoned, LogRemoved, NoSpace, IoError };
+
+/// Why the log cannot be written any more, until the database is opened from the disk again.
+pub const Poison = enum(u32) {
+    none = 0,
+    /// A sync failed: the kernel forgets what it could not write, and says so once.
+    sync = 1,
+    /// The log file was removed, renamed or replaced under its writer.
+    removed = 2,
+    _,
+};
+
+pub fn poisonOf(header: *const Header) Poison {
+    // Pairs with the compare-and-swap in `poison`.
+    return @enumFromInt(header.log_poisoned.load(.seq_cst));
+}
+
+pub fn isPoisoned(header: *const Header) bool {
+    return poisonOf(header) != .none;
+}
+
+/// From here on no process commits, takes the lease, begins an epoch or raises `durable`. The first
+/// reason stays.
+pub fn poison(header: *Header, why: Poison) void {
+    _ = header.log_poisoned.cas(0, @intFromEnum(why), .seq_cst);
+    announce(header);
+}
 
 /// An error while nothing can be logged: commits fail then, before anybody sees them.
 pub inline fn check(header: *const Header) Error!void {
-    if (header.log_poisoned.load(.acquire) != 0) return error.LogPoisoned;
+    switch (@as(Poison, @enumFromInt(header.log_poisoned.load(.acquire)))) {
+        .none => {},
+        .removed => return error.LogRemoved,
+        .sync, _ => return error.LogPoisoned,
+    }
     return switch (@as(Stall, @enumFromInt(header.log_stalled.load(.acquire)))) {
         .none => {},
         .no_space => error.NoSpace,
@@ -35,9 +66,11 @@ pub fn isDurable(header: *const Header, csn: u64) bool {
 }
 
 /// Everything below `end` is on the disk. A writer that stood still may say it after its follower
-/// has said more.
+/// has said more. Not after a failed sync, in whatever process: one that succeeds afterwards says
+/// nothing about the bytes that the kernel has dropped.
 pub fn raiseDurable(header: *Header, end: u64) void {
     while (true) { // each failure means that another has raised it
+        if (isPoisoned(header) and !mutant.is(.poison_forgotten)) return;
         const durable = header.durable.load(.seq_cst);
         if (durable >= end or header.durable.cas(durable, end, .seq_cst)) return;
     }

@@ -374,7 +374,7 @@ pub const Engine = struct {
         };
         _ = try writer.finish();
         engine.durable_csn = @max(engine.durable_csn, csn);
-        _ = try files.dropBefore(engine.storage, engine.allocator, csn);
+        _ = try files.dropBefore(engine.storage, engine.allocator, database_id, csn);
     }
 
     fn writeRows(

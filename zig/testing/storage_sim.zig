@@ -262,7 +262,8 @@ pub const Disk = struct {
         }
     }
 
-    fn find(disk: *const Disk, name: []const u8) ?usize {
+    /// The inode of a name.
+    pub fn find(disk: *const Disk, name: []const u8) ?usize {
         for (disk.entries.items) |*entry| {
             if (std.mem.eql(u8, entry.name.slice(), name)) return entry.inode;
         }
@@ -280,6 +281,7 @@ pub const Disk = struct {
         .sync = sync,
         .forget = forget,
         .size = size,
+        .identity = identity,
         .setSize = setSize,
         .rename = rename,
         .unlink = unlink,
@@ -435,6 +437,12 @@ pub const Disk = struct {
         const disk = self(context);
         try disk.enterWhole();
         return disk.inodeOf(file).cached.items.len;
+    }
+
+    fn identity(context: *anyopaque, file: File) CallError!u128 {
+        const disk = self(context);
+        try disk.enterWhole();
+        return disk.handles.items[@intCast(@intFromEnum(file))];
     }
 
     fn setSize(context: *anyopaque, file: File, bytes: u64) CallError!void {

@@ -50,6 +50,7 @@ pub const Error = error{
     SnapshotTooOld,
     TransactionTooLarge,
     LogPoisoned,
+    LogRemoved,
     /// The log cannot be written for now.
     NoSpace,
     IoError,

@@ -154,7 +154,18 @@ pub const CreateOptions = struct {
     timeline: formats.Timeline = .{},
     /// The file grows by this much at a time.
     allocate_size: u64 = allocate_size_usual,
+    /// Not 0 once a sync of the log has failed in any process.
+    poison: ?*const u32 = null,
+
+    fn isPoisoned(options: *const CreateOptions) bool {
+        const word = options.poison orelse return false;
+        return @atomicLoad(u32, word, .seq_cst) != 0;
+    }
 };
+
+fn isOf(file: *const LogFile, database_id: formats.DatabaseId) bool {
+    return std.mem.eql(u8, &file.header.database_id, &database_id);
+}
 
 pub const Writer = struct {
     storage: Storage,
@@ -180,7 +191,9 @@ pub const Writer = struct {
         options: CreateOptions,
     ) CreateError!Writer {
         assert(std.math.isPowerOfTwo(options.allocate_size));
-        try settleOlder(storage, allocator, options.epoch);
+        try settleOlder(storage, allocator, options);
+        // A sync that failed before, by whomever, may have dropped what this one found clean.
+        if (options.isPoisoned()) return error.Poisoned;
         const temporary = formats.temporaryName(options.epoch);
         const writer = try createFile(storage, temporary.slice(), options);
         errdefer storage.close(writer.file);
@@ -189,7 +202,7 @@ pub const Writer = struct {
 
         var tries: u32 = 0;
         while (tries < tries_max) : (tries += 1) {
-            try retireCurrent(storage, options.epoch);
+            try retireCurrent(storage, options);
             fault.point("log.retired");
             // On the disk before the new name is taken: a crash must not keep the second renaming
             // and lose the first, and with it the older file.
@@ -265,13 +278,17 @@ pub const Writer = struct {
 
     /// Syncs the newest of the older files, and removes what an older writer left unfinished. The
     /// files before that one were synced before it was made, as far as they count.
-    fn settleOlder(storage: Storage, allocator: Allocator, epoch: u64) CreateError!void {
+    fn settleOlder(
+        storage: Storage,
+        allocator: Allocator,
+        options: CreateOptions,
+    ) CreateError!void {
         var files: std.ArrayList(LogFile) = .empty;
         defer files.deinit(allocator);
         try formats.listFiles(storage, allocator, &files);
         for (files.items) |*each| {
-            if (each.fault != null) return error.WalCorrupt;
-            if (each.header.epoch >= epoch) return error.Superseded;
+            if (each.fault != null or !isOf(each, options.database_id)) return error.WalCorrupt;
+            if (each.header.epoch >= options.epoch) return error.Superseded;
         }
         // Sorted by epoch. It may stand here under two names.
         if (files.items.len > 0) try syncFile(storage, files.items[files.items.len - 1].name);
@@ -280,7 +297,7 @@ pub const Writer = struct {
         try storage.list(formats.current_name, allocator, &names);
         for (names.items) |*name| {
             const made_for = formats.temporaryEpoch(name.slice()) orelse continue;
-            if (made_for < epoch) storage.unlink(name.slice()) catch {};
+            if (made_for < options.epoch) storage.unlink(name.slice()) catch {};
         }
     }
 
@@ -327,18 +344,33 @@ pub const Writer = struct {
     }
 
     /// Renames `aerostore.wal`, if there is one, after the epoch in its header.
-    fn retireCurrent(storage: Storage, epoch: u64) CreateError!void {
+    fn retireCurrent(storage: Storage, options: CreateOptions) CreateError!void {
         const name: storages.Name = .of(formats.current_name);
         const found = formats.readHeader(storage, name) catch |err| switch (err) {
             error.NotFound => return,
             else => |other| return other,
         };
-        if (found.fault != null) return error.WalCorrupt;
-        if (found.header.epoch >= epoch) return error.Superseded;
+        if (found.fault != null or !isOf(&found, options.database_id)) return error.WalCorrupt;
+        if (found.header.epoch >= options.epoch) return error.Superseded;
         const retired = formats.retiredName(found.header.epoch);
         storage.rename(formats.current_name, retired.slice(), .keep) catch |err| switch (err) {
-            // Somebody else has done it, or is about to: the caller looks again.
-            error.NotFound, error.Exists => {},
+            // Another writer has done it, or is about to: the caller looks again.
+            error.NotFound => {},
+            error.Exists => try finishRetiring(storage, retired.slice()),
+            else => |other| return other,
+        };
+    }
+
+    /// A writer that was killed between linking and unlinking has left the file under both names.
+    fn finishRetiring(storage: Storage, retired: []const u8) storages.Error!void {
+        const file = storage.open(formats.current_name, .read) catch |err| switch (err) {
+            error.NotFound => return,
+            else => |other| return other,
+        };
+        defer storage.close(file);
+        if (!try storage.isNamed(file, retired)) return;
+        storage.unlink(formats.current_name) catch |err| switch (err) {
+            error.NotFound => {},
             else => |other| return other,
         };
     }
@@ -448,10 +480,11 @@ pub const DropReport = struct {
 
 /// Removes the files that recovery from `csn` does not read: those whose CSNs, up to the next
 /// file's first, are all below it. Only when a checkpoint of `csn` is on the disk, its name
-/// included.
+/// included. Those of another database stay.
 pub fn dropBefore(
     storage: Storage,
     allocator: Allocator,
+    database_id: formats.DatabaseId,
     csn: u64,
 ) (storages.Error || error{OutOfMemory})!DropReport {
     var files: std.ArrayList(LogFile) = .empty;
@@ -459,7 +492,8 @@ pub fn dropBefore(
     try formats.listFiles(storage, allocator, &files);
     var report: DropReport = .{};
     for (files.items, 1..) |*each, next| {
-        if (isNeeded(each, if (next < files.items.len) &files.items[next] else null, csn)) {
+        const later = if (next < files.items.len) &files.items[next] else null;
+        if (!isOf(each, database_id) or isNeeded(each, later, csn)) {
             report.kept_size += each.size;
             continue;
         }
@@ -479,7 +513,7 @@ fn unlinkFile(storage: Storage, file: *const LogFile) storages.Error!bool {
         error.NotFound => return false,
         else => |other| return other,
     };
-    if (found.fault != null or found.header.epoch != file.header.epoch) return false;
+    if (!found.isSameAs(file)) return false;
     storage.unlink(file.name.slice()) catch |err| switch (err) {
         error.NotFound => return false,
         else => |other| return other,
@@ -490,8 +524,6 @@ fn unlinkFile(storage: Storage, file: *const LogFile) storages.Error!bool {
 fn isNeeded(file: *const LogFile, next: ?*const LogFile, csn: u64) bool {
     const later = next orelse return true;
     if (file.fault != null or later.fault != null) return true;
-    // One file met under two names while it was renamed.
-    if (later.header.epoch == file.header.epoch) return true;
     // Also a file in which nothing counts: the next one began with the same CSN.
     return later.header.first_csn > @max(csn, file.header.first_csn);
 }

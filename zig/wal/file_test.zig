@@ -190,13 +190,58 @@ test "wal files: those that recovery does not need are dropped, and only those" 
         try append(&writer, "b");
         csn = writer.next_csn;
     }
-    const none = try files.dropBefore(disk.storage(), testing.allocator, 2);
+    const none = try files.dropBefore(disk.storage(), testing.allocator, database_id, 2);
     try testing.expectEqual(1, none.dropped_count);
     try testing.expect(disk.contents("aerostore.wal.2") == null);
     _ = try expectLog(&disk, 1, &.{ "a", "b", "a", "b", "a", "b" });
-    const two = try files.dropBefore(disk.storage(), testing.allocator, 5);
+    const two = try files.dropBefore(disk.storage(), testing.allocator, database_id, 5);
     try testing.expectEqual(2, two.dropped_count);
     _ = try expectLog(&disk, 5, &.{ "a", "b" });
+}
+
+test "wal writer: a file with two names is one file, and the next writer removes the older name" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var first = try create(&disk, 1, 1);
+    try append(&first, "one");
+    // A writer was killed between linking and unlinking.
+    const inode = disk.find("aerostore.wal").?;
+    try disk.entries.append(disk.allocator, .{ .name = .of("aerostore.wal.1"), .inode = inode });
+    _ = try expectLog(&disk, 1, &.{"one"});
+    var second = try create(&disk, 2, 2);
+    try append(&second, "two");
+    _ = try expectLog(&disk, 1, &.{ "one", "two" });
+    try testing.expectEqual(inode, disk.find("aerostore.wal.1").?);
+}
+
+test "wal writer: no file of another database is synced, renamed or dropped" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var foreign = try Writer.create(disk.storage(), testing.allocator, .{
+        .database_id = @splat(0x22),
+        .epoch = 1,
+        .first_csn = 1,
+    });
+    foreign.close();
+    try testing.expectError(error.WalCorrupt, create(&disk, 2, 2));
+    const dropped = try files.dropBefore(disk.storage(), testing.allocator, database_id, 9);
+    try testing.expectEqual(0, dropped.dropped_count);
+    try testing.expect(disk.contents("aerostore.wal") != null);
+}
+
+test "wal writer: no new file once a sync has failed, though the next one succeeds" {
+    var disk: Disk = .init(testing.allocator);
+    defer disk.deinit();
+    var first = try create(&disk, 1, 1);
+    try append(&first, "one");
+    var poison: u32 = 1;
+    try testing.expectError(error.Poisoned, Writer.create(disk.storage(), testing.allocator, .{
+        .database_id = database_id,
+        .epoch = 2,
+        .first_csn = 2,
+        .poison = &poison,
+    }));
+    try testing.expectEqual(null, disk.find("aerostore.wal.1"));
 }
 
 /// Another session takes over while this one is making its file.
@@ -214,7 +259,7 @@ const Takeover = struct {
         var writer = try create(takeover.disk, 3, 2);
         try append(&writer, "two");
         if (takeover.drop) {
-            _ = try files.dropBefore(takeover.disk.storage(), testing.allocator, 2);
+            _ = try files.dropBefore(takeover.disk.storage(), testing.allocator, database_id, 2);
         }
         takeover.writer = writer;
     }

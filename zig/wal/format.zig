@@ -213,6 +213,12 @@ pub const LogFile = struct {
     header: FileHeader,
     fault: ?FileHeader.Fault,
 
+    /// Whether both have the header of one file.
+    pub fn isSameAs(file: *const LogFile, other: *const LogFile) bool {
+        if (file.fault != null or other.fault != null) return false;
+        return std.mem.eql(u8, std.mem.asBytes(&file.header), std.mem.asBytes(&other.header));
+    }
+
     /// By epoch; a file whose header cannot be read comes first.
     pub fn before(_: void, a: LogFile, b: LogFile) bool {
         if (a.fault != null or b.fault != null) return a.fault != null and b.fault == null;
@@ -241,6 +247,25 @@ pub fn listFiles(
         try files.append(allocator, found);
     }
     std.mem.sortUnstable(LogFile, files.items, {}, LogFile.before);
+    uniteNames(files);
+}
+
+/// A file with two names, as a kill between `link` and `unlink` leaves it where renaming cannot
+/// refuse an existing name, is one file. Of two copies the longer one counts, of equal ones that
+/// which may still be written to.
+fn uniteNames(files: *std.ArrayList(LogFile)) void {
+    var index: usize = 1;
+    while (index < files.items.len) {
+        const one = &files.items[index - 1];
+        const two = files.items[index];
+        if (!one.isSameAs(&two)) {
+            index += 1;
+            continue;
+        }
+        const is_current = std.mem.eql(u8, two.name.slice(), current_name);
+        if (two.size > one.size or (two.size == one.size and is_current)) one.* = two;
+        _ = files.orderedRemove(index);
+    }
 }
 
 pub fn readHeader(storage: Storage, name: Name) storages.Error!LogFile {

@@ -39,7 +39,7 @@ pub const Mode = enum {
     /// An existing file.
     read,
     read_write,
-    /// A new file, or an old one emptied.
+    /// A new file, in place of one that has the name.
     create,
 };
 
@@ -92,6 +92,8 @@ pub const Storage = struct {
         /// after a failed sync it need not.
         forget: *const fn (*anyopaque, File) CallError!void,
         size: *const fn (*anyopaque, File) CallError!u64,
+        /// Which file it is, under whatever names: no two have the same at a time.
+        identity: *const fn (*anyopaque, File) CallError!u128,
         setSize: *const fn (*anyopaque, File, u64) CallError!void,
         rename: *const fn (*anyopaque, []const u8, []const u8, Replace) CallError!void,
         unlink: *const fn (*anyopaque, []const u8) CallError!void,
@@ -169,6 +171,20 @@ pub const Storage = struct {
         return storage.call(u64, storage.calls.size, .{file});
     }
 
+    pub fn identity(storage: Storage, file: File) Error!u128 {
+        return storage.call(u128, storage.calls.identity, .{file});
+    }
+
+    /// Whether a name still means the open file.
+    pub fn isNamed(storage: Storage, file: File, name: []const u8) Error!bool {
+        const named = storage.open(name, .read) catch |err| switch (err) {
+            error.NotFound => return false,
+            else => |other| return other,
+        };
+        defer storage.close(named);
+        return try storage.identity(named) == try storage.identity(file);
+    }
+
     pub fn setSize(storage: Storage, file: File, bytes: u64) Error!void {
         return storage.call(void, storage.calls.setSize, .{ file, bytes });
     }
@@ -241,6 +257,12 @@ pub const Directory = struct {
         return .{ .descriptor = @intCast(try check(rc)) };
     }
 
+    /// Another descriptor of the same directory, wherever that is by now.
+    pub fn duplicate(descriptor: i32) CallError!Directory {
+        const rc = linux.fcntl(descriptor, linux.F.DUPFD_CLOEXEC, 0);
+        return .{ .descriptor = @intCast(try check(rc)) };
+    }
+
     pub fn close(directory: *Directory) void {
         _ = linux.close(directory.descriptor);
         directory.descriptor = -1;
@@ -259,6 +281,7 @@ pub const Directory = struct {
         .sync = sync,
         .forget = forget,
         .size = size,
+        .identity = identity,
         .setSize = setSize,
         .rename = rename,
         .unlink = unlink,
@@ -276,12 +299,26 @@ pub const Directory = struct {
             .CLOEXEC = true,
             .NOFOLLOW = true,
             .CREAT = mode == .create,
-            .TRUNC = mode == .create,
+            .EXCL = mode == .create,
         };
+        const at = self(context).descriptor;
         const path = try terminated(name);
-        const rc = linux.openat(self(context).descriptor, &path, flags, 0o600);
-        return @enumFromInt(@as(i32, @intCast(try check(rc))));
+        var tries: u32 = 0;
+        while (true) : (tries += 1) {
+            if (check(linux.openat(at, &path, flags, 0o600))) |descriptor| {
+                return @enumFromInt(@as(i32, @intCast(descriptor)));
+            } else |err| {
+                // Never into a file that is there: it may be another's, by a link of any kind.
+                if (mode != .create or err != error.Exists or tries >= create_tries_max) return err;
+            }
+            _ = check(linux.unlinkat(at, &path, 0)) catch |err| switch (err) {
+                error.NotFound => {},
+                else => return err,
+            };
+        }
     }
+
+    const create_tries_max = 4;
 
     fn closeFile(context: *anyopaque, file: File) void {
         _ = context;
@@ -327,6 +364,15 @@ pub const Directory = struct {
         return try check(linux.lseek(@intFromEnum(file), 0, linux.SEEK.END));
     }
 
+    fn identity(context: *anyopaque, file: File) CallError!u128 {
+        _ = context;
+        var out: linux.Statx = undefined;
+        const wanted: linux.STATX = .{ .INO = true };
+        const flags = linux.AT.EMPTY_PATH;
+        _ = try check(linux.statx(@intFromEnum(file), "", flags, wanted, &out));
+        return @as(u128, out.dev_major) << 96 | @as(u128, out.dev_minor) << 64 | out.ino;
+    }
+
     fn setSize(context: *anyopaque, file: File, bytes: u64) CallError!void {
         _ = context;
         _ = try check(linux.ftruncate(@intFromEnum(file), try signed(bytes)));
@@ -342,10 +388,17 @@ pub const Directory = struct {
         const old = try terminated(from);
         const new = try terminated(to);
         const flags: linux.RENAME = .{ .NOREPLACE = replace == .keep };
-        _ = check(linux.renameat2(at, &old, at, &new, flags)) catch |err| {
+        const is_missing = replace == .keep and fault.fails(.noreplace);
+        const renamed = if (is_missing)
+            error.Unsupported
+        else
+            check(linux.renameat2(at, &old, at, &new, flags));
+        _ = renamed catch |err| {
             if (err != error.Unsupported or replace == .replace) return err;
-            // An old file system: a link refuses an existing name as well.
+            // An old file system: a link refuses an existing name as well. Killed in between, the
+            // file has two names, which those who list files know as one.
             _ = try check(linux.linkat(at, &old, at, &new, 0));
+            fault.point("rename.linked");
             _ = try check(linux.unlinkat(at, &old, 0));
         };
     }
