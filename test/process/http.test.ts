@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { AerostoreError, defineTable, open, t } from "../../src/index.ts";
 import type { Database } from "../../src/index.ts";
+import { connect } from "../../src/client/index.ts";
 import { parseTokens } from "../../src/http/access.ts";
 import { routes } from "../../src/http/routes.ts";
 import type { RoutesOptions } from "../../src/http/routes.ts";
@@ -364,6 +365,34 @@ describe("http: access", () => {
     expect((await door.ask(path)).status).toBe(200);
     const operations = [{ op: "delete", table: "Planes", key: "P0" }];
     expect((await door.json("POST", "/v1/transact", { operations })).status).toBe(403);
+  });
+});
+
+describe("http: client", () => {
+  test("reads, writes and searches by the table's own types", async () => {
+    using door = serve({ tokens: parseTokens("all-0123456789abcdef") });
+    fill(3);
+    const client = connect(door.server.url, { token: "all-0123456789abcdef" });
+    const planes = client.table<typeof Planes>("Planes");
+    expect(await planes.get("P1")).toMatchObject({ id: "P1", altitude: 1, speed: 0.1 });
+    expect(await planes.get("none")).toBeUndefined();
+    const rows = [{ id: "a/b", altitude: 7, serial: 2n ** 60n, raw: new Uint8Array([1, 2]) }];
+    expect(await planes.upsert(rows)).toMatchObject({ inserted: 1 });
+    expect(db.table(Planes).get("a/b")).toMatchObject({ serial: 2n ** 60n, altitude: 7 });
+    expect(await planes.update("a/b", { altitude: 8 })).toBe(true);
+    expect(await planes.update("none", { altitude: 8 })).toBe(false);
+    expect(await planes.count({ compare: [">", "altitude", 1] })).toBe(2);
+    const found = await planes.search("-compare {> altitude 1} -sort -altitude -fields id");
+    expect(found.map(({ id }) => id)).toEqual(["a/b", "P2"]);
+    expect(await planes.delete("a/b")).toBe(true);
+    expect(await planes.delete("a/b")).toBe(false);
+    const operations = [{ op: "get", table: "Planes", key: "P0" } as const];
+    expect(await client.transact(operations)).toMatchObject([{ id: "P0" }]);
+    const wrong = planes.search("-compare");
+    await expect(wrong).rejects.toMatchObject({ code: "PARSE_ERROR", status: 400 });
+    await expect(connect(door.server.url).table("Planes").count()).rejects.toMatchObject({
+      code: "UNAUTHORIZED",
+    });
   });
 });
 
