@@ -9,6 +9,7 @@
 //!   zig build schedules            zig-out/bin/schedules, the campaigns of the scheduler
 //!   zig build encode-bench         zig-out/bin/encode-bench: what a log record costs by itself
 //!   zig build scan-bench           zig-out/bin/scan-bench: a scan beside a plain sum
+//!   zig build powerloss-fs         zig-out/bin/powerloss-fs, a file system whose power can fail
 //!   zig build check                compiles everything, installs nothing (for editors)
 //!   zig build fmt                  `zig fmt --check` over zig/ and build.zig
 //!
@@ -81,6 +82,13 @@ pub fn build(b: *std.Build) void {
     const scan_bench_step = b.step("scan-bench", "Build what compares a scan with a plain sum");
     scan_bench_step.dependOn(&b.addInstallArtifact(scan_bench, .{}).step);
 
+    const powerloss_fs = b.addExecutable(.{
+        .name = "powerloss-fs",
+        .root_module = createModule(b, "zig/testing/powerloss/main.zig", target, optimize, .{}),
+    });
+    const powerloss_fs_step = b.step("powerloss-fs", "Build the file system that loses power");
+    powerloss_fs_step.dependOn(&b.addInstallArtifact(powerloss_fs, .{}).step);
+
     const tests = b.addTest(.{
         .name = "engine-test",
         .root_module = createModule(b, test_root, target, chosen_optimize orelse .Debug, .{
@@ -115,6 +123,7 @@ pub fn build(b: *std.Build) void {
     check_step.dependOn(&driver.step);
     check_step.dependOn(&encode_bench.step);
     check_step.dependOn(&scan_bench.step);
+    check_step.dependOn(&powerloss_fs.step);
 }
 
 /// What the sources see as `@import("build_options")`.

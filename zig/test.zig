@@ -69,6 +69,9 @@ comptime {
     _ = @import("testing/golden_test.zig");
     _ = @import("testing/harness.zig");
     _ = @import("testing/parallel_scan_test.zig");
+    _ = @import("testing/powerloss/disk.zig");
+    _ = @import("testing/powerloss/fuse.zig");
+    _ = @import("testing/powerloss/main.zig");
     _ = @import("testing/row_model.zig");
     _ = @import("testing/run_test.zig");
     _ = @import("testing/ties_test.zig");
