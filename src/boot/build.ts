@@ -2,7 +2,15 @@
  * What only a boot that makes something needs: directory, identity, an empty segment, recovery.
  * Loaded then, so that a warm attach does without it and `node:fs`.
  */
-import { existsSync, mkdirSync, readdirSync, unlinkSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  unlinkSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { layouts, Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
@@ -17,6 +25,32 @@ const cellCountMin = 1 << 15;
 
 export function makeDirectory(path: string): void {
   if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
+}
+
+/**
+ * Puts the names of a new data directory, and of all directories above it, on the disk: a power
+ * loss would otherwise take the directory with everything in it. Another process may have made
+ * them, and died before it came to this.
+ */
+export function syncAbove(directory: string): void {
+  for (let path = directory; dirname(path) !== path; path = dirname(path)) {
+    try {
+      syncNames(dirname(path));
+    } catch (error) {
+      // One that we may not read is older than we are; some file systems know no such sync.
+      const code = error instanceof Error && "code" in error ? String(error.code) : "";
+      if (!/^(EACCES|EPERM|EINVAL)$/.test(code)) throw bootError(Status.io_error, dirname(path));
+    }
+  }
+}
+
+function syncNames(directory: string): void {
+  const fd = openSync(directory, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Whether a data directory has a log or a checkpoint. A new database has nothing to recover. */

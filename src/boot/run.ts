@@ -236,8 +236,9 @@ class Boot {
   }
 
   async #makeIdentity(paths: DatabasePaths): Promise<BootEvent> {
-    const { hasHistory, writeIdentity } = await building();
+    const { hasHistory, syncAbove, writeIdentity } = await building();
     if (hasHistory(this.#lockHeld)) throw missingIdentity(paths.identity);
+    syncAbove(paths.directory);
     const identity = { databaseId: makeDatabaseId(), segment: paths.segment };
     writeIdentity(this.#calls, this.#lockHeld, identity);
     return this.#locked(identity, paths);

@@ -13,9 +13,11 @@ import { endings, runRestarts, runSteps, stepsFrom } from "../crash/restart.ts";
 import type { StepOptions } from "../crash/restart.ts";
 import { runDamage, runKills } from "../crash/recovery.ts";
 import type { DamageReport } from "../crash/recovery.ts";
+import { runPowerLoss } from "../crash/powerloss.ts";
 import { runTakeover, takeoverPoints } from "../crash/takeover.ts";
 import { runQueries } from "../property/query-engine.ts";
 import { runFuzz } from "../property/stapi-fuzz.ts";
+import { buildLosingDisk } from "../support/losing-disk.ts";
 import { chooseSeed } from "../support/random.ts";
 import { isolationSuites } from "./isolation-suites.ts";
 import { writeEvidence } from "./evidence.ts";
@@ -67,6 +69,16 @@ const suites: Readonly<Record<string, Suite>> = {
         stallMs = Math.max(stallMs, report.stallMs);
       }
       return { problems, counts: { ...counts, "ms of the longest wait": Math.round(stallMs) } };
+    },
+  },
+  powerloss: {
+    about: "fleets of processes whose disk loses power, 50 times a round",
+    rounds: 40,
+    transactions: 0,
+    run: async (seed) => {
+      await buildLosingDisk();
+      const report = await runPowerLoss({ seed, rounds: 50 });
+      return typeof report === "string" ? { problems: [report], counts: {} } : report;
     },
   },
   damage: {
