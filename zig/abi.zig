@@ -12,31 +12,31 @@
 //! while pinned).
 const std = @import("std");
 const build_options = @import("build_options");
+const boundary = @import("boundary.zig");
 const fault = @import("instrument/fault.zig");
 const manifest = @import("manifest.zig");
 const os = @import("os.zig");
-const layout = @import("segment/layout.zig");
+const limits = @import("limits.zig");
 const write_ = @import("txn/write.zig");
 const segment_files = @import("runtime/segment_files.zig");
 const catalog = @import("runtime/catalog.zig");
 const transactions = @import("runtime/transactions.zig");
 const durability = @import("runtime/durability.zig");
 const admin = @import("runtime/admin.zig");
-const io = @import("runtime/io.zig");
 const IngestReject = @import("ingest/reject.zig").Reject;
 const IngestParser = @import("ingest/parser.zig").Parser;
 const IngestResult = @import("ingest/parser.zig").Result;
+const registry_ = @import("runtime/registry.zig");
 const Handle = @import("runtime/connection.zig").Handle;
-const Registry = @import("runtime/registry.zig").Registry;
+const Registry = registry_.Registry;
+const SessionOpened = registry_.SessionOpened;
 const status_ = @import("status.zig");
 const Status = status_.Status;
 const statusOf = status_.statusOf;
-const CheckProblem = @import("runtime/check.zig").Problem;
 const CheckReport = @import("runtime/check.zig").Report;
 const LogCutReport = @import("runtime/log_cut.zig").Report;
 const RecoveryReport = @import("runtime/recovery.zig").Report;
 const Stats = @import("runtime/stats.zig").Stats;
-const SessionStats = @import("runtime/stats.zig").SessionStats;
 
 pub const panic = @import("panic.zig").handler;
 
@@ -47,7 +47,7 @@ const abi_version = 1;
 var registry: Registry = .{ .allocator = std.heap.c_allocator };
 
 /// Hash of the shared layouts: segments of another build do not attach.
-const fingerprint: u64 = manifest.fingerprint(&layouts);
+const fingerprint: u64 = manifest.fingerprint(&boundary.shared_layouts);
 
 fn fail(handle: *Handle, err: anyerror) Status {
     const result = &handle.io.result;
@@ -81,14 +81,6 @@ fn pathOf(buffer: *[path_size_max]u8, bytes: []const u8) ?[:0]const u8 {
 }
 
 const CreateOptions = segment_files.CreateOptions;
-
-pub const SessionOpened = extern struct {
-    handle: u32,
-    session_index: u32,
-    orphans_repaired: u32,
-    reserved: u32,
-    io_address: f64,
-};
 
 const exports = struct {
     /// The manifest: JSON text, part of the library, valid for ever.
@@ -276,8 +268,8 @@ const exports = struct {
         return withHandle(handle, .{schema[0..schema_length]}, catalog.createTable);
     }
 
-    /// Copies the catalog: for each table `{ id u32, schema_size u32, schema bytes, padding to 8
-    /// }`. `out`: out.
+    /// Copies the catalog: for each table a `CatalogEntry`, its schema bytes, and padding to 8
+    /// bytes. `out`: out.
     /// Result: `size`, the bytes needed.
     pub fn catalog_read(handle: u32, out: [*]u8, out_length: usize) callconv(.c) Status {
         return withHandle(handle, .{out[0..out_length]}, catalog.readCatalog);
@@ -289,11 +281,15 @@ const exports = struct {
         return h.attached.segment.header.catalog_version.load(.acquire);
     }
 
-    /// Writes the record in the input. `op`: 0 upsert, 1 insert, 2 update. Result: `inserted`,
-    /// `updated`, `unchanged`, `found`.
+    /// Writes the record in the input. `op`: a `WriteOp` of upsert, insert or update. Result:
+    /// `inserted`, `updated`, `unchanged`, `found`.
     pub fn row_write(handle: u32, transaction: u32, table: u32, op: u32) callconv(.c) Status {
-        if (op > 2) return .invalid_argument;
-        const which: write_.Op = @enumFromInt(@as(u8, @intCast(op)));
+        const number = std.math.cast(u8, op) orelse return .invalid_argument;
+        const which = std.enums.fromInt(write_.Op, number) orelse return .invalid_argument;
+        switch (which) {
+            .upsert, .insert, .update => {},
+            .delete, .replace => return .invalid_argument,
+        }
         return withHandle(handle, .{ transaction, table, which }, Handle.write);
     }
 
@@ -424,7 +420,7 @@ const exports = struct {
         return withHandle(handle, .{table}, catalog.countRows);
     }
 
-    /// Begins a transaction. `flags`: 1 read-only, 2 a retry, which keeps its age. Result:
+    /// Begins a transaction. `flags`: `callFlags.begin…`. Result:
     /// `transaction`.
     pub fn transaction_begin(handle: u32, flags: u32) callconv(.c) Status {
         return withHandle(handle, .{flags}, transactions.begin);
@@ -463,7 +459,7 @@ const exports = struct {
         return withHandle(handle, .{ transaction, table }, transactions.lock);
     }
 
-    /// Result: `outcome` (0 unknown, 1 pending, 2 committed, 3 aborted).
+    /// Result: `outcome`, an `OutcomeState`.
     pub fn outcome_of(handle: u32, token_low: u32, token_high: u32) callconv(.c) Status {
         return withHandle(handle, .{ token_low, token_high }, transactions.outcomeOf);
     }
@@ -477,7 +473,8 @@ const exports = struct {
     /// Waits, at most `timeout_ms` (100 or less), until everything below `csn` + 1 is on the disk;
     /// then `busy`.
     pub fn durable_wait(handle: u32, csn: f64, timeout_ms: u32) callconv(.c) Status {
-        return withHandle(handle, .{ csn, @min(timeout_ms, 100) }, durability.waitDurable);
+        const wait_ms = @min(timeout_ms, limits.wait_ms_max);
+        return withHandle(handle, .{ csn, wait_ms }, durability.waitDurable);
     }
 
     /// Result: `size`, a stream's descriptor (owned): a byte comes through it each time that an
@@ -499,13 +496,13 @@ const exports = struct {
     }
 
     /// Begins to recover the data directory into this handle's segment, which no other process
-    /// knows yet. `flags`: 1 do not trust the page cache.
+    /// knows yet. `flags`: `callFlags.recovery…`.
     pub fn recovery_open(handle: u32, flags: u32) callconv(.c) Status {
         return withHandle(handle, .{flags}, admin.openRecovery);
     }
 
     /// Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails.
-    /// Phase 3 is the end.
+    /// The phase `done` is the end.
     pub fn recovery_step(handle: u32, budget_ms: u32, report: *RecoveryReport) callconv(.c) Status {
         return withHandle(handle, .{ budget_ms, report }, admin.stepRecovery);
     }
@@ -531,7 +528,7 @@ const exports = struct {
         return withHandle(handle, .{with_files}, admin.openCheck);
     }
 
-    /// Goes on for at most `budget_ms` (100 or less). `report`: out. Phase 5 is the end.
+    /// Goes on for at most `budget_ms` (100 or less). `report`: out. The phase `done` is the end.
     pub fn check_step(handle: u32, budget_ms: u32, report: *CheckReport) callconv(.c) Status {
         return withHandle(handle, .{ budget_ms, report }, admin.stepCheck);
     }
@@ -570,8 +567,7 @@ const exports = struct {
         return if (fault.armFailure(name[0..name_length], count)) .ok else .invalid_argument;
     }
 
-    /// `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3
-    /// snapshot_age_limit_ms, 4 log_size_limit_mb.
+    /// `key`: a `Setting`. `invalid_argument`: not one, or a value that is out of its range.
     pub fn config_set(handle: u32, key: u32, value: u32) callconv(.c) Status {
         return withHandle(handle, .{ key, value }, admin.setConfig);
     }
@@ -592,45 +588,21 @@ const exports = struct {
     }
 };
 
-const layouts = [_]manifest.Named{
-    .{ .name = "CreateOptions", .type = CreateOptions },
-    .{ .name = "SessionOpened", .type = SessionOpened },
-    .{ .name = "IoResult", .type = io.Result },
-    .{ .name = "IoBlock", .type = io.Block },
-    .{ .name = "Geometry", .type = layout.Geometry },
-    .{ .name = "SegmentHeader", .type = layout.Header },
-    .{ .name = "SessionSlot", .type = layout.SessionSlot },
-    .{ .name = "Counters", .type = layout.Counters },
-    .{ .name = "RowSlot", .type = layout.RowSlot },
-    .{ .name = "Version", .type = layout.Version },
-    .{ .name = "Entry", .type = layout.Entry },
-    .{ .name = "Index", .type = layout.Index },
-    .{ .name = "Table", .type = layout.Table },
-    .{ .name = "Stats", .type = Stats },
-    .{ .name = "SessionStats", .type = SessionStats },
-    .{ .name = "RecoveryReport", .type = RecoveryReport },
-    .{ .name = "LogCutReport", .type = LogCutReport },
-    .{ .name = "CheckProblem", .type = CheckProblem },
-    .{ .name = "CheckReport", .type = CheckReport },
-    .{ .name = "IngestResult", .type = IngestResult },
-    .{ .name = "IngestReject", .type = IngestReject },
-};
-
-const boundary: manifest.Source = .{
+const described: manifest.Source = .{
     .version = abi_version,
     .prefix = "aerostore_",
     .exports = exports,
-    .enums = &.{
-        .{ .name = "Status", .type = Status },
-    },
-    .layouts = &layouts,
+    .fingerprint = fingerprint,
+    .enums = &boundary.enums,
+    .layouts = &boundary.layouts,
+    .constants = &boundary.constants,
 };
 
-const manifest_text: []const u8 = manifest.render(boundary);
+const manifest_text: []const u8 = manifest.render(described);
 const manifest_hash: u64 = manifest.hash(manifest_text);
 
 comptime {
-    manifest.exportSymbols(boundary);
+    manifest.exportSymbols(described);
 }
 
 test "abi: bytes are copied, and a small target is told the size" {

@@ -17,10 +17,13 @@ pub const extent_size = 1 << 20;
 pub const reserve_page_count = extent_size / page_size - 2;
 
 pub const session_count_default = 256;
+/// The least that a database is created with; tests make smaller segments.
+pub const session_count_min = 16;
 pub const session_count_max = 4096;
 /// Ring cells; at least four per session, so that P5's slack leaves room (P5).
 pub const cell_count_default = 1 << 15;
 pub const cell_count_min = 1 << 10;
+pub const cells_per_session_min = 4;
 
 pub const table_count_max = 256;
 pub const column_count_max = 65;
@@ -61,6 +64,9 @@ pub const young_wait_ns = 20_000;
 /// How long the WAL writer waits for a cell that nobody has committed behind (P25).
 pub const hole_wait_ns = 1_000_000_000;
 
+/// No call across the boundary waits longer.
+pub const wait_ms_max = 100;
+
 pub const io_result_size = 512;
 pub const io_input_size = 32 * 1024;
 pub const io_output_size = 64 * 1024;
@@ -71,7 +77,7 @@ comptime {
     assert(extent_size % page_size == 0);
     assert(segment_size_min % extent_size == 0);
     assert(cell_count_min & (cell_count_min - 1) == 0);
-    assert(cell_count_default >= session_count_default * 4);
+    assert(cell_count_default >= session_count_default * cells_per_session_min);
     assert(session_count_max <= 1 << 12);
     assert(image_size_max < io_input_size);
     assert(log_buffer_size_min % page_size == 0);

@@ -1,5 +1,5 @@
-//! Describes the library to its caller: symbols, enums and memory layouts as JSON, made while
-//! compiling from the declarations themselves.
+//! Describes the library to its caller: symbols, enums, memory layouts and constants as JSON, made
+//! while compiling from the declarations themselves.
 //!
 //! A type crosses the boundary only if `typeName` has a line for it; any other is a compile error
 //! that names the symbol. What a caller passes for each is in `docs/internals/boundary.md`.
@@ -11,11 +11,49 @@ pub const Source = struct {
     version: u32,
     prefix: []const u8,
     exports: type,
+    /// Of the structs in shared memory: see `fingerprint`.
+    fingerprint: u64,
     enums: []const Named,
     layouts: []const Named,
+    constants: []const Group,
 };
 
 pub const Named = struct { name: []const u8, type: type };
+
+/// Constants of one subject.
+pub const Group = struct { name: []const u8, values: []const Value };
+pub const Value = struct { name: []const u8, number: u64 };
+
+/// No constant is larger: a JSON number that every reader gives back exactly.
+const number_max = (1 << 53) - 1;
+
+/// The fields of a struct of numbers, as the values of a group.
+pub fn valuesOf(comptime numbers: anytype) []const Value {
+    comptime {
+        var values: []const Value = &.{};
+        for (@typeInfo(@TypeOf(numbers)).@"struct".fields) |field| {
+            const number: u64 = @field(numbers, field.name);
+            if (number > number_max) @compileError("constants: " ++ field.name ++ " is too large");
+            values = values ++ [_]Value{.{ .name = field.name, .number = number }};
+        }
+        return values;
+    }
+}
+
+/// A number for each member of an enum, as the values of a group.
+pub fn valuesByName(
+    comptime Enum: type,
+    comptime numberOf: fn (member: Enum) u32,
+) []const Value {
+    comptime {
+        var values: []const Value = &.{};
+        for (@typeInfo(Enum).@"enum".fields) |field| {
+            const number = numberOf(@enumFromInt(field.value));
+            values = values ++ [_]Value{.{ .name = field.name, .number = number }};
+        }
+        return values;
+    }
+}
 
 /// Makes every public function of `source.exports` a symbol of the library.
 pub fn exportSymbols(comptime source: Source) void {
@@ -24,19 +62,20 @@ pub fn exportSymbols(comptime source: Source) void {
     }
 }
 
-/// The manifest as one line of JSON per symbol, enum and layout.
+/// The manifest as one line of JSON per symbol, enum, layout and group of constants.
 pub fn render(comptime source: Source) []const u8 {
     comptime {
         @setEvalBranchQuota(10_000_000);
         // As the segment's header has it: hexadecimal digits of its bytes in their order.
         const head = std.fmt.comptimePrint("{{\"version\":{d},\"fingerprint\":\"{x:0>16}\"", .{
             source.version,
-            @byteSwap(fingerprint(source.layouts)),
+            @byteSwap(source.fingerprint),
         });
         return head ++
             ",\n\"symbols\":[" ++ renderSymbols(source) ++
             "],\n\"enums\":[" ++ renderEnums(source) ++
-            "],\n\"layouts\":[" ++ renderLayouts(source) ++ "]}\n";
+            "],\n\"layouts\":[" ++ renderLayouts(source) ++
+            "],\n\"constants\":[" ++ renderConstants(source) ++ "]}\n";
     }
 }
 
@@ -174,6 +213,20 @@ fn renderLayouts(comptime source: Source) []const u8 {
     return out;
 }
 
+fn renderConstants(comptime source: Source) []const u8 {
+    var out: []const u8 = "";
+    for (source.constants, 0..) |group, i| {
+        var values: []const u8 = "";
+        for (group.values, 0..) |value, j| {
+            values = values ++ (if (j == 0) "" else ",") ++
+                std.fmt.comptimePrint("\"{s}\":{d}", .{ value.name, value.number });
+        }
+        out = out ++ (if (i == 0) "\n" else ",\n") ++ "{\"name\":\"" ++ group.name ++
+            "\",\"values\":{" ++ values ++ "}}";
+    }
+    return out;
+}
+
 /// One number for the memory layouts: it changes with the name, place or size of any field. FNV-1a.
 pub fn fingerprint(comptime layouts: []const Named) u64 {
     comptime {
@@ -250,8 +303,10 @@ test "manifest: symbols, enums and layouts are described as they are" {
                 target[target_length - 1] = if (by) |bytes| bytes[0] else 0;
             }
         },
+        .fingerprint = fingerprint(&.{.{ .name = "Place", .type = Point }}),
         .enums = &.{.{ .name = "Colour", .type = Color }},
         .layouts = &.{.{ .name = "Place", .type = Point }},
+        .constants = &.{.{ .name = "sizes", .values = valuesOf(.{ .small = 1, .large = 2 }) }},
     });
     try std.testing.expectEqualStrings(
         \\{"version":3,"fingerprint":"dc8d5a71fddbbf0c",
@@ -264,5 +319,6 @@ test "manifest: symbols, enums and layouts are described as they are" {
         \\{"name":"Place","size":32,"align":8,"fields":{"x":{"type":"u32","offset":0,"size":4},
     ++ "\"y\":{\"type\":\"u64\",\"offset\":8,\"size\":8}," ++
         "\"tail\":{\"type\":\"[4]u16\",\"offset\":16,\"size\":8}," ++
-        "\"at\":{\"type\":\"u64\",\"offset\":24,\"size\":8}}}]}\n", text);
+        "\"at\":{\"type\":\"u64\",\"offset\":24,\"size\":8}}}],\n" ++
+        "\"constants\":[\n{\"name\":\"sizes\",\"values\":{\"small\":1,\"large\":2}}]}\n", text);
 }

@@ -3,6 +3,7 @@
 
 comptime {
     _ = @import("abi.zig");
+    _ = @import("boundary.zig");
     _ = @import("driver.zig");
     _ = @import("encode_bench.zig");
     _ = @import("scan_bench.zig");
@@ -17,6 +18,7 @@ comptime {
     _ = @import("index/prefetch.zig");
     _ = @import("index/estimate.zig");
     _ = @import("row/key.zig");
+    _ = @import("row/record.zig");
     _ = @import("index/bulk_load.zig");
     _ = @import("index/skiplist.zig");
     _ = @import("ingest/field.zig");
@@ -129,6 +131,7 @@ comptime {
     _ = @import("runtime/registry.zig");
     _ = @import("runtime/checkpoint_policy.zig");
     _ = @import("runtime/search.zig");
+    _ = @import("runtime/settings.zig");
     _ = @import("runtime/stats.zig");
     _ = @import("runtime/syncer.zig");
     _ = @import("table/bulk.zig");

@@ -1,5 +1,6 @@
 /** Verification of a database by the engine: structures, rows, indexes, checkpoint and log. */
-import { layouts, Status } from "../ffi/abi.gen.ts";
+import { Status } from "../ffi/abi.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import { checkpointReasons, logReasons } from "../recovery/reasons.ts";
 import type { Session } from "../session/session.ts";
 

@@ -1,5 +1,6 @@
 /** Counters and sizes of a database, for people and monitors; of no exact instant. */
-import { layouts, Status } from "../ffi/abi.gen.ts";
+import { Status } from "../ffi/abi.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import { words } from "../session/session.ts";
 import type { Session } from "../session/session.ts";
 

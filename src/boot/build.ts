@@ -12,8 +12,9 @@ import {
   unlinkSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { layouts, Status } from "../ffi/abi.gen.ts";
+import { Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import { bootError } from "./failure.ts";
 import { encodePath } from "./files.ts";
 import type { BootLock } from "./files.ts";

@@ -5,7 +5,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { AerostoreError } from "../errors.ts";
-import { layouts, Status } from "../ffi/abi.gen.ts";
+import { Status } from "../ffi/abi.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { bootError } from "./failure.ts";
 import { encodePath, kernelBootId, releaseBootLock, takeBootLock } from "./files.ts";

@@ -1,5 +1,6 @@
 /** What boot learns about an existing segment from its first bytes. */
-import { layoutFingerprint, layouts, Status } from "../ffi/abi.gen.ts";
+import { layoutFingerprint, Status } from "../ffi/abi.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { bootError } from "./failure.ts";
 import { encodePath } from "./files.ts";

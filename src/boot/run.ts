@@ -2,7 +2,8 @@
  * Runs the boot machine: does what its effects say and tells it what came of them. What an effect
  * needs from an earlier one is kept in `Boot`; decisions are all in `machine.ts`.
  */
-import { layouts, Status } from "../ffi/abi.gen.ts";
+import { Status } from "../ffi/abi.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import type { RecoveryProgress } from "../recovery/recover.ts";
 import { bootError, systemError } from "./failure.ts";

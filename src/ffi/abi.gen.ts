@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "dfc4dc414e3a9f60";
-export const abiHash = 0x165460a9632e76d5n;
+export const layoutFingerprint = "5f02dcb45ccafefb";
+export const abiHash = 0x644e4950d789703bn;
 
 export const Status = {
   ok: 0,
@@ -39,415 +39,6 @@ export const Status = {
   log_removed: -36,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
-
-export const layouts = {
-  CreateOptions: {
-    size: 56,
-    align: 8,
-    fields: {
-      size: { type: "u64", offset: 0, size: 8 },
-      lock_file: { type: "u64", offset: 8, size: 8 },
-      database_id: { type: "[16]u8", offset: 16, size: 16 },
-      boot_id: { type: "[16]u8", offset: 32, size: 16 },
-      session_count: { type: "u32", offset: 48, size: 4 },
-      cell_count: { type: "u32", offset: 52, size: 4 },
-    },
-  },
-  SessionOpened: {
-    size: 24,
-    align: 8,
-    fields: {
-      handle: { type: "u32", offset: 0, size: 4 },
-      session_index: { type: "u32", offset: 4, size: 4 },
-      orphans_repaired: { type: "u32", offset: 8, size: 4 },
-      reserved: { type: "u32", offset: 12, size: 4 },
-      io_address: { type: "f64", offset: 16, size: 8 },
-    },
-  },
-  IoResult: {
-    size: 512,
-    align: 8,
-    fields: {
-      inserted: { type: "u32", offset: 0, size: 4 },
-      updated: { type: "u32", offset: 4, size: 4 },
-      unchanged: { type: "u32", offset: 8, size: 4 },
-      stale: { type: "u32", offset: 12, size: 4 },
-      found: { type: "u32", offset: 16, size: 4 },
-      transaction: { type: "u32", offset: 20, size: 4 },
-      cursor: { type: "u32", offset: 24, size: 4 },
-      rows: { type: "u32", offset: 28, size: 4 },
-      done: { type: "u32", offset: 32, size: 4 },
-      savepoint: { type: "u32", offset: 36, size: 4 },
-      size: { type: "u32", offset: 40, size: 4 },
-      table: { type: "u32", offset: 44, size: 4 },
-      count: { type: "f64", offset: 48, size: 8 },
-      csn: { type: "f64", offset: 56, size: 8 },
-      durable_csn: { type: "f64", offset: 64, size: 8 },
-      token_low: { type: "u32", offset: 72, size: 4 },
-      token_high: { type: "u32", offset: 76, size: 4 },
-      outcome: { type: "u32", offset: 80, size: 4 },
-      cause: { type: "u32", offset: 84, size: 4 },
-      examined: { type: "f64", offset: 88, size: 8 },
-      error_table: { type: "u32", offset: 96, size: 4 },
-      error_column: { type: "u32", offset: 100, size: 4 },
-      error_size: { type: "u32", offset: 104, size: 4 },
-      error_number: { type: "u32", offset: 108, size: 4 },
-      error_offset: { type: "f64", offset: 112, size: 8 },
-      synchronous: { type: "u32", offset: 120, size: 4 },
-      reserved: { type: "u32", offset: 124, size: 4 },
-      read_ns: { type: "f64", offset: 128, size: 8 },
-      test_ns: { type: "f64", offset: 136, size: 8 },
-      sort_ns: { type: "f64", offset: 144, size: 8 },
-      copy_ns: { type: "f64", offset: 152, size: 8 },
-      error_bytes: { type: "[352]u8", offset: 160, size: 352 },
-    },
-  },
-  IoBlock: {
-    size: 98816,
-    align: 8,
-    fields: {
-      result: { type: "IoResult", offset: 0, size: 512 },
-      input: { type: "[32768]u8", offset: 512, size: 32768 },
-      output: { type: "[65536]u8", offset: 33280, size: 65536 },
-    },
-  },
-  Geometry: {
-    size: 112,
-    align: 8,
-    fields: {
-      size: { type: "u64", offset: 0, size: 8 },
-      session_count: { type: "u32", offset: 8, size: 4 },
-      cell_count: { type: "u32", offset: 12, size: 4 },
-      latch_count: { type: "u32", offset: 16, size: 4 },
-      outcome_count: { type: "u32", offset: 20, size: 4 },
-      page_count: { type: "u32", offset: 24, size: 4 },
-      extent_count: { type: "u32", offset: 28, size: 4 },
-      depot_count: { type: "u32", offset: 32, size: 4 },
-      log_buffer_size: { type: "u32", offset: 36, size: 4 },
-      sessions_offset: { type: "u64", offset: 40, size: 8 },
-      cells_offset: { type: "u64", offset: 48, size: 8 },
-      latches_offset: { type: "u64", offset: 56, size: 8 },
-      outcomes_offset: { type: "u64", offset: 64, size: 8 },
-      catalog_offset: { type: "u64", offset: 72, size: 8 },
-      pages_offset: { type: "u64", offset: 80, size: 8 },
-      extents_offset: { type: "u64", offset: 88, size: 8 },
-      depot_offset: { type: "u64", offset: 96, size: 8 },
-      arena_offset: { type: "u64", offset: 104, size: 8 },
-    },
-  },
-  SegmentHeader: {
-    size: 1024,
-    align: 128,
-    fields: {
-      magic: { type: "u32", offset: 0, size: 4 },
-      format_version: { type: "u32", offset: 4, size: 4 },
-      fingerprint: { type: "u64", offset: 8, size: 8 },
-      database_id: { type: "[16]u8", offset: 16, size: 16 },
-      boot_id: { type: "[16]u8", offset: 32, size: 16 },
-      lock_file: { type: "u64", offset: 48, size: 8 },
-      created_ms: { type: "u64", offset: 56, size: 8 },
-      first_csn: { type: "u64", offset: 64, size: 8 },
-      timeline: { type: "bytes", offset: 72, size: 12 },
-      timeline_reserved: { type: "u32", offset: 84, size: 4 },
-      geometry: { type: "Geometry", offset: 88, size: 112 },
-      checksum: { type: "u64", offset: 200, size: 8 },
-      clean_shutdown: { type: "u32", offset: 208, size: 4 },
-      reserved: { type: "u32", offset: 212, size: 4 },
-      tail: { type: "u64", offset: 256, size: 8 },
-      drained: { type: "u64", offset: 384, size: 8 },
-      durable: { type: "u64", offset: 392, size: 8 },
-      durable_wanted: { type: "u64", offset: 400, size: 8 },
-      durable_signal: { type: "u32", offset: 408, size: 4 },
-      writer_signal: { type: "u32", offset: 412, size: 4 },
-      writer_sleeping: { type: "u32", offset: 416, size: 4 },
-      log_poisoned: { type: "u32", offset: 420, size: 4 },
-      log_stalled: { type: "u32", offset: 424, size: 4 },
-      writer_session: { type: "u32", offset: 428, size: 4 },
-      writer_beat: { type: "u32", offset: 432, size: 4 },
-      log_epoch: { type: "u64", offset: 440, size: 8 },
-      left_epoch: { type: "u64", offset: 448, size: 8 },
-      left_position: { type: "u64", offset: 456, size: 8 },
-      left_next_csn: { type: "u64", offset: 464, size: 8 },
-      left_file_crc: { type: "u32", offset: 472, size: 4 },
-      left_previous_crc: { type: "u32", offset: 476, size: 4 },
-      left_check: { type: "u64", offset: 480, size: 8 },
-      rotate_wanted: { type: "u32", offset: 488, size: 4 },
-      rotate_done: { type: "u32", offset: 492, size: 4 },
-      horizon: { type: "u64", offset: 512, size: 8 },
-      era: { type: "u32", offset: 640, size: 4 },
-      session_limit: { type: "u32", offset: 768, size: 4 },
-      table_count: { type: "u32", offset: 772, size: 4 },
-      catalog_version: { type: "u32", offset: 776, size: 4 },
-      page_hint: { type: "u32", offset: 780, size: 4 },
-      pages_used: { type: "u64", offset: 784, size: 8 },
-      outcome_next: { type: "u64", offset: 792, size: 8 },
-      synchronous_commit: { type: "u32", offset: 896, size: 4 },
-      flush_interval_ms: { type: "u32", offset: 900, size: 4 },
-      checkpoint_interval_secs: { type: "u32", offset: 904, size: 4 },
-      snapshot_age_limit_ms: { type: "u32", offset: 908, size: 4 },
-      log_size_limit_mb: { type: "u32", offset: 912, size: 4 },
-      log_enabled: { type: "u32", offset: 916, size: 4 },
-      checkpoint_csn: { type: "u64", offset: 920, size: 8 },
-      checkpoint_count: { type: "u64", offset: 928, size: 8 },
-      checkpoint_rows: { type: "u64", offset: 936, size: 8 },
-      checkpoint_failures: { type: "u64", offset: 944, size: 8 },
-      checkpointed_ms: { type: "u64", offset: 952, size: 8 },
-      log_size: { type: "u64", offset: 960, size: 8 },
-    },
-  },
-  SessionSlot: {
-    size: 3840,
-    align: 128,
-    fields: {
-      pin: { type: "u64", offset: 0, size: 8 },
-      generation: { type: "u64", offset: 8, size: 8 },
-      attached: { type: "u32", offset: 16, size: 4 },
-      pid: { type: "u32", offset: 20, size: 4 },
-      opened_ms: { type: "u64", offset: 24, size: 8 },
-      pinned_ms: { type: "u64", offset: 32, size: 8 },
-      era: { type: "u32", offset: 40, size: 4 },
-      held_era: { type: "u32", offset: 44, size: 4 },
-      state: { type: "u64", offset: 128, size: 8 },
-      csn: { type: "u64", offset: 136, size: 8 },
-      age: { type: "u64", offset: 144, size: 8 },
-      token: { type: "u64", offset: 152, size: 8 },
-      intent_count: { type: "u32", offset: 160, size: 4 },
-      intents: { type: "u32", offset: 164, size: 4 },
-      finish_start: { type: "u64", offset: 168, size: 8 },
-      held_version: { type: "u64", offset: 176, size: 8 },
-      held_slot: { type: "u64", offset: 184, size: 8 },
-      held_bucket: { type: "u64", offset: 192, size: 8 },
-      held_entry: { type: "u64", offset: 200, size: 8 },
-      vacuum_entry: { type: "u64", offset: 208, size: 8 },
-      vacuum_slot: { type: "u64", offset: 216, size: 8 },
-      log_buffer: { type: "u32", offset: 256, size: 4 },
-      log_head: { type: "u64", offset: 264, size: 8 },
-      log_previous: { type: "u64", offset: 272, size: 8 },
-      log_taken: { type: "u64", offset: 280, size: 8 },
-      retired: { type: "u32", offset: 384, size: 4 },
-      retired_page: { type: "u32", offset: 388, size: 4 },
-      retire_taken: { type: "u64", offset: 392, size: 8 },
-      retire_added: { type: "u64", offset: 400, size: 8 },
-      retire_latch: { type: "u32", offset: 408, size: 4 },
-      may_use_reserve: { type: "u32", offset: 412, size: 4 },
-      reclaim_held: { type: "u64", offset: 416, size: 8 },
-      depot_cell: { type: "u32", offset: 424, size: 4 },
-      counters: { type: "Counters", offset: 512, size: 160 },
-      free: { type: "[127]bytes", offset: 768, size: 3048 },
-    },
-  },
-  Counters: {
-    size: 160,
-    align: 8,
-    fields: {
-      commits: { type: "u64", offset: 0, size: 8 },
-      aborts: { type: "u64", offset: 8, size: 8 },
-      conflicts_row: { type: "u64", offset: 16, size: 8 },
-      conflicts_absent: { type: "u64", offset: 24, size: 8 },
-      conflicts_search: { type: "u64", offset: 32, size: 8 },
-      retries: { type: "u64", offset: 40, size: 8 },
-      escalations: { type: "u64", offset: 48, size: 8 },
-      helps: { type: "u64", offset: 56, size: 8 },
-      wounds: { type: "u64", offset: 64, size: 8 },
-      wounded: { type: "u64", offset: 72, size: 8 },
-      waits: { type: "u64", offset: 80, size: 8 },
-      reads: { type: "u64", offset: 88, size: 8 },
-      searches: { type: "u64", offset: 96, size: 8 },
-      rows_examined: { type: "u64", offset: 104, size: 8 },
-      rows_returned: { type: "u64", offset: 112, size: 8 },
-      versions_reclaimed: { type: "u64", offset: 120, size: 8 },
-      entries_reclaimed: { type: "u64", offset: 128, size: 8 },
-      log_bytes: { type: "u64", offset: 136, size: 8 },
-      log_waits: { type: "u64", offset: 144, size: 8 },
-      repairs: { type: "u64", offset: 152, size: 8 },
-    },
-  },
-  RowSlot: {
-    size: 24,
-    align: 8,
-    fields: {
-      head: { type: "u64", offset: 0, size: 8 },
-      next: { type: "u64", offset: 8, size: 8 },
-      order: { type: "u32", offset: 16, size: 4 },
-      free_next: { type: "u32", offset: 20, size: 4 },
-    },
-  },
-  Version: {
-    size: 16,
-    align: 8,
-    fields: {
-      mark: { type: "u64", offset: 0, size: 8 },
-      older: { type: "u32", offset: 8, size: 4 },
-      flags: { type: "u32", offset: 12, size: 4 },
-    },
-  },
-  Entry: {
-    size: 8,
-    align: 4,
-    fields: {
-      state: { type: "u32", offset: 0, size: 4 },
-      slot: { type: "u32", offset: 4, size: 4 },
-    },
-  },
-  Index: {
-    size: 24,
-    align: 8,
-    fields: {
-      status: { type: "u32", offset: 0, size: 4 },
-      position_words: { type: "u32", offset: 4, size: 4 },
-      head: { type: "u32", offset: 8, size: 4 },
-      unique: { type: "u32", offset: 12, size: 4 },
-      ready_csn: { type: "u64", offset: 16, size: 8 },
-    },
-  },
-  Table: {
-    size: 2048,
-    align: 128,
-    fields: {
-      id: { type: "u32", offset: 0, size: 4 },
-      status: { type: "u32", offset: 4, size: 4 },
-      schema_size: { type: "u32", offset: 8, size: 4 },
-      image_size: { type: "u32", offset: 12, size: 4 },
-      version_class: { type: "u32", offset: 16, size: 4 },
-      key_offset: { type: "u32", offset: 20, size: 4 },
-      created_csn: { type: "u64", offset: 24, size: 8 },
-      schema_checksum: { type: "u64", offset: 32, size: 8 },
-      row_count: { type: "i64", offset: 128, size: 8 },
-      slot_count: { type: "i64", offset: 136, size: 8 },
-      bucket_count: { type: "u32", offset: 256, size: 4 },
-      map_head: { type: "u32", offset: 260, size: 4 },
-      buckets: { type: "[20]u32", offset: 264, size: 80 },
-      indexes: { type: "[65]Index", offset: 384, size: 1560 },
-    },
-  },
-  Stats: {
-    size: 408,
-    align: 8,
-    fields: {
-      segment_size: { type: "f64", offset: 0, size: 8 },
-      page_size: { type: "f64", offset: 8, size: 8 },
-      pages_total: { type: "f64", offset: 16, size: 8 },
-      pages_used: { type: "f64", offset: 24, size: 8 },
-      bytes_by_kind: { type: "[10]f64", offset: 32, size: 80 },
-      tail: { type: "f64", offset: 112, size: 8 },
-      drained: { type: "f64", offset: 120, size: 8 },
-      durable: { type: "f64", offset: 128, size: 8 },
-      horizon: { type: "f64", offset: 136, size: 8 },
-      first_undecided: { type: "f64", offset: 144, size: 8 },
-      sessions_attached: { type: "f64", offset: 152, size: 8 },
-      session_count: { type: "f64", offset: 160, size: 8 },
-      cell_count: { type: "f64", offset: 168, size: 8 },
-      log_epoch: { type: "f64", offset: 176, size: 8 },
-      log_poisoned: { type: "f64", offset: 184, size: 8 },
-      log_stalled: { type: "f64", offset: 192, size: 8 },
-      writer_session: { type: "f64", offset: 200, size: 8 },
-      checkpoint_count: { type: "f64", offset: 208, size: 8 },
-      checkpoint_csn: { type: "f64", offset: 216, size: 8 },
-      checkpoint_rows: { type: "f64", offset: 224, size: 8 },
-      tables: { type: "f64", offset: 232, size: 8 },
-      retired_waiting: { type: "f64", offset: 240, size: 8 },
-      counters: { type: "[20]f64", offset: 248, size: 160 },
-    },
-  },
-  SessionStats: {
-    size: 48,
-    align: 8,
-    fields: {
-      index: { type: "u32", offset: 0, size: 4 },
-      pid: { type: "u32", offset: 4, size: 4 },
-      opened_ms: { type: "f64", offset: 8, size: 8 },
-      snapshot: { type: "f64", offset: 16, size: 8 },
-      snapshot_age_ms: { type: "f64", offset: 24, size: 8 },
-      commits: { type: "f64", offset: 32, size: 8 },
-      alive: { type: "u32", offset: 40, size: 4 },
-      reserved: { type: "u32", offset: 44, size: 4 },
-    },
-  },
-  RecoveryReport: {
-    size: 152,
-    align: 8,
-    fields: {
-      phase: { type: "u32", offset: 0, size: 4 },
-      tables: { type: "u32", offset: 4, size: 4 },
-      rows_loaded: { type: "f64", offset: 8, size: 8 },
-      records_replayed: { type: "f64", offset: 16, size: 8 },
-      size: { type: "f64", offset: 24, size: 8 },
-      done_size: { type: "f64", offset: 32, size: 8 },
-      truncated_size: { type: "f64", offset: 40, size: 8 },
-      start_csn: { type: "f64", offset: 48, size: 8 },
-      end_csn: { type: "f64", offset: 56, size: 8 },
-      epoch: { type: "f64", offset: 64, size: 8 },
-      fault_reason: { type: "u32", offset: 72, size: 4 },
-      fault_name_size: { type: "u32", offset: 76, size: 4 },
-      fault_offset: { type: "f64", offset: 80, size: 8 },
-      fault_name: { type: "[64]u8", offset: 88, size: 64 },
-    },
-  },
-  LogCutReport: {
-    size: 88,
-    align: 8,
-    fields: {
-      cut_size: { type: "f64", offset: 0, size: 8 },
-      set_aside_size: { type: "f64", offset: 8, size: 8 },
-      set_aside_count: { type: "u32", offset: 16, size: 4 },
-      copy_name_size: { type: "u32", offset: 20, size: 4 },
-      copy_name: { type: "[64]u8", offset: 24, size: 64 },
-    },
-  },
-  CheckProblem: {
-    size: 24,
-    align: 8,
-    fields: {
-      kind: { type: "u32", offset: 0, size: 4 },
-      table: { type: "u32", offset: 4, size: 4 },
-      column: { type: "u32", offset: 8, size: 4 },
-      reason: { type: "u32", offset: 12, size: 4 },
-      offset: { type: "f64", offset: 16, size: 8 },
-    },
-  },
-  CheckReport: {
-    size: 896,
-    align: 8,
-    fields: {
-      phase: { type: "u32", offset: 0, size: 4 },
-      problem_count: { type: "u32", offset: 4, size: 4 },
-      tables: { type: "f64", offset: 8, size: 8 },
-      rows: { type: "f64", offset: 16, size: 8 },
-      entries: { type: "f64", offset: 24, size: 8 },
-      checkpoint_rows: { type: "f64", offset: 32, size: 8 },
-      log_transactions: { type: "f64", offset: 40, size: 8 },
-      truncated_size: { type: "f64", offset: 48, size: 8 },
-      log_name_size: { type: "f64", offset: 56, size: 8 },
-      log_name: { type: "[64]u8", offset: 64, size: 64 },
-      problems: { type: "[32]CheckProblem", offset: 128, size: 768 },
-    },
-  },
-  IngestResult: {
-    size: 40,
-    align: 8,
-    fields: {
-      consumed: { type: "u64", offset: 0, size: 8 },
-      unknown_count: { type: "u64", offset: 8, size: 8 },
-      line_next: { type: "u64", offset: 16, size: 8 },
-      record_count: { type: "u32", offset: 24, size: 4 },
-      reject_count: { type: "u32", offset: 28, size: 4 },
-      stop: { type: "u32", offset: 32, size: 4 },
-      reserved: { type: "u32", offset: 36, size: 4 },
-    },
-  },
-  IngestReject: {
-    size: 24,
-    align: 8,
-    fields: {
-      line: { type: "u64", offset: 0, size: 8 },
-      offset: { type: "u32", offset: 8, size: 4 },
-      size: { type: "u32", offset: 12, size: 4 },
-      column: { type: "u32", offset: 16, size: 4 },
-      reason: { type: "u16", offset: 20, size: 2 },
-      field: { type: "u16", offset: 22, size: 2 },
-    },
-  },
-} as const;
 
 /** What `dlopen` is told. */
 export const symbolTypes = {
@@ -645,8 +236,8 @@ export interface Symbols {
     schema: ArrayBufferView,
     schemaLength: ArrayBufferView,
   ) => Status;
-  /** Copies the catalog: for each table `{ id u32, schema_size u32, schema bytes, padding to 8
-   * }`. `out`: out.
+  /** Copies the catalog: for each table a `CatalogEntry`, its schema bytes, and padding to 8
+   * bytes. `out`: out.
    * Result: `size`, the bytes needed. */
   readonly aerostore_catalog_read: (
     handle: number,
@@ -655,8 +246,8 @@ export interface Symbols {
   ) => Status;
   /** A number that changes with the catalog; 0 for a closed handle. */
   readonly aerostore_catalog_version: (handle: number) => number;
-  /** Writes the record in the input. `op`: 0 upsert, 1 insert, 2 update. Result: `inserted`,
-   * `updated`, `unchanged`, `found`. */
+  /** Writes the record in the input. `op`: a `WriteOp` of upsert, insert or update. Result:
+   * `inserted`, `updated`, `unchanged`, `found`. */
   readonly aerostore_row_write: (
     handle: number,
     transaction: number,
@@ -734,7 +325,7 @@ export interface Symbols {
   readonly aerostore_estimate_range: (handle: number, table: number, column: number) => Status;
   /** Result: `count`, the rows of the table, roughly. */
   readonly aerostore_table_count: (handle: number, table: number) => Status;
-  /** Begins a transaction. `flags`: 1 read-only, 2 a retry, which keeps its age. Result:
+  /** Begins a transaction. `flags`: `callFlags.begin…`. Result:
    * `transaction`. */
   readonly aerostore_transaction_begin: (handle: number, flags: number) => Status;
   /** Commits and ends a transaction, whatever comes of it. Result: `csn`, the commit to wait for:
@@ -764,7 +355,7 @@ export interface Symbols {
     transaction: number,
     table: number,
   ) => Status;
-  /** Result: `outcome` (0 unknown, 1 pending, 2 committed, 3 aborted). */
+  /** Result: `outcome`, an `OutcomeState`. */
   readonly aerostore_outcome_of: (handle: number, tokenLow: number, tokenHigh: number) => Status;
   /** Starts the maintenance thread of this process on the segment, if there is none. `is_logged`:
    * 1 the log is kept in the data directory, 0 nowhere. */
@@ -782,10 +373,10 @@ export interface Symbols {
    * which all is on the disk. */
   readonly aerostore_durable_read: (handle: number) => Status;
   /** Begins to recover the data directory into this handle's segment, which no other process
-   * knows yet. `flags`: 1 do not trust the page cache. */
+   * knows yet. `flags`: `callFlags.recovery…`. */
   readonly aerostore_recovery_open: (handle: number, flags: number) => Status;
   /** Goes on for at most `budget_ms` (100 or less). `report`: out, also written when it fails.
-   * Phase 3 is the end. */
+   * The phase `done` is the end. */
   readonly aerostore_recovery_step: (
     handle: number,
     budgetMs: number,
@@ -803,7 +394,7 @@ export interface Symbols {
   ) => Status;
   /** Begins to verify the database: its structures, and, with `with_files` 1, its files. */
   readonly aerostore_check_open: (handle: number, withFiles: number) => Status;
-  /** Goes on for at most `budget_ms` (100 or less). `report`: out. Phase 5 is the end. */
+  /** Goes on for at most `budget_ms` (100 or less). `report`: out. The phase `done` is the end. */
   readonly aerostore_check_step: (
     handle: number,
     budgetMs: number,
@@ -831,8 +422,7 @@ export interface Symbols {
     nameLength: ArrayBufferView,
     count: number,
   ) => Status;
-  /** `key`: 0 synchronous_commit, 1 wal_flush_interval_ms, 2 checkpoint_interval_secs, 3
-   * snapshot_age_limit_ms, 4 log_size_limit_mb. */
+  /** `key`: a `Setting`. `invalid_argument`: not one, or a value that is out of its range. */
   readonly aerostore_config_set: (handle: number, key: number, value: number) => Status;
   /** Result: `count`. */
   readonly aerostore_config_get: (handle: number, key: number) => Status;

@@ -27,6 +27,12 @@ export interface ManifestLayout {
   readonly fields: Readonly<Record<string, ManifestField>>;
 }
 
+/** Constants of one subject. */
+export interface ManifestGroup {
+  readonly name: string;
+  readonly values: Readonly<Record<string, number>>;
+}
+
 export interface Manifest {
   readonly version: number;
   /** Of the layouts: the bytes that a segment's header has, as hexadecimal digits. */
@@ -34,6 +40,7 @@ export interface Manifest {
   readonly symbols: readonly ManifestSymbol[];
   readonly enums: readonly ManifestEnum[];
   readonly layouts: readonly ManifestLayout[];
+  readonly constants: readonly ManifestGroup[];
 }
 
 /** No manifest is larger; a wild size must not be read. */

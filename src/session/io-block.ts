@@ -1,5 +1,5 @@
 /** The io block of a session, seen from JavaScript. */
-import { layouts } from "../ffi/abi.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import { viewNative } from "../ffi/buffers.ts";
 import { Memory } from "../schema/memory.ts";
 

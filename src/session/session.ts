@@ -5,7 +5,8 @@
  *
  * The block stays mapped as long as the process lives, so a late access after `close` does no harm.
  */
-import { layouts, Status } from "../ffi/abi.gen.ts";
+import { Status } from "../ffi/abi.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { errorFromStatus } from "../ffi/status.ts";
 import type { ErrorDetails } from "../errors.ts";

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { layouts } from "../../src/ffi/abi.gen.ts";
+import { layouts } from "../../src/ffi/layouts.gen.ts";
 import { Crew } from "../support/crew.ts";
 import type { Child } from "../support/crew.ts";
 import { Random } from "../support/random.ts";

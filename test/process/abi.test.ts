@@ -8,6 +8,7 @@ import { FixedBuffer, viewNative } from "../../src/ffi/buffers.ts";
 import { abiPaths, renderAbi } from "../../src/ffi/generate.ts";
 import { findLibrary, loadLibrary, openLibrary } from "../../src/ffi/library.ts";
 import { formatHash, parseManifest, readManifest } from "../../src/ffi/manifest.ts";
+import type { Manifest } from "../../src/ffi/manifest.ts";
 import { errorFromStatus, statusName } from "../../src/ffi/status.ts";
 import { zigPath } from "../../tools/setup.ts";
 
@@ -28,21 +29,92 @@ function failure(run: () => unknown): AerostoreError {
 }
 
 /** The library, but for its hash. */
-function anotherBoundary(): Buffer {
+function anotherBoundary(hash: bigint = abiHash ^ 1n): Buffer {
   const bytes = readFileSync(abiPaths.library);
-  const hash = Buffer.from(new BigUint64Array([abiHash]).buffer);
-  expect(bytes.indexOf(hash)).toBeGreaterThan(0);
-  for (let at = bytes.indexOf(hash); at >= 0; at = bytes.indexOf(hash, at + 1)) {
-    bytes[at] = (bytes[at] ?? 0) ^ 1;
+  const before = Buffer.from(new BigUint64Array([abiHash]).buffer);
+  expect(bytes.indexOf(before)).toBeGreaterThan(0);
+  for (let at = bytes.indexOf(before); at >= 0; at = bytes.indexOf(before, at + 1)) {
+    bytes.writeBigUInt64LE(hash, at);
   }
   return bytes;
 }
 
-describe("abi: the generated file", () => {
-  test("is what the library and zig/abi.zig say now", () => {
+/** The hash that `zig/manifest.zig` gives to a manifest. */
+function hashManifest(text: string): bigint {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of Buffer.from(text)) {
+    hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  }
+  return hash;
+}
+
+/** `number` with another last digit, and as many digits. */
+function nextDigit(number: number): number {
+  return number - (Math.abs(number) % 10) + ((number + 1) % 10);
+}
+
+/** One change of a line of the manifest that keeps its length: each drift that must be noticed. */
+interface Drift {
+  readonly name: string;
+  readonly before: string;
+  readonly after: string;
+}
+
+/** Members swapped in each enum, fields moved in each struct, numbers changed in each group. */
+function driftsOf(manifest: Manifest): Drift[] {
+  const drifts: Drift[] = [];
+  for (const each of manifest.enums) {
+    const members = Object.entries(each.values);
+    for (const [index, [name, value]] of members.entries()) {
+      const other = members.find(([, number], at) => at > index && sameSize(number, value));
+      if (other === undefined) continue;
+      const values = { ...each.values, [name]: other[1], [other[0]]: value };
+      const drift = `${each.name}: ${name} and ${other[0]} swapped`;
+      drifts.push({
+        name: drift,
+        before: JSON.stringify(each),
+        after: JSON.stringify({ ...each, values }),
+      });
+    }
+  }
+  for (const each of manifest.layouts) {
+    for (const [name, field] of Object.entries(each.fields)) {
+      const fields = {
+        ...each.fields,
+        [name]: { ...field, offset: nextDigit(field.offset) },
+      };
+      drifts.push({
+        name: `${each.name}: ${name} moved`,
+        before: JSON.stringify(each),
+        after: JSON.stringify({ ...each, fields }),
+      });
+    }
+  }
+  for (const each of manifest.constants) {
+    for (const [name, value] of Object.entries(each.values)) {
+      const values = { ...each.values, [name]: nextDigit(value) };
+      drifts.push({
+        name: `${each.name}: ${name} changed`,
+        before: JSON.stringify(each),
+        after: JSON.stringify({ ...each, values }),
+      });
+    }
+  }
+  return drifts;
+}
+
+function sameSize(a: number, b: number): boolean {
+  return String(a).length === String(b).length;
+}
+
+describe("abi: the generated files", () => {
+  test("are what the library and zig/abi.zig say now", () => {
     const zigSource = readFileSync(abiPaths.source, "utf8");
-    const text = renderAbi(readManifest(abiPaths.library), zigSource);
-    expect(text === readFileSync(abiPaths.target, "utf8"), "stale: run `bun run build`").toBe(true);
+    const texts = renderAbi(readManifest(abiPaths.library), zigSource);
+    for (const [name, text] of Object.entries(texts)) {
+      const written = readFileSync(join(abiPaths.folder, name), "utf8");
+      expect(text === written, `${name} is stale: run \`bun run build\``).toBe(true);
+    }
   });
 
   test("is for both libraries, with and without fault points", () => {
@@ -106,6 +178,27 @@ describe("abi: loading", () => {
     expect(failure(() => openLibrary(path)).message).toContain("its boundary is");
   });
 
+  test("a library with any member swapped, field moved or constant changed is ABI_MISMATCH", () => {
+    const { text } = readManifest(abiPaths.library);
+    expect(hashManifest(text)).toBe(abiHash);
+    const drifts = driftsOf(parseManifest(text));
+    expect(drifts.length).toBeGreaterThan(400);
+    const loaded = new Set<string>();
+    for (const { name, before, after } of drifts) {
+      expect(text.split(before), name).toHaveLength(2);
+      expect(after, name).not.toBe(before);
+      // Each load takes a copy of the library, so one drift of each sort is loaded.
+      const sort = name.slice(name.lastIndexOf(" ") + 1);
+      if (loaded.has(sort)) continue;
+      loaded.add(sort);
+      const path = join(directory, `${sort}.so`);
+      writeFileSync(path, anotherBoundary(hashManifest(text.replace(before, after))));
+      expect(failure(() => openLibrary(path)).code, name).toBe("ABI_MISMATCH");
+      rmSync(path);
+    }
+    expect([...loaded]).toEqual(["swapped", "moved", "changed"]);
+  });
+
   test("AEROSTORE_LIBRARY comes first", () => {
     const before = process.env["AEROSTORE_LIBRARY"];
     process.env["AEROSTORE_LIBRARY"] = "/elsewhere/engine.so";
@@ -141,7 +234,7 @@ describe("abi: what the manifest refuses while compiling", () => {
          const E = enum(u32) { a };
          const exports = struct { ${declaration} };
          comptime { _ = manifest.render(.{ .version = 1, .prefix = "t_", .exports = exports,
-           .enums = &.{}, .layouts = &.{} }); }`,
+           .fingerprint = 0, .enums = &.{}, .layouts = &.{}, .constants = &.{} }); }`,
       );
       const manifest = join(abiPaths.source, "..", "manifest.zig");
       const command = [zigPath(), "build-obj", "-fno-emit-bin", "--cache-dir", directory];

@@ -20,7 +20,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { defineTable, open, t } from "../../src/index.ts";
-import { layouts } from "../../src/ffi/abi.gen.ts";
+import { layouts } from "../../src/ffi/layouts.gen.ts";
 import type { BootProgress, Database } from "../../src/index.ts";
 import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
 

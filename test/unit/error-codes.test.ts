@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { chmodSync, closeSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { AerostoreError, defineTable, t } from "../../src/index.ts";
 import type { Database, ErrorCode } from "../../src/index.ts";
-import { layouts } from "../../src/ffi/abi.gen.ts";
+import { layouts } from "../../src/ffi/layouts.gen.ts";
 import { openLibrary } from "../../src/ffi/library.ts";
 import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
 

@@ -13,6 +13,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
+const record_head_size = @import("../row/record.zig").head_size;
 const schema_module = @import("../row/schema.zig");
 const Schema = schema_module.Schema;
 const Kind = schema_module.Kind;
@@ -21,7 +22,7 @@ pub const magic: u32 = 0x474e_4941; // "AING"
 pub const version: u16 = 1;
 pub const line_size_limit = 1 << 20;
 /// `named` and `missing` in front of the image.
-pub const masks_size = 16;
+pub const masks_size = record_head_size;
 /// A position whose text is not wanted.
 pub const position_ignored: u16 = 0xffff;
 

@@ -17,6 +17,7 @@ pub const version: u16 = 2;
 pub const size_max = 64 * 1024 * 1024;
 pub const arms_max = 64;
 pub const guards_max = 8;
+pub const groups_max = std.math.maxInt(@FieldType(Header, "group_count"));
 pub const pattern_size_max = 4_096;
 
 pub const flag_count_only: u16 = 1;

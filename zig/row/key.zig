@@ -21,14 +21,18 @@ const schema_module = @import("schema.zig");
 const Column = schema_module.Column;
 const Kind = schema_module.Kind;
 
-const sign_bit: u64 = 1 << 63;
-const null_word: u64 = std.math.maxInt(u64);
+pub const sign_bit: u64 = 1 << 63;
+pub const null_word: u64 = std.math.maxInt(u64);
+/// The first of the two words of null in a nullable 64-bit column; values have 0 there.
+pub const null_first_word: u64 = 1;
+/// Bytes of the size at the end of a text's key.
+pub const text_length_size = 2;
 
 /// Words of the longest key: text of the largest limit and its size.
 pub const words_max = wordsOfText(schema_module.key_limit_max);
 
 fn wordsOfText(limit: u32) u32 {
-    return (limit + 2 + 7) / 8;
+    return (limit + text_length_size + 7) / 8;
 }
 
 /// Words of every key of this column.
@@ -104,7 +108,7 @@ pub fn encodeNull(column: *const Column, out: []u64) void {
     @memset(words, null_word);
     // A nullable 64-bit integer has its own word for null, so that all of its values fit.
     if (words.len == 2 and !column.kind.isText()) {
-        words[0] = 1;
+        words[0] = null_first_word;
         words[1] = 0;
     }
 }

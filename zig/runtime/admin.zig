@@ -3,8 +3,10 @@
 //!
 //! **Concurrency**: as the handle that is passed.
 const std = @import("std");
+const limits = @import("../limits.zig");
 const stats = @import("stats.zig");
 const check_ = @import("check.zig");
+const settings = @import("settings.zig");
 const log_cut = @import("log_cut.zig");
 const recovery_ = @import("recovery.zig");
 const storage_ = @import("../wal/storage.zig");
@@ -13,27 +15,17 @@ const Checkpointer = @import("checkpoint.zig").Checkpointer;
 const Handle = @import("connection.zig").Handle;
 const Recovery = recovery_.Recovery;
 
-fn setting(
-    handle: *Handle,
-    number: u32,
-) !*@TypeOf(handle.attached.segment.header.flush_interval_ms) {
-    const header = handle.attached.segment.header;
-    return switch (number) {
-        0 => &header.synchronous_commit,
-        1 => &header.flush_interval_ms,
-        2 => &header.checkpoint_interval_secs,
-        3 => &header.snapshot_age_limit_ms,
-        4 => &header.log_size_limit_mb,
-        else => error.InvalidArgument,
-    };
+fn settingOf(number: u32) !settings.Setting {
+    return std.enums.fromInt(settings.Setting, number) orelse error.InvalidArgument;
 }
 
 pub fn setConfig(handle: *Handle, number: u32, value: u32) !void {
-    (try setting(handle, number)).store(value, .seq_cst);
+    try settings.write(&handle.attached.segment, try settingOf(number), value);
 }
 
 pub fn getConfig(handle: *Handle, number: u32) !void {
-    handle.io.result.count = @floatFromInt((try setting(handle, number)).load(.seq_cst));
+    const value = settings.read(&handle.attached.segment, try settingOf(number));
+    handle.io.result.count = @floatFromInt(value);
 }
 
 pub fn readStats(handle: *Handle, out: *stats.Stats) !void {
@@ -47,13 +39,13 @@ pub fn readSessions(handle: *Handle, out: []u8) !void {
 pub fn openRecovery(handle: *Handle, flags: u32) !void {
     if (handle.recovery != null) return error.InvalidArgument;
     const storage = handle.attached.directory.storage();
-    const distrust = flags & 1 != 0;
+    const distrust = flags & recovery_.flag_distrust_cache != 0;
     handle.recovery = try Recovery.create(handle.allocator, &handle.engine, storage, distrust);
 }
 
 pub fn stepRecovery(handle: *Handle, budget_ms: u32, report: *recovery_.Report) !void {
     const recovery = handle.recovery orelse return error.InvalidArgument;
-    recovery.step(@min(budget_ms, 100)) catch |err| {
+    recovery.step(@min(budget_ms, limits.wait_ms_max)) catch |err| {
         report.* = recovery.report;
         return err;
     };
@@ -106,7 +98,7 @@ pub fn openCheck(handle: *Handle, with_files: u32) !void {
 
 pub fn stepCheck(handle: *Handle, budget_ms: u32, report: *check_.Report) !void {
     const check = handle.check orelse return error.InvalidArgument;
-    const outcome_of_step = check.step(@min(budget_ms, 100));
+    const outcome_of_step = check.step(@min(budget_ms, limits.wait_ms_max));
     report.* = check.report;
     if (check.phase == .done or std.meta.isError(outcome_of_step)) {
         handle.check = null;

@@ -12,6 +12,9 @@ const Pins = @import("../txn/pins.zig").Pins;
 
 const lock_byte_catalog = 1;
 
+/// Before each schema in what `readCatalog` writes; padding to 8 bytes follows the schema.
+pub const Entry = extern struct { table: u32, schema_size: u32 };
+
 pub fn createTable(handle: *Handle, schema_bytes: []const u8) !void {
     const result = &handle.io.result;
     // DDL is rare: one at a time, by a lock that the kernel gives back.
@@ -37,13 +40,14 @@ pub fn readCatalog(handle: *Handle, out: []u8) !void {
         const bytes = try segment.bytesAt(ref, @sizeOf(layout.Table) + @as(u64, table.schema_size));
         const schema = bytes[@sizeOf(layout.Table)..];
         const padded = std.mem.alignForward(usize, schema.len, 8);
-        if (size + 8 + padded <= out.len) {
-            std.mem.writeInt(u32, out[size..][0..4], @intCast(id), .little);
-            std.mem.writeInt(u32, out[size + 4 ..][0..4], @intCast(schema.len), .little);
-            @memset(out[size + 8 ..][0..padded], 0);
-            @memcpy(out[size + 8 ..][0..schema.len], schema);
+        if (size + @sizeOf(Entry) + padded <= out.len) {
+            const entry: Entry = .{ .table = @intCast(id), .schema_size = @intCast(schema.len) };
+            @memcpy(out[size..][0..@sizeOf(Entry)], std.mem.asBytes(&entry));
+            const rest = out[size + @sizeOf(Entry) ..];
+            @memset(rest[0..padded], 0);
+            @memcpy(rest[0..schema.len], schema);
         }
-        size += 8 + padded;
+        size += @sizeOf(Entry) + padded;
     }
     handle.io.result.size = @intCast(size);
     if (size > out.len) return error.BufferTooSmall;

@@ -12,6 +12,7 @@ const context_ = @import("../txn/context.zig");
 const engine_ = @import("../txn/engine.zig");
 const repair = @import("../txn/repair.zig");
 const ring = @import("../segment/ring.zig");
+const record_ = @import("../row/record.zig");
 const write_ = @import("../txn/write.zig");
 const io_ = @import("io.zig");
 const search_ = @import("search.zig");
@@ -116,8 +117,9 @@ pub const Handle = struct {
     /// The record that lies in the io block's input.
     pub fn inputRecord(handle: *Handle) engine_.Record {
         const input: [*]align(8) u8 = @ptrCast(@alignCast(&handle.io.input));
-        const words: [*]align(8) const u64 = @ptrCast(input);
-        return .{ .named = words[0], .missing = words[1], .image = @alignCast(input + 16) };
+        const head: *const record_.Head = @ptrCast(input);
+        const image: [*]align(8) const u8 = @alignCast(input + record_.head_size);
+        return .{ .named = head.named, .missing = head.missing, .image = image };
     }
 
     pub fn write(handle: *Handle, transaction_id: u32, table_id: u32, op: write_.Op) Error!void {
@@ -182,7 +184,7 @@ pub const Handle = struct {
         newest_column: u32,
     ) Error!void {
         const table = try handle.engine.context.table(table_id);
-        const stride = 16 + @as(usize, table.schema.image_size);
+        const stride = record_.head_size + @as(usize, table.schema.image_size);
         if (records.len / stride < count) return error.InvalidArgument;
         if (newest_column != write_.newest_none and newest_column >= table.schema.column_count) {
             return error.InvalidArgument;
@@ -196,12 +198,12 @@ pub const Handle = struct {
                 _ = transaction.release(savepoint);
             }
             for (0..count) |i| {
-                const head: [*]align(8) const u64 =
-                    @ptrCast(@alignCast(records[i * stride ..].ptr));
-                const image: [*]align(8) const u8 = @alignCast(records[i * stride + 16 ..].ptr);
+                const each = records[i * stride ..];
+                const head: *const record_.Head = @ptrCast(@alignCast(each.ptr));
+                const image: [*]align(8) const u8 = @alignCast(each[record_.head_size..].ptr);
                 const record: engine_.Record = .{
-                    .named = head[0],
-                    .missing = head[1],
+                    .named = head.named,
+                    .missing = head.missing,
                     .image = image,
                 };
                 counts.add(

@@ -24,6 +24,9 @@ const Key = @import("../table/primary_map.zig").Key;
 const RowIndex = @import("../table/row_index.zig").RowIndex;
 const RowCodec = @import("../row/packed.zig").RowCodec;
 
+/// Flag of a recovery: read the files from the disk, not from the page cache.
+pub const flag_distrust_cache: u32 = 1;
+
 pub const Phase = enum(u32) { checkpoint = 0, log = 1, indexes = 2, done = 3 };
 
 /// Where recovery stands; doubles hold integers up to 2^53.

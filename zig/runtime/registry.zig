@@ -32,6 +32,15 @@ pub const Error = engine_.Error || segment_.AttachError;
 
 pub const handles_max = 4096;
 
+/// What opening a session gives.
+pub const SessionOpened = extern struct {
+    handle: u32,
+    session_index: u32,
+    orphans_repaired: u32,
+    reserved: u32,
+    io_address: f64,
+};
+
 pub const Attached = struct {
     segment: segment_.Segment,
     device: u64,

@@ -7,10 +7,18 @@ const repair = @import("../txn/repair.zig");
 const Handle = @import("connection.zig").Handle;
 const Transaction = @import("../txn/transaction.zig").Transaction;
 
+/// Flags of `begin`.
+pub const begin_read_only: u32 = 1;
+/// The transaction is run again after a conflict, and keeps its age.
+pub const begin_retry: u32 = 2;
+
 pub fn begin(handle: *Handle, flags: u32) !void {
     const session = &handle.engine.context.session;
-    if (flags & 2 == 0) session.retry = .none else word.bump(&session.slot.counters.retries, 1);
-    handle.io.result.transaction = try handle.begin(flags & 1 != 0);
+    if (flags & begin_retry == 0)
+        session.retry = .none
+    else
+        word.bump(&session.slot.counters.retries, 1);
+    handle.io.result.transaction = try handle.begin(flags & begin_read_only != 0);
 }
 
 fn existing(handle: *Handle, id: u32) !*Transaction {

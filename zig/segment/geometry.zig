@@ -6,6 +6,14 @@ const limits = @import("../limits.zig");
 const depot = @import("depot.zig");
 const layout = @import("layout.zig");
 
+/// Bytes of one element of a region.
+pub const cell_size = @sizeOf(u64);
+pub const latch_size = @sizeOf(u64);
+pub const catalog_slot_size = @sizeOf(u64);
+pub const page_entry_size = @sizeOf(u64);
+pub const extent_entry_size = @sizeOf(u32);
+pub const depot_cell_size = @sizeOf(u64);
+
 /// Where the regions lie; a pure function of the sizes asked for.
 pub const Geometry = extern struct {
     size: u64,
@@ -44,7 +52,7 @@ pub const Geometry = extern struct {
             options.session_count > limits.session_count_max) return null;
         if (!std.math.isPowerOfTwo(options.cell_count)) return null;
         if (options.cell_count < cell_count_min) return null;
-        if (options.cell_count < options.session_count * 4) return null;
+        if (options.cell_count < options.session_count * limits.cells_per_session_min) return null;
 
         var geometry = std.mem.zeroes(Geometry);
         geometry.size = options.size;
@@ -68,16 +76,16 @@ pub const Geometry = extern struct {
             &end,
             @as(u64, options.session_count) * @sizeOf(layout.SessionSlot),
         );
-        geometry.cells_offset = region(&end, @as(u64, options.cell_count) * 8);
-        geometry.latches_offset = region(&end, @as(u64, geometry.latch_count) * 8);
+        geometry.cells_offset = region(&end, @as(u64, options.cell_count) * cell_size);
+        geometry.latches_offset = region(&end, @as(u64, geometry.latch_count) * latch_size);
         geometry.outcomes_offset = region(
             &end,
             @as(u64, geometry.outcome_count) * @sizeOf(layout.Outcome),
         );
-        geometry.catalog_offset = region(&end, limits.table_count_max * 8);
-        geometry.pages_offset = region(&end, @as(u64, geometry.page_count) * 8);
-        geometry.extents_offset = region(&end, @as(u64, geometry.extent_count) * 4);
-        geometry.depot_offset = region(&end, @as(u64, geometry.depot_count) * 8);
+        geometry.catalog_offset = region(&end, limits.table_count_max * catalog_slot_size);
+        geometry.pages_offset = region(&end, @as(u64, geometry.page_count) * page_entry_size);
+        geometry.extents_offset = region(&end, @as(u64, geometry.extent_count) * extent_entry_size);
+        geometry.depot_offset = region(&end, @as(u64, geometry.depot_count) * depot_cell_size);
         geometry.arena_offset = end;
         if (end + 16 * limits.page_size > options.size) return null;
         if (end / limits.offset_unit <= limits.session_count_max + 1) return null;

@@ -15,6 +15,8 @@ const Timeline = @import("timeline.zig").Timeline;
 
 pub const magic: u32 = 0xAEB0_B007;
 pub const format_version: u32 = 2;
+/// Bits of a commit number (CSN) where an epoch or a state shares its word.
+pub const csn_bits = 48;
 
 pub const Geometry = @import("geometry.zig").Geometry;
 
