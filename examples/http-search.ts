@@ -24,12 +24,11 @@ export function routes(db: Database): {
     "/flight": (request) => {
       const id = new URL(request.url).searchParams.get("id") ?? "";
       const row = byId.first({ id });
-      return row === undefined ? refusal(404, "NOT_FOUND", `no flight ${id}`) : Response.json(row);
+      return row === undefined ? refusal(404, "NOT_FOUND", `no flight ${id}`) : jsonOf(row);
     },
 
     // Any search, of any length: the rows are decoded and sent as the client takes them, all from
-    // the instant of the search. In a reader's transaction a query with `-update` or `-delete` is
-    // an error.
+    // the instant of the search. A search only reads: one with `-update` or `-delete` is an error.
     "/search": (request) => {
       const query = new URL(request.url).searchParams.get("q") ?? "";
       const pieces = piecesOf(db.begin({ readOnly: true }), query);
@@ -64,13 +63,18 @@ export function routes(db: Database): {
   };
 }
 
+function jsonOf(value: unknown): Response {
+  const headers = { "content-type": "application/json" };
+  return new Response(JSON.stringify(value, digitsOfBigint), { headers });
+}
+
 /** The rows of a query as a JSON array, piece by piece. `view` ends with it, however it ends. */
 function* piecesOf(view: Transaction, query: string): Generator<string, void> {
   try {
     let piece = "[";
     let separator = "";
     for (const row of view.table(FlightState).search(query).cursor()) {
-      piece += separator + JSON.stringify(row);
+      piece += separator + JSON.stringify(row, digitsOfBigint);
       separator = ",";
       if (piece.length < pieceLength) continue;
       yield piece;
@@ -80,6 +84,11 @@ function* piecesOf(view: Transaction, query: string): Generator<string, void> {
   } finally {
     view.abort();
   }
+}
+
+/** 64-bit integers beyond the safe ones as digit strings: JSON numbers would lose their end. */
+function digitsOfBigint(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
 }
 
 /** An error as JSON: the caller's mistakes are 400, what may be tried again is 503. */

@@ -9,6 +9,8 @@ export { defineTable } from "./schema/table.ts";
 export type { DynamicShape, ShapeOf, TableDefinition, TableShape } from "./schema/table.ts";
 export { FlightState } from "./flight/flight-state.ts";
 export type { FlightColumns } from "./flight/flight-state.ts";
+export { param } from "./query/parse/parameter.ts";
+export type { Parameter } from "./query/parse/parameter.ts";
 export type { BatchOptions, WriteCounts } from "./database/upsert-many.ts";
 export type { BootMode } from "./boot/machine.ts";
 export type { BootProgress, BootReport } from "./boot/run.ts";

@@ -1,4 +1,5 @@
 /** `open` and the handle that it gives. */
+import { join } from "node:path";
 import { boot } from "../boot/run.ts";
 import type { BootProgress, BootReport, Booted } from "../boot/run.ts";
 import { dataDirectoryDefault } from "../boot/paths.ts";
@@ -14,11 +15,12 @@ import { loadLibrary } from "../ffi/library.ts";
 import { viewSessionBlock } from "../session/io-block.ts";
 import type { AnyTable, DynamicShape, TableDefinition, TableShape } from "../schema/table.ts";
 import { autoCommit, OpenTransactions, Scope } from "./scope.ts";
-import type { Handle } from "./scope.ts";
+import type { Handle, Inside } from "./scope.ts";
 import { SearchRunner } from "../search/search-runner.ts";
 import { Session, words } from "../session/session.ts";
 import { readStats } from "../admin/stats.ts";
 import type { Stats } from "../admin/stats.ts";
+import { checkOptions } from "./options.ts";
 import { Table } from "./table.ts";
 import { snapshot, transact } from "./transact.ts";
 import type { TransactOptions } from "./transact.ts";
@@ -43,6 +45,9 @@ export interface OpenOptions {
 /** What became of a transaction. */
 export type Outcome = "unknown" | "pending" | "committed" | "aborted";
 
+const openOptionNames: readonly (keyof OpenOptions)[] = [
+  ...(["tables", "shmPath", "maxBytes", "maxSessions", "bootTimeoutMs", "onBoot"] as const),
+];
 const maxBytesDefault = 1 << 30;
 const maxBytesMin = 4 << 20;
 const maxBytesMax = 2 ** 35;
@@ -63,10 +68,12 @@ export async function open(
   directory: string = dataDirectoryDefault,
   options: OpenOptions = {},
 ): Promise<Database> {
+  checkOptions("open", options, openOptionNames);
   const maxBytes = options.maxBytes ?? maxBytesDefault;
   checkOption("maxBytes", maxBytes, maxBytesMin, maxBytesMax);
   const sessionCount = options.maxSessions ?? sessionsDefault;
   checkOption("maxSessions", sessionCount, sessionsMin, sessionsMax);
+  const place = callerPlace();
   const { symbols } = loadLibrary();
   const booted = await boot(symbols, {
     directory,
@@ -76,7 +83,7 @@ export async function open(
     lockTimeoutMs: options.bootTimeoutMs ?? bootTimeoutMsDefault,
     onProgress: options.onBoot,
   });
-  const database = new Database(symbols, booted);
+  const database = new Database(symbols, booted, place);
   try {
     for (const table of options.tables ?? []) database.createTable(table);
   } catch (error) {
@@ -92,10 +99,30 @@ function checkOption(name: string, value: number, min: number, max: number): voi
   }
 }
 
+/** How a handle was closed. */
+type Closing = "close()" | "the end of its `using` scope" | "the end of its `await using` scope";
+
 /** Statements outside a transaction: each is one of its own. */
 class DatabaseScope extends Scope {
-  constructor(handle: Handle) {
+  closedBy: Closing = "close()";
+  readonly #opened: string;
+
+  constructor(handle: Handle, opened: string) {
     super(handle, autoCommit, false);
+    this.#opened = opened;
+  }
+
+  /** Likewise; inside `transact` such a write would survive the transaction's rollback. */
+  override useToWrite(): number {
+    const { inside } = this.handle;
+    if (inside !== undefined) throw refuseInside("a write through the database", inside);
+    return super.useToWrite();
+  }
+
+  /** **Throws** `TypeError` inside a transaction or a snapshot. */
+  refuseInside(attempted: string): void {
+    const { inside } = this.handle;
+    if (inside !== undefined) throw refuseInside(attempted, inside);
   }
 
   override wrote(): void {
@@ -108,8 +135,29 @@ class DatabaseScope extends Scope {
   }
 
   protected override closedText(): string {
-    return "the database is closed: open it again";
+    const advice =
+      this.closedBy === "close()"
+        ? "open it again"
+        : "where the program lives on, open it with `const db = await open(…)`";
+    return `${this.#opened} was closed by ${this.closedBy}; ${advice}`;
   }
+}
+
+function refuseInside(attempted: string, { readOnly }: Inside): TypeError {
+  return new TypeError(
+    readOnly
+      ? `${attempted} inside snapshot(): a snapshot only reads; do it after snapshot() returns`
+      : `${attempted} inside transact(): it would not be part of the transaction, and would stay ` +
+          "when that is rolled back; use tx.table(…), or do it after transact() returns",
+  );
+}
+
+/** Where the program called: the first place outside this runtime, for messages. */
+function callerPlace(): string {
+  const lines = (new Error().stack ?? "").split("\n").slice(1);
+  const runtime = join(import.meta.dir, "..");
+  const line = lines.find((each) => !each.includes(runtime)) ?? "";
+  return /\(?([^()\s]+:\d+:\d+)\)?$/.exec(line)?.[1] ?? "";
 }
 
 /** An open database. Belongs to one thread; others open their own. */
@@ -125,7 +173,7 @@ export class Database implements Disposable, AsyncDisposable {
   #checkpointer: Checkpointer | undefined;
 
   /** For `open`. */
-  constructor(calls: Symbols, { report, session: opened, paths }: Booted) {
+  constructor(calls: Symbols, { report, session: opened, paths }: Booted, place = "") {
     const session = new Session(calls, opened.handle, viewSessionBlock(opened.ioAddress));
     this.boot = report;
     this.directory = paths.directory;
@@ -136,8 +184,10 @@ export class Database implements Disposable, AsyncDisposable {
       searches: new SearchRunner(session),
       durability: new DurabilityMonitor(session),
       open: new OpenTransactions(),
+      inside: undefined,
     };
-    this.#scope = new DatabaseScope(this.#handle);
+    const where = place === "" ? "" : `, opened at ${place},`;
+    this.#scope = new DatabaseScope(this.#handle, `the database ${paths.directory}${where}`);
     session.run({ attempted: "opening the log", path: paths.directory }, () =>
       calls.aerostore_log_attach(opened.handle, 1),
     );
@@ -157,7 +207,7 @@ export class Database implements Disposable, AsyncDisposable {
 
   /** Creates a table if it is missing. **Throws** `SCHEMA_MISMATCH`, `SEGMENT_FULL`, `CLOSED`. */
   createTable(definition: AnyTable): void {
-    this.#scope.use();
+    this.#scope.useToWrite();
     const { catalog, durability } = this.#handle;
     catalog.create(definition);
     const seen = durability.newestSeen;
@@ -172,7 +222,8 @@ export class Database implements Disposable, AsyncDisposable {
 
   /**
    * Runs `body` in a transaction and commits it; runs it again when another was in the way. The
-   * result of the run that was committed.
+   * result of the run that was committed. Inside another `transact` of this handle it is a
+   * savepoint of that: what `body` wrote is undone when it throws, else committed with the rest.
    *
    * **Throws** what `body` throws (nothing is committed then), `TypeError` when it returns a
    * promise, `SERIALIZATION_FAILURE` after the last attempt, `DUPLICATE_KEY`, `SEGMENT_FULL`.
@@ -190,8 +241,10 @@ export class Database implements Disposable, AsyncDisposable {
 
   /** Begins a transaction; any number may be open. **Throws** `CLOSED`. */
   begin(options: BeginOptions = {}): Transaction {
+    checkOptions("begin", options, ["readOnly", "isRetry"]);
+    const { readOnly = false, isRetry = false } = options;
     this.#scope.use();
-    return new Transaction(this.#handle, options.readOnly ?? false, options.isRetry ?? false);
+    return new Transaction(this.#handle, readOnly, isRetry);
   }
 
   /** What became of the transaction that `token` names, for at least the last million commits. */
@@ -207,7 +260,7 @@ export class Database implements Disposable, AsyncDisposable {
 
   /** Changes a setting for all sessions. **Throws** `UNKNOWN_FIELD`, `INVALID_VALUE`. */
   setConfig(key: ConfigKey | (string & {}), value: string | number | boolean): void {
-    this.#scope.use();
+    this.#scope.useToWrite();
     setConfig(this.#handle.session, key, value);
   }
 
@@ -255,9 +308,18 @@ export class Database implements Disposable, AsyncDisposable {
     return checkDatabase(this.#handle.session, this.directory);
   }
 
-  /** Aborts what is open and leaves. Does nothing when it is closed. */
+  /**
+   * Aborts what is open and leaves. Does nothing when it is closed. **Throws** `TypeError` inside
+   * `transact` and `snapshot`.
+   */
   close(): void {
+    this.#close("close()");
+  }
+
+  #close(by: Closing): void {
     if (this.#scope.isOver) return;
+    this.#scope.refuseInside("closing the database");
+    this.#scope.closedBy = by;
     this.#handle.open.abortAll();
     this.#handle.durability.close();
     this.#scope.end();
@@ -265,10 +327,10 @@ export class Database implements Disposable, AsyncDisposable {
   }
 
   [Symbol.dispose](): void {
-    this.close();
+    this.#close("the end of its `using` scope");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.close();
+    this.#close("the end of its `await using` scope");
   }
 }

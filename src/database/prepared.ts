@@ -1,14 +1,21 @@
 /** Searches that are planned once and run many times, with other values each time. */
 import type { TableBinding } from "../session/catalog.ts";
+import { takeParameters } from "../query/parse/parameter.ts";
 import type { Parameters } from "../query/plan/encode.ts";
 import type { Result } from "../search/result.ts";
 import type { DynamicShape, TableDefinition, TableShape } from "../schema/table.ts";
 import type { Scope } from "./scope.ts";
 import type { KeptSearch } from "../search/plan-cache.ts";
-import { executeSearch } from "./statement.ts";
 
-/** Values for `$name`, by name; an array where the name is in the list of an `in`. */
+/** Values for parameters, by name; an array where the name is in the list of an `in`. */
 export type { Parameters };
+
+const noParameters: Parameters = {};
+
+/** Reads the values before anything else: a getter may use the database, and this search. */
+function take(parameters: Parameters): Parameters {
+  return parameters === noParameters ? parameters : takeParameters(parameters);
+}
 
 /**
  * A query with parameters. Every method **throws** `INVALID_VALUE` for a value that is missing,
@@ -33,38 +40,40 @@ export class Prepared<S extends TableShape = DynamicShape> {
   }
 
   /** The rows found, read when somebody looks. */
-  search(parameters: Parameters = {}): Result<S["row"]> {
+  search(parameters: Parameters = noParameters): Result<S["row"]> {
+    const values = take(parameters);
     this.#scope.use();
     const { searches } = this.#scope.handle;
-    const ready = searches.plans.bind(this.#binding, this.#rows, parameters);
-    return executeSearch(this.#scope, this.#binding, this.#definition, ready);
+    const ready = searches.plans.bind(this.#binding, this.#rows, values);
+    return searches.rows(this.#definition, this.#binding, ready, this.#scope);
   }
 
   /** All rows found. */
-  all(parameters: Parameters = {}): S["row"][] {
+  all(parameters: Parameters = noParameters): S["row"][] {
+    const values = take(parameters);
     const tx = this.#scope.use();
-    if (this.#rows.query.action.kind !== "read") return this.search(parameters).toArray();
     const { searches } = this.#scope.handle;
-    const ready = searches.plans.bind(this.#binding, this.#rows, parameters);
+    const ready = searches.plans.bind(this.#binding, this.#rows, values);
     return searches.all(this.#definition, this.#binding, ready, tx);
   }
 
   /** The first row found. No more is read than that takes, whatever the limit of the query. */
-  first(parameters: Parameters = {}): S["row"] | undefined {
+  first(parameters: Parameters = noParameters): S["row"] | undefined {
+    const values = take(parameters);
     const tx = this.#scope.use();
-    if (this.#rows.query.action.kind !== "read") return this.search(parameters).first();
     const { searches } = this.#scope.handle;
     this.#first ??= searches.plans.keepFirst(this.#binding, this.#query);
-    const ready = searches.plans.bind(this.#binding, this.#first, parameters);
+    const ready = searches.plans.bind(this.#binding, this.#first, values);
     return searches.first(this.#definition, this.#binding, ready, tx);
   }
 
   /** How many rows are found, after offset and limit. */
-  count(parameters: Parameters = {}): number {
+  count(parameters: Parameters = noParameters): number {
+    const values = take(parameters);
     const tx = this.#scope.use();
     const { searches } = this.#scope.handle;
     this.#counting ??= searches.plans.keep(this.#binding, this.#query, true);
-    const ready = searches.plans.bind(this.#binding, this.#counting, parameters);
+    const ready = searches.plans.bind(this.#binding, this.#counting, values);
     return searches.count(this.#binding, ready, tx);
   }
 }

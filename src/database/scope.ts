@@ -15,6 +15,14 @@ export interface Handle {
   readonly searches: SearchRunner;
   readonly durability: DurabilityMonitor;
   readonly open: OpenTransactions;
+  /** What the function that `transact` or `snapshot` runs now was given. */
+  inside: Inside | undefined;
+}
+
+/** A transaction that a function of the program runs in. */
+export interface Inside {
+  /** A snapshot. */
+  readonly readOnly: boolean;
 }
 
 /** An open transaction, linked to those that were begun before and after it. */
@@ -96,7 +104,7 @@ export abstract class Scope {
 
   protected abstract closedText(): string;
 
-  /** Called behind each statement that may have written. */
+  /** Called after each statement that may have written. */
   abstract wrote(): void;
 
   /** Runs `body` in one transaction: this one, or a new one that is retried and committed. */

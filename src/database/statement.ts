@@ -10,11 +10,11 @@ import { assignedValue, resolveAssignments } from "../query/resolve/assign.ts";
 import type { Parameters } from "../query/plan/encode.ts";
 import type { Assignment } from "../query/query.ts";
 import type { PlannerColumn } from "../query/resolve/planner-table.ts";
-import { Result } from "../search/result.ts";
 import type { ColumnValue } from "../schema/column.ts";
 import { recordHeadSize } from "../schema/layout.ts";
 import { Memory } from "../schema/memory.ts";
-import type { AnyTable, TableDefinition, TableShape } from "../schema/table.ts";
+import type { AnyTable } from "../schema/table.ts";
+import { isBytes } from "../schema/plain-value.ts";
 import { describeValue, isScalar, readValue } from "../schema/value.ts";
 import type { Scope } from "./scope.ts";
 import type { ReadySearch } from "../search/plan-cache.ts";
@@ -23,26 +23,17 @@ import { inputAt } from "../session/session.ts";
 /** Records of an update that are written at once. */
 const updateBatch = 1_024;
 
-/** Runs a planned query with its parameters, whatever it does with the rows. */
-export function executeSearch<S extends TableShape>(
+/** Runs a planned query that changes rows, with its parameters; how many rows they were. */
+export function executeChange(
   scope: Scope,
   binding: TableBinding,
-  definition: TableDefinition<S>,
   ready: ReadySearch,
-): Result<S["row"]> {
-  const { parameters } = ready;
+  parameters: Parameters,
+): number {
   const { action } = ready.planned.query;
-  switch (action.kind) {
-    case "read":
-      return scope.handle.searches.rows(definition, binding, ready, scope);
-    case "delete":
-      return countedResult(definition, deleteFound(scope, binding, ready));
-    case "update": {
-      const patch = patchOf(binding, action.assignments, parameters);
-      const count = updateFound(scope, binding, ready, patch);
-      return countedResult(definition, count);
-    }
-  }
+  if (action.kind === "delete") return deleteFound(scope, binding, ready);
+  const assignments = action.kind === "update" ? action.assignments : [];
+  return updateFound(scope, binding, ready, patchOf(binding, assignments, parameters));
 }
 
 /** Deletes the rows of a search in one transaction; how many they were. */
@@ -74,9 +65,10 @@ export function updateFound(
 ): number {
   const { key } = binding.definition;
   const keyAt = recordHeadSize + key.offset;
-  scope.useToWrite();
-  // Before anything is looked for, so that a wrong patch is refused even if nothing is found.
+  // Before anything is looked for: a wrong patch is refused even if nothing is found, and a getter
+  // of it has run.
   const template = encodePatch(binding, patch);
+  scope.useToWrite();
   return scope.atomically((inner) => {
     const { keys, count } = findKeys(inner, binding, ready);
     const room = Math.min(count, binding.records.roomFor(updateBatch));
@@ -112,7 +104,7 @@ function encodePatch({ definition, records }: TableBinding, patch: object): Uint
   }
 }
 
-/** The keys of the rows that a search finds, one behind the other as they lie in images. */
+/** The keys of the rows that a search finds, one after the other as they lie in images. */
 function findKeys(
   scope: Scope,
   binding: TableBinding,
@@ -163,7 +155,7 @@ function assignedParameter(
   value: unknown,
 ): ColumnValue {
   if (value === null) return null;
-  if (isScalar(value) || value instanceof Uint8Array) {
+  if (isScalar(value) || isBytes(value)) {
     return assignedValue(definition, column, value);
   }
   throw new AerostoreError(
@@ -171,14 +163,4 @@ function assignedParameter(
     `$${name} for ${definition.name}.${column.name} cannot be ${describeValue(value)}`,
     { table: definition.name, column: column.name, value },
   );
-}
-
-/** A result without rows, for statements that only count them. */
-function countedResult<S extends TableShape>(
-  definition: TableDefinition<S>,
-  count: number,
-): Result<S["row"]> {
-  const first = { memory: Memory.allocate(8), at: 0, rowCount: 0 };
-  const { columns: fields, decoder } = definition;
-  return new Result<S["row"]>({ table: definition, fields, decoder, first, count });
 }

@@ -5,19 +5,23 @@ import type { TableBinding } from "../session/catalog.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import type { IngestOptions, IngestReport } from "../ingest/ingest.ts";
 import type { IngestSource } from "../ingest/source.ts";
+import { checkOptions } from "./options.ts";
 import { Prepared } from "./prepared.ts";
 import { explain } from "../query/plan/explain.ts";
 import type { ExplainedPlan } from "../query/plan/explain.ts";
-import type { SearchInput } from "../query/types.ts";
+import { takeParameters } from "../query/parse/parameter.ts";
+import type { Parameters } from "../query/plan/encode.ts";
+import type { SearchInput, SearchQuery } from "../query/types.ts";
 import type { Result } from "../search/result.ts";
 import type { RowDecoder } from "../schema/decode.ts";
 import type { RowEncoder } from "../schema/encode.ts";
+import { recordHeadSize } from "../schema/layout.ts";
 import type { DynamicShape, TableDefinition, TableShape } from "../schema/table.ts";
-import { isScalar } from "../schema/value.ts";
+import { isScalar, readValue } from "../schema/value.ts";
 import type { Scope } from "./scope.ts";
 import { inputAt, outputAt, words } from "../session/session.ts";
 import type { CallSubject, Session } from "../session/session.ts";
-import { deleteFound, executeSearch, updateFound } from "./statement.ts";
+import { deleteFound, executeChange, updateFound } from "./statement.ts";
 
 export interface ExplainOptions {
   /** Runs the search, too, and tells what was examined and returned. */
@@ -28,6 +32,15 @@ const writeOps = { upsert: 0, insert: 1, update: 2 } as const;
 /** Where a write record has the mask of columns without a value. */
 const missingAt = 8;
 type WriteOp = (typeof writeOps)[keyof typeof writeOps];
+
+/** The shape of a table whose rows are read with the columns `F` alone. */
+export interface ShapeOfFields<S extends TableShape, F extends keyof S["row"]> extends TableShape {
+  readonly row: Pick<S["row"], F>;
+  readonly insert: S["insert"];
+  readonly upsert: S["upsert"];
+  readonly patch: S["patch"];
+  readonly key: S["key"];
+}
 
 /** A table in a scope: the database or a transaction. */
 export class Table<S extends TableShape = DynamicShape> {
@@ -60,20 +73,20 @@ export class Table<S extends TableShape = DynamicShape> {
    */
   upsert(row: S["upsert"]): boolean {
     this.#encoder.record(row, inputAt);
-    this.#write(writeOps.upsert, "upserting", row);
+    this.#write(writeOps.upsert, "upserting");
     return this.#session.u32[words.inserted] === 1;
   }
 
   /** Inserts the row. **Throws** `DUPLICATE_KEY` if its key is taken, and what `upsert` throws. */
   insert(row: S["insert"]): void {
     this.#encoder.record(row, inputAt);
-    this.#write(writeOps.insert, "inserting", row);
+    this.#write(writeOps.insert, "inserting");
   }
 
   /** Changes columns of a row; true if it is there, changed or not. **Throws** like `upsert`. */
   update(key: S["key"], patch: S["patch"]): boolean {
     this.#encoder.patch(key, patch, inputAt);
-    this.#write(writeOps.update, "updating", key);
+    this.#write(writeOps.update, "updating");
     return this.#session.u32[words.found] === 1;
   }
 
@@ -137,27 +150,33 @@ export class Table<S extends TableShape = DynamicShape> {
   }
 
   /**
-   * The rows that a query finds (docs/stapi.md); all rows without one. With `-update` or `-delete`
-   * they are changed or deleted, and only counted.
+   * The rows that a query finds (docs/stapi.md); all rows without one. Only reads. Rows have the
+   * columns of `fields`, where the query names them.
    *
-   * **Throws** `PARSE_ERROR`, `UNKNOWN_FIELD`, `INVALID_VALUE`; `SNAPSHOT_TOO_OLD` while a long
-   * result is read.
+   * **Throws** `PARSE_ERROR`, also for a query with `-update` or `-delete`, which `execute` runs;
+   * `UNKNOWN_FIELD`, `INVALID_VALUE`; `SNAPSHOT_TOO_OLD` while a long result is read.
    */
-  search(query?: SearchInput<S["row"], S["patch"]>): Result<S["row"]> {
+  search<const F extends string & keyof S["row"]>(
+    query: SearchQuery<S["row"], S["patch"]> & { readonly fields: readonly F[] },
+  ): Result<Pick<S["row"], F>>;
+  search(query?: SearchInput<S["row"], S["patch"]>): Result<S["row"]>;
+  search(query?: unknown): unknown {
     this.scope.use();
     const ready = this.scope.handle.searches.plans.ready(this.binding, query, false);
-    return executeSearch(this.scope, this.binding, this.definition, ready);
+    return this.scope.handle.searches.rows(this.definition, this.binding, ready, this.scope);
   }
 
   /** How many rows a query finds, after its offset and limit. **Throws** like `search`. */
   count(query?: SearchInput<S["row"], S["patch"]>): number {
-    const tx = this.scope.use();
+    this.scope.use();
     const { searches } = this.scope.handle;
-    return searches.count(this.binding, searches.plans.ready(this.binding, query, true), tx);
+    const ready = searches.plans.ready(this.binding, query, true);
+    return searches.count(this.binding, ready, this.scope.use());
   }
 
   /** How a query would be run; with `analyze`, also what running it gives. **Throws** likewise. */
   explain(query?: SearchInput<S["row"], S["patch"]>, options: ExplainOptions = {}): ExplainedPlan {
+    checkOptions("explain", options, ["analyze"]);
     const tx = this.scope.use();
     const { searches } = this.scope.handle;
     if (options.analyze !== true)
@@ -166,26 +185,48 @@ export class Table<S extends TableShape = DynamicShape> {
     return explain(plan, measured);
   }
 
-  /** A search with `$name` where values stand, planned once. **Throws** like `search`. */
-  prepare(query: SearchInput<S["row"], S["patch"]>): Prepared<S> {
+  /**
+   * A search with parameters where values stand, planned once: `$name` in a text, `param("name")`
+   * in an object. **Throws** like `search`.
+   */
+  prepare<const F extends string & keyof S["row"]>(
+    query: SearchQuery<S["row"], S["patch"]> & { readonly fields: readonly F[] },
+  ): Prepared<ShapeOfFields<S, F>>;
+  prepare(query: SearchInput<S["row"], S["patch"]>): Prepared<S>;
+  prepare(query: unknown): unknown {
     this.scope.use();
     return new Prepared(this.scope, this.binding, this.definition, query);
   }
 
   /**
    * Changes columns of the rows that a query finds, in one transaction; its sort and limit apply.
-   * The number of rows found. **Throws** like `search` and `upsert`.
+   * The number of rows found. All rows are changed only when the query says so: `{ all: true }` or
+   * `"-compare {}"`. **Throws** like `search` and `upsert`, `TypeError` for a query of all rows.
    */
   updateWhere(query: SearchInput<S["row"], S["patch"]>, patch: S["patch"]): number {
     this.scope.useToWrite();
-    const planned = this.scope.handle.searches.plans.planOfChange(this.binding, query);
+    const { plans } = this.scope.handle.searches;
+    const planned = plans.planOfChange(this.binding, query, "updateWhere");
     return updateFound(this.scope, this.binding, { planned, parameters: {} }, patch);
+  }
+
+  /**
+   * Runs a query with `-update` or `-delete`, in one transaction. The number of rows found.
+   * **Throws** like `updateWhere`, `PARSE_ERROR` for a query that only reads.
+   */
+  execute(query: SearchInput<S["row"], S["patch"]>, parameters: Parameters = {}): number {
+    this.scope.useToWrite();
+    const values = takeParameters(parameters);
+    const { plans } = this.scope.handle.searches;
+    const ready = plans.readyToChange(this.binding, query, values);
+    return executeChange(this.scope, this.binding, ready, values);
   }
 
   /** Deletes the rows that a query finds, likewise. The number of rows deleted. */
   deleteWhere(query: SearchInput<S["row"], S["patch"]>): number {
     this.scope.useToWrite();
-    const planned = this.scope.handle.searches.plans.planOfChange(this.binding, query);
+    const { plans } = this.scope.handle.searches;
+    const planned = plans.planOfChange(this.binding, query, "deleteWhere");
     return deleteFound(this.scope, this.binding, { planned, parameters: {} });
   }
 
@@ -193,15 +234,14 @@ export class Table<S extends TableShape = DynamicShape> {
     return { attempted, table: this.definition.name, ...(isScalar(key) ? { key } : {}) };
   }
 
-  /** Writes the record in the input. `of` is the row or its key. */
-  #write(op: WriteOp, attempted: string, of: unknown): void {
+  /** Writes the record in the input. */
+  #write(op: WriteOp, attempted: string): void {
     const tx = this.scope.useToWrite();
     const { calls, handle } = this.#session;
     const status = calls.aerostore_row_write(handle, tx, this.binding.id, op);
     if (status !== Status.ok) {
-      const key = typeof of === "object" && of !== null ? this.#keyOf(of) : of;
       const missing = status === Status.missing_value ? this.#missingColumn() : undefined;
-      const subject = { ...this.subject(attempted, key), column: missing };
+      const subject = { ...this.subject(attempted, this.#key()), column: missing };
       this.#session.settle(status, subject, () =>
         calls.aerostore_row_write(handle, tx, this.binding.id, op),
       );
@@ -209,8 +249,10 @@ export class Table<S extends TableShape = DynamicShape> {
     this.scope.wrote();
   }
 
-  #keyOf(row: object): unknown {
-    return Object.entries(row).find(([name]) => name === this.definition.key.name)?.[1];
+  /** The key of the record in the input. The row is not asked again: it may have changed. */
+  #key(): unknown {
+    const { key } = this.definition;
+    return readValue(this.#session.memory, inputAt + recordHeadSize + key.offset, key);
   }
 
   /** The first column that the record in the input has no value for. */

@@ -4,16 +4,18 @@
  * so that those who want it take turns.
  */
 import { AerostoreError } from "../errors.ts";
+import { checkOptions } from "./options.ts";
 import { backOff } from "./retry.ts";
 import type { Handle } from "./scope.ts";
 import { Transaction } from "./transaction.ts";
-import type { CommitOptions } from "./transaction.ts";
+import type { CommitOptions, Savepoint } from "./transaction.ts";
 
 export interface TransactOptions extends CommitOptions {
   /** Attempts after the first one. Default 100. */
   readonly retries?: number | undefined;
 }
 
+const noOptions: TransactOptions = {};
 const retriesDefault = 100;
 /** A row that was lost on so often is latched. */
 const lossesMax = 3;
@@ -29,22 +31,29 @@ const latchTimeoutMs = 250;
 export function transact<T>(
   handle: Handle,
   body: (transaction: Transaction) => T,
-  options: TransactOptions = {},
+  options: TransactOptions = noOptions,
 ): T {
-  const retries = options.retries ?? retriesDefault;
+  if (options !== noOptions) checkOptions("transact", options, ["retries", "durability"]);
+  const { retries = retriesDefault, durability } = options;
   if (!Number.isInteger(retries) || retries < 0) {
     throw new RangeError(`retries is a whole number from 0, not ${retries}`);
   }
+  const { inside } = handle;
+  if (inside instanceof Transaction) return nest(inside, body, durability);
   let losses: Losses | undefined;
   for (let attempt = 0; ; attempt++) {
     const transaction = new Transaction(handle, false, attempt > 0);
     try {
       losses?.latch(transaction);
+      handle.inside = transaction;
       const result = body(transaction);
       refusePromise(result);
-      if (transaction.isOpen) transaction.commit(options);
+      handle.inside = undefined;
+      if (transaction.isOpen)
+        transaction.commit(durability === undefined ? undefined : { durability });
       return result;
     } catch (error) {
+      handle.inside = undefined;
       transaction.abort();
       if (attempt >= retries || !isLost(error)) throw error;
       losses ??= new Losses();
@@ -54,12 +63,57 @@ export function transact<T>(
   }
 }
 
+/**
+ * Runs `body` within the transaction that runs already: what it wrote is undone when it throws, and
+ * is committed with the rest. Conflicts are the outer function's: it runs again as a whole.
+ */
+function nest<T>(
+  outer: Transaction,
+  body: (transaction: Transaction) => T,
+  durability: CommitOptions["durability"],
+): T {
+  if (outer.readOnly) {
+    throw new TypeError(
+      "transact() inside snapshot(): a snapshot only reads; do it after snapshot() returns",
+    );
+  }
+  const savepoint = outer.savepoint();
+  try {
+    const result = body(outer);
+    refusePromise(result);
+    if (outer.isOpen) outer.release(savepoint);
+    if (durability === "sync") outer.isSynchronous = true;
+    return result;
+  } catch (error) {
+    undo(outer, savepoint);
+    throw error;
+  }
+}
+
+/** Rolls back where that is possible: the error that led here is the one to tell. */
+function undo(outer: Transaction, savepoint: Savepoint): void {
+  if (!outer.isOpen) return;
+  try {
+    outer.rollbackTo(savepoint);
+    outer.release(savepoint);
+  } catch (error) {
+    // Lost to another transaction, or already rolled back further: the outer function ends.
+    if (!(error instanceof AerostoreError)) throw error;
+  }
+}
+
 /** Runs `body` over one instant. **Throws** what it throws, `TypeError` for a promise. */
 export function snapshot<T>(handle: Handle, body: (view: Transaction) => T): T {
   using view = new Transaction(handle, true);
-  const result = body(view);
-  refusePromise(result);
-  return result;
+  const { inside } = handle;
+  handle.inside = view;
+  try {
+    const result = body(view);
+    refusePromise(result);
+    return result;
+  } finally {
+    handle.inside = inside;
+  }
 }
 
 function isLost(error: unknown): error is AerostoreError {
@@ -67,7 +121,7 @@ function isLost(error: unknown): error is AerostoreError {
   return error.code === "SERIALIZATION_FAILURE" || error.code === "SNAPSHOT_TOO_OLD";
 }
 
-/** Every statement of an asynchronous function behind its first `await` would come too late. */
+/** Every statement of an asynchronous function after its first `await` would come too late. */
 function refusePromise(result: unknown): void {
   if (typeof result !== "object" || result === null || !("then" in result)) return;
   if (typeof result.then !== "function") return;

@@ -5,6 +5,7 @@
 import { AerostoreError } from "../errors.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import type { Durability } from "../admin/durability.ts";
+import { checkOptions } from "./options.ts";
 import { pause } from "./retry.ts";
 import { Scope } from "./scope.ts";
 import type { Handle, OpenTransaction } from "./scope.ts";
@@ -44,6 +45,7 @@ export interface Savepoint {
 /** Names a commit for `Database.outcome`, also in another process. */
 export type CommitToken = string & { readonly __brand: "CommitToken" };
 
+const noOptions: CommitOptions = {};
 const beginReadOnly = 1;
 const beginRetry = 2;
 const lockTimeoutMsDefault = 1_000;
@@ -92,7 +94,8 @@ export class TransactionTable<S extends TableShape = DynamicShape> extends Table
    * row need not exist. **Throws** `LOCK_TIMEOUT`.
    */
   lockForUpdate(key: S["key"], options: LockOptions = {}): void {
-    const timeoutMs = options.timeoutMs ?? lockTimeoutMsDefault;
+    checkOptions("lockForUpdate", options, ["timeoutMs"]);
+    const { timeoutMs = lockTimeoutMsDefault } = options;
     if (!(timeoutMs >= 0)) throw new RangeError(`timeoutMs is from 0, not ${timeoutMs}`);
     const deadline = performance.now() + timeoutMs;
     while (!this.#tryLock(key)) {
@@ -120,6 +123,8 @@ export class TransactionTable<S extends TableShape = DynamicShape> extends Table
 /** An open transaction. Leaving its scope without `commit` aborts it. */
 export class Transaction implements Disposable {
   readonly readOnly: boolean;
+  /** Its commit returns when it is on disk, whatever `commit` is told; for nested ones. */
+  isSynchronous = false;
   readonly #scope: TransactionScope;
   /** Of the commit; when it changed nothing, of the newest that it can have seen. */
   #csn: number | undefined;
@@ -190,7 +195,9 @@ export class Transaction implements Disposable {
    * **Throws** `SERIALIZATION_FAILURE` when what was read has changed, `DUPLICATE_KEY`,
    * `SEGMENT_FULL`, `SNAPSHOT_TOO_OLD`; the transaction is aborted then.
    */
-  commit(options: CommitOptions = {}): void {
+  commit(options: CommitOptions = noOptions): void {
+    if (options !== noOptions) checkOptions("commit", options, ["durability"]);
+    const asked = this.isSynchronous ? "sync" : options.durability;
     const tx = this.#scope.use();
     const { session, durability } = this.#scope.handle;
     const status = session.calls.aerostore_transaction_commit(session.handle, tx);
@@ -200,7 +207,7 @@ export class Transaction implements Disposable {
     }
     this.#scope.endAs("committed");
     this.#csn = session.f64[numbers.csn] ?? 0;
-    const wanted = options.durability ?? (durability.isSynchronous ? "sync" : "async");
+    const wanted = asked ?? (durability.isSynchronous ? "sync" : "async");
     if (wanted === "sync") durability.waitSync(this.#csn);
   }
 

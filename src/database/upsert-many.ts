@@ -7,6 +7,7 @@ import { AerostoreError } from "../errors.ts";
 import type { Status } from "../ffi/abi.gen.ts";
 import { nearestName } from "../schema/nearest.ts";
 import type { AnyTable } from "../schema/table.ts";
+import { checkOptions } from "./options.ts";
 import type { Scope } from "./scope.ts";
 import { words } from "../session/session.ts";
 
@@ -42,11 +43,12 @@ export function upsertMany(
   rows: Iterable<object>,
   options: BatchOptions,
 ): WriteCounts {
-  const batch = options.batch ?? batchDefault;
+  checkOptions("upsertMany", options, ["batch", "newestBy"]);
+  const { batch = batchDefault, newestBy } = options;
   if (!Number.isInteger(batch) || batch < 1 || batch > batchMax) {
     throw new RangeError(`batch is a number of rows from 1 to ${batchMax}, not ${batch}`);
   }
-  const newest = newestColumn(binding.definition, options.newestBy);
+  const newest = newestColumn(binding.definition, newestBy);
   const sum = { inserted: 0, updated: 0, unchanged: 0, stale: 0 };
   const add = (counts: WriteCounts): void => {
     sum.inserted += counts.inserted;

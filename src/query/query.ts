@@ -86,6 +86,15 @@ export interface Query {
   readonly fields: readonly Name[] | undefined;
   readonly countOnly: boolean;
   readonly action: Action;
+  /** It says that all rows are meant: `-compare {}`, or `all` in the object form. */
+  readonly isAll: boolean;
+}
+
+/** Whether nothing in the query keeps a row out. */
+export function findsAll({ compare, or, limit, offset }: Query): boolean {
+  if (compare.length > 0 || or !== undefined) return false;
+  const isZero = (count: Count): boolean => count.kind === "count" && count.count === 0;
+  return isZero(limit) && isZero(offset);
 }
 
 /** Names of all parameters, each once. */

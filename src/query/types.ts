@@ -2,10 +2,8 @@
  * The object form of a query for a table whose rows are known: column names, the operators that a
  * column takes and the values that it compares with are checked where a query is written.
  */
+import type { Parameter } from "./parse/parameter.ts";
 import type { Comparison, MatchOperator, RawValue } from "./query.ts";
-
-/** A value that is bound later. Any text that begins with `$` and a name is one. */
-export type ParameterName = `$${string}`;
 
 /** Values that a column of type `V` compares with. */
 type ValueFor<V> = [V] extends [boolean]
@@ -13,12 +11,12 @@ type ValueFor<V> = [V] extends [boolean]
   : [V] extends [Uint8Array]
     ? Uint8Array | string
     : [V] extends [number | bigint]
-      ? number | bigint | `${number}`
+      ? number | bigint | `${number}` | Date
       : [V] extends [string]
         ? V
         : RawValue;
 
-type OperandFor<V> = ValueFor<V> | ParameterName;
+type OperandFor<V> = ValueFor<V> | Parameter;
 
 /** Labels of an enum are literal types; only a plain string takes patterns. */
 type IsText<V> = [V] extends [string] ? (string extends V ? true : false) : false;
@@ -35,7 +33,7 @@ type ComparisonOperator = Comparison | "==" | "<>";
 type ClauseFor<K extends string, V> =
   | readonly [operator: ComparisonOperator, column: K, value: OperandFor<V>]
   | readonly [operator: "range", column: K, low: OperandFor<V>, high: OperandFor<V>]
-  | readonly [operator: "in", column: K, values: readonly OperandFor<V>[] | ParameterName]
+  | readonly [operator: "in", column: K, values: readonly OperandFor<V>[] | Parameter]
   | readonly [operator: "null" | "notnull", column: K]
   | (IsText<V> extends true
       ? readonly [operator: MatchOperator, column: K, pattern: string]
@@ -71,21 +69,22 @@ export interface SearchQuery<Row, Patch = Row> {
   readonly asc?: boolean | undefined;
   /** Reverses the whole order, ties included. */
   readonly desc?: boolean | undefined;
-  /** 0 is no limit. */
-  readonly limit?: number | ParameterName | undefined;
-  readonly offset?: number | ParameterName | undefined;
+  /** The most rows to give. **0 is no limit**, and so is leaving it out: all rows. */
+  readonly limit?: number | Parameter | undefined;
+  readonly offset?: number | Parameter | undefined;
   readonly fields?: readonly ColumnOf<Row>[] | undefined;
   readonly countOnly?: boolean | undefined;
-  /** Deletes the rows found, in one transaction. */
+  /** Says that all rows are meant, which `updateWhere` and `deleteWhere` want to be told. */
+  readonly all?: boolean | undefined;
+  /** Deletes the rows found, in one transaction; for `execute` alone. */
   readonly delete?: boolean | undefined;
-  /** Sets columns of the rows found, in one transaction. */
+  /** Sets columns of the rows found, in one transaction; for `execute` alone. */
   readonly update?: SearchUpdate<Row, Patch> | undefined;
 }
 
 /** Columns to set; `null` where the column may be null. */
 export type SearchUpdate<Row, Patch = Row> = {
-  readonly [K in ColumnOf<Row> & keyof Patch]?:
-    Row[K] | ValueFor<NonNullable<Row[K]>> | ParameterName;
+  readonly [K in ColumnOf<Row> & keyof Patch]?: Row[K] | ValueFor<NonNullable<Row[K]>> | Parameter;
 };
 
 /** A query in any form: text, words, or an object. */

@@ -137,8 +137,8 @@ export interface ColumnTypes {
   f64(): NumberColumn;
   /** Exact, `scale` (0 to 15) digits behind the point; takes numbers and digit strings. */
   decimal(scale: number): ColumnBuilder<number, number | string, "required">;
-  /** Milliseconds since 1970, a safe integer. */
-  timestamp(): NumberColumn;
+  /** Milliseconds since 1970, a safe integer; takes a `Date`, too. */
+  timestamp(): ColumnBuilder<number, number | Date, "required">;
   /** At most `bytesMax` bytes of UTF-8: 1 to 8,192, as a key or indexed 255. */
   string(bytesMax: number): ColumnBuilder<string, string, "required">;
   /** At most `bytesMax` bytes: 1 to 8,192, as a key or indexed 255. */

@@ -3,6 +3,10 @@
  * order and stores them into one `Memory`. About 20 ns for a row of six columns, where an
  * interpreter of column definitions needs ten times that.
  *
+ * A row may have getters or be a proxy, and such code may use the database, and so this memory. So
+ * the generated code reads every property and every name first, and then encodes. A row with more
+ * names than columns, in which an unknown one is looked for afterwards, is read and encoded again.
+ *
  * The generated code handles the usual value of each kind; whatever its test does not admit goes to
  * `writeValue`, which knows every rule and says what is wrong. So the tests here must admit only
  * what `writeValue` would store, in the same bytes (`test/property/codec.test.ts`).
@@ -14,7 +18,8 @@ import type { ColumnDefinition, ImageTable } from "./column.ts";
 import { recordHeadSize } from "./layout.ts";
 import { Memory } from "./memory.ts";
 import { nearestName } from "./nearest.ts";
-import { writeValue } from "./value.ts";
+import { plainOf } from "./plain-value.ts";
+import { describeValue, writeValue } from "./value.ts";
 
 /** Text and bytes up to this length are copied by a loop; `Buffer`'s ways are faster beyond. */
 const loopLengthMax = 40;
@@ -49,41 +54,54 @@ export function generateEncoder(table: ImageTable, memory: Memory): RowEncoder {
     writeValue(memory, at, table.name, column, value);
   };
   const checkNames = (row: object, isPatch: boolean): void => refuseNames(table, row, isPatch);
+  const checkRow = (row: unknown): void => refuseRow(table, row);
   const labels = table.columns.map(
     (column) => new Map(column.labels.map((label, index) => [label, index])),
   );
+  const others = table.columns.slice(1);
   const code = `"use strict";
 const { u8, u16, i16, u32, i32, f32, f64 } = memory;
-const encode = (row, key, isPatch, at) => {
+const encode = (row, key, isPatch, at, isChecked) => {
   let given = isPatch ? 0 : 1, total = 0;
+${others.map(readProperty).join("\n")}
+  for (const name in row) total++;
   let named0 = 0, named1 = 0, missing0 = 0, missing1 = 0, null0 = 0, null1 = 0;
   let v = key, w = 0, size = 0;
+${takePlain(table.key, "v")}
   const image = at + ${recordHeadSize};
 ${clearImage(table.imageSize)}
 ${writeColumn(table.key, "image")}
-${table.columns
-  .slice(1)
-  .map((column) => encodeColumn(table, column))
-  .join("\n")}
+${others.map((column) => encodeColumn(table, column)).join("\n")}
   at >>= 2;
   u32[at] = named0; u32[at + 1] = named1;
   u32[at + 2] = missing0; u32[at + 3] = missing1;
   u32[at + 4] = null0; u32[at + 5] = null1;
-  for (const name in row) total++;
-  if (total > given) checkNames(row, isPatch);
+  if (total > given && !isChecked) {
+    checkNames(row, isPatch);
+    encode(row, key, isPatch, at << 2, true);
+  }
 };
 return {
-  record: (row, at) => encode(row, row[${JSON.stringify(table.key.name)}], false, at),
-  patch: (key, patch, at) => encode(patch, key, true, at),
+  record: (row, at) => {
+    const key = row?.[${JSON.stringify(table.key.name)}];
+    if (key === undefined) checkRow(row);
+    encode(row, key, false, at, false);
+  },
+  patch: (key, patch, at) => {
+    if (typeof patch !== "object" || patch === null) checkRow(patch);
+    encode(patch, key, true, at, false);
+  },
   key: (key, at) => {
     let v = key, w = 0, size = 0;
+${takePlain(table.key, "v")}
     const image = at - ${table.key.offset};
 ${clear("at", 0, Math.ceil(table.key.size / 8) * 8)}
 ${writeColumn(table.key, "image")}
   },
 };`;
-  const build = new Function("memory", "slow", "checkNames", "labels", code);
-  const encoder: RowEncoder = build(memory, slow, checkNames, labels);
+  const names = ["memory", "slow", "checkNames", "checkRow", "labels", "plainOf"];
+  const build = new Function(...names, code);
+  const encoder: RowEncoder = build(memory, slow, checkNames, checkRow, labels, plainOf);
   return encoder;
 }
 
@@ -101,6 +119,20 @@ function clear(base: string, from: number, to: number): string {
   return `  ${stores.join(" ")}`;
 }
 
+/** Code that reads the property of `column` into a variable. */
+function readProperty(column: ColumnDefinition): string {
+  const name = `c${column.position}`;
+  const take = takePlain(column, name);
+  const declare = take === "" ? "const" : "let";
+  return `  ${declare} ${name} = row[${JSON.stringify(column.name)}];${take}`;
+}
+
+/** Code that makes an object in the variable `name` one that runs no code; for columns of such. */
+function takePlain({ kind }: ColumnDefinition, name: string): string {
+  if (kind !== "bytes" && kind !== "timestamp") return "";
+  return `  if (typeof ${name} === "object" && ${name} !== null) ${name} = plainOf(${name});`;
+}
+
 function encodeColumn(table: ImageTable, column: ColumnDefinition): string {
   const bit = column.position - 1;
   const half = bit >> 5;
@@ -115,7 +147,7 @@ function encodeColumn(table: ImageTable, column: ColumnDefinition): string {
       : column.nullable
         ? isNull
         : `missing${half} |= ${mask};`;
-  return `  v = row[${JSON.stringify(column.name)}];
+  return `  v = c${column.position};
   if (v !== undefined) {
     given++; named${half} |= ${mask};
     ${write}
@@ -206,6 +238,17 @@ function writeColumn(column: ColumnDefinition, base: string): string {
       i32[(${at} + 4) >> 2] = (i32[(${at} + 4) >> 2] & 0xfffff) - 0x80000;
     } else ${slow}`;
   }
+}
+
+/** **Throws** `TypeError` for what has no columns, whatever is in it. */
+function refuseRow(table: ImageTable, row: unknown): void {
+  const isRow = typeof row === "object" && row !== null && !Array.isArray(row);
+  if (isRow && !(row instanceof Map) && !(row instanceof Set)) return;
+  const given = row instanceof Map ? "a Map" : row instanceof Set ? "a Set" : describeValue(row);
+  throw new TypeError(
+    `a row of ${table.name} is an object with its columns as properties, not ${given}` +
+      (row instanceof Map ? "; Object.fromEntries(map) makes one" : ""),
+  );
 }
 
 /** **Throws** `UNKNOWN_FIELD` for what is no column, `INVALID_VALUE` for a key in a patch. */

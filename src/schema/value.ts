@@ -7,6 +7,7 @@ import { AerostoreError } from "../errors.ts";
 import type { ColumnDefinition, ColumnValue } from "./column.ts";
 import { formatScaled, parseScaled } from "./decimal.ts";
 import type { Memory } from "./memory.ts";
+import { isBytes, isDate, plainOf } from "./plain-value.ts";
 
 /** Integer kinds with their bounds. */
 const integerBounds = {
@@ -33,9 +34,10 @@ export function writeValue(
   at: number,
   table: string,
   column: ColumnDefinition,
-  value: unknown,
+  given: unknown,
 ): void {
-  const refuse = (expected: string): never => refuseValue(table, column, value, expected);
+  const value = typeof given === "object" && given !== null ? plainOf(given) : given;
+  const refuse = (expected: string): never => refuseValue(table, column, given, expected);
   switch (column.kind) {
     case "bool":
       if (typeof value !== "boolean") return refuse("true or false");
@@ -66,7 +68,7 @@ export function writeValue(
     }
     case "timestamp":
       if (typeof value !== "number" || !Number.isSafeInteger(value)) {
-        return refuse("milliseconds since 1970, a safe integer");
+        return refuse("milliseconds since 1970, a safe integer, or a valid Date");
       }
       writeWide(memory, at, BigInt(value));
       return;
@@ -111,7 +113,7 @@ export function writeValue(
       return;
     }
     case "bytes":
-      if (!(value instanceof Uint8Array)) return refuse("a Uint8Array");
+      if (!isBytes(value)) return refuse("a Uint8Array");
       if (value.length > column.limit) {
         return refuse(`at most ${column.limit} bytes, not ${value.length}`);
       }
@@ -237,12 +239,18 @@ export function describeValue(value: unknown): string {
       : JSON.stringify(value);
   }
   if (typeof value === "bigint") return `${value}n`;
-  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (isBytes(value)) return `${value.byteLength} bytes`;
+  if (isDate(value)) return describeDate(value);
   if (Object.is(value, -0)) return "-0";
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   if (value === null || value === undefined) return String(value);
   if (Array.isArray(value)) return "an array";
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
+
+function describeDate(date: Date): string {
+  const time: number = Reflect.apply(Date.prototype.getTime, date, []);
+  return Number.isNaN(time) ? "an invalid Date" : new Date(time).toISOString();
 }
 
 /** Whether a value can stand for a key in an error. */

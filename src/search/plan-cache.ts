@@ -19,6 +19,7 @@ import type { KeyWords } from "../query/resolve/index-key.ts";
 import { plan as planQuery, planFor, windowRows } from "../query/plan/planner.ts";
 import type { Dependence, Plan } from "../query/plan/planner.ts";
 import { reaches } from "../query/plan/reach.ts";
+import { findsAll } from "../query/query.ts";
 import type { Count, Query } from "../query/query.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
 import { inputAt, numbers } from "../session/session.ts";
@@ -100,16 +101,32 @@ export class PlanCache {
   }
 
   /**
-   * The plan of a query whose rows are to be changed. **Throws** what `plan` throws, `PARSE_ERROR`
-   * for one that says itself what is to become of them.
+   * The plan of a query whose rows `call` changes. **Throws** what `plan` throws, `PARSE_ERROR`
+   * for one that says itself what is to become of them, `TypeError` for one that finds all rows and
+   * does not say so.
    */
-  planOfChange(binding: TableBinding, query: unknown): PlannedSearch {
+  planOfChange(binding: TableBinding, query: unknown, call: string): PlannedSearch {
     const parsed = parseStapi(query);
-    const { action } = parsed;
+    const { action, isAll } = parsed;
     if (action.kind !== "read") {
       throw parseError(`-${action.kind} stands in a query of rows to change`, undefined, "none");
     }
+    if (!isAll && findsAll(parsed)) {
+      throw new TypeError(
+        `${call} on ${binding.definition.name}: this query finds every row; ` +
+          'say so with { all: true } or "-compare {}", or name the rows with a compare list',
+      );
+    }
     return this.#plan(binding, { ...parsed, countOnly: false });
+  }
+
+  /** A query with `-update` or `-delete`, planned. **Throws** `PARSE_ERROR` for another one. */
+  readyToChange(binding: TableBinding, query: unknown, parameters: Parameters): ReadySearch {
+    const parsed = parseStapi(query);
+    if (parsed.action.kind === "read") {
+      throw parseError("execute runs what changes rows", undefined, "-update or -delete");
+    }
+    return this.bind(binding, this.#keep(binding, parsed), parameters);
   }
 
   /**
@@ -121,13 +138,13 @@ export class PlanCache {
   ready(binding: TableBinding, query: unknown, countOnly: boolean): ReadySearch {
     const plans = this.#keptOf(binding);
     if (typeof query !== "string") {
-      const { kept, parameters } = this.#keepByShape(binding, plans, parseStapi(query), countOnly);
+      const { kept, parameters } = this.#keepByShape(binding, plans, parseToRead(query), countOnly);
       return this.bind(binding, kept, parameters);
     }
     const byText = countOnly ? plans.countsByText : plans.rowsByText;
     let known = byText.get(query);
     if (known === undefined) {
-      known = this.#keepByShape(binding, plans, parseStapi(query), countOnly);
+      known = this.#keepByShape(binding, plans, parseToRead(query), countOnly);
       remember(byText, query, known);
     }
     return this.bind(binding, known.kept, known.parameters);
@@ -154,12 +171,12 @@ export class PlanCache {
 
   /** Plans `query` for repeated use. **Throws** what `plan` throws. */
   keep(binding: TableBinding, query: unknown, countOnly: boolean): KeptSearch {
-    return this.#keep(binding, asCounted(parseStapi(query), countOnly));
+    return this.#keep(binding, asCounted(parseToRead(query), countOnly));
   }
 
   /** `keep` for the first row alone. A limit that is a parameter stays: it may be anything. */
   keepFirst(binding: TableBinding, query: unknown): KeptSearch {
-    const parsed = parseStapi(query);
+    const parsed = parseToRead(query);
     const limit: Count = parsed.limit.kind === "count" ? { kind: "count", count: 1 } : parsed.limit;
     return this.#keep(binding, { ...parsed, limit });
   }
@@ -290,6 +307,14 @@ export class PlanCache {
     if (status !== Status.ok) throw this.#session.error(status, { attempted: "planning" });
     return f64[numbers.count] ?? 0;
   }
+}
+
+/** A query that only reads. **Throws** what `parseStapi` throws, `PARSE_ERROR` for another one. */
+function parseToRead(query: unknown): Query {
+  const parsed = parseStapi(query);
+  const { kind } = parsed.action;
+  if (kind === "read") return parsed;
+  throw parseError(`a search only reads, and this query has -${kind}`, undefined, "execute()");
 }
 
 function plannedOf({ definition }: TableBinding, query: Query, plan: Plan): PlannedSearch {

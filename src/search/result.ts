@@ -28,11 +28,20 @@ export interface RowSource {
   close(): void;
 }
 
+/** The database or the transaction of a search. */
+export interface ResultScope {
+  readonly isOver: boolean;
+  /** **Throws** `CLOSED` when it is over. */
+  use(): number;
+}
+
 /** What a result is made of. */
 export interface ResultParts<Row> {
   readonly table: AnyTable;
   readonly fields: readonly ColumnDefinition[];
   readonly decoder: RowDecoder<Row>;
+  /** What the search ran in, if that may end: its rows are read no longer than it lives. */
+  readonly scope?: ResultScope | undefined;
   readonly first: RowChunk;
   /** Absent when `first` has all rows. */
   readonly source?: RowSource | undefined;
@@ -68,11 +77,16 @@ const batchSizeMax = 1 << 20;
 /** Searches that were dropped without being read to the end: their snapshots are let go. */
 const abandoned = new FinalizationRegistry<RowSource>((source) => source.close());
 
-/** The rows that a search found. Valid after later writes; `using` or `close()` ends a long one. */
+/**
+ * The rows that a search found. Valid after later writes, and as long as the database or the
+ * transaction that was searched: after its end every method throws `CLOSED`, for few rows and for
+ * many. `using` or `close()` ends a long one.
+ */
 export class Result<Row> implements Iterable<Row>, Disposable {
   readonly #table: AnyTable;
   readonly #fields: readonly ColumnDefinition[];
   readonly #decoder: RowDecoder<Row>;
+  readonly #scope: ResultScope | undefined;
   readonly #stride: number;
   readonly #chunks: RowChunk[];
   readonly #count: number | undefined;
@@ -91,6 +105,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
     this.#table = parts.table;
     this.#fields = parts.fields;
     this.#decoder = parts.decoder;
+    this.#scope = parts.scope;
     this.#stride = parts.table.imageSize;
     this.#chunks = [parts.first];
     this.#rowCount = parts.first.rowCount;
@@ -106,6 +121,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
 
   /** How many rows there are; reads the rest of a long result to know. */
   get length(): number {
+    this.#scope?.use();
     if (this.#count !== undefined) return this.#count;
     if (this.#source !== undefined) this.#readAll();
     if (this.#isCut) throw this.#spent();
@@ -114,6 +130,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
 
   /** The first row, if there is one. */
   first(): Row | undefined {
+    this.#scope?.use();
     const [chunk] = this.#chunks;
     if (chunk === undefined || chunk.rowCount === 0) return undefined;
     return this.#decoder.row(chunk.memory, chunk.at);
@@ -159,12 +176,12 @@ export class Result<Row> implements Iterable<Row>, Disposable {
 
   /** One object per row. Leaving the last loop early ends a long search. */
   [Symbol.iterator](): IterableIterator<Row> {
-    return new RowIterator(this.#walk(), this.#decoder, this.#stride, false);
+    return new RowIterator(this.#walk(), this.#decoder, this.#scope, this.#stride, false);
   }
 
   /** One object for all rows, overwritten at each step: for loops that keep nothing. */
   cursor(): IterableIterator<Row> {
-    return new RowIterator(this.#walk(), this.#decoder, this.#stride, true);
+    return new RowIterator(this.#walk(), this.#decoder, this.#scope, this.#stride, true);
   }
 
   /** Ends a search that is not read to its end. What has been read stays readable. Idempotent. */
@@ -239,6 +256,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
   }
 
   #checkWhole(): void {
+    this.#scope?.use();
     if (this.#isPassed || this.#isCut) throw this.#spent();
   }
 
@@ -256,6 +274,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
 class RowIterator<Row> implements IterableIterator<Row> {
   readonly #chunks: Iterator<RowChunk, void>;
   readonly #decoder: RowDecoder<Row>;
+  readonly #scope: ResultScope | undefined;
   readonly #stride: number;
   readonly #reuse: boolean;
   #row: Row | undefined;
@@ -266,16 +285,19 @@ class RowIterator<Row> implements IterableIterator<Row> {
   constructor(
     chunks: Iterator<RowChunk, void>,
     decoder: RowDecoder<Row>,
+    scope: ResultScope | undefined,
     stride: number,
     reuse: boolean,
   ) {
     this.#chunks = chunks;
     this.#decoder = decoder;
+    this.#scope = scope;
     this.#stride = stride;
     this.#reuse = reuse;
   }
 
   next(): IteratorResult<Row, undefined> {
+    if (this.#scope?.isOver === true) this.#scope.use();
     while (this.#at === this.#end) {
       const chunk = this.#chunks.next();
       if (chunk.done === true) return { done: true, value: undefined };

@@ -64,6 +64,7 @@ export class SearchRunner {
       table: definition,
       fields,
       decoder: definition.decoderOf(fields),
+      scope,
       first: this.#arena.copy(session.memory, outputAt, rowCount, stride),
       source: done ? undefined : new Cursor(session, cursor, stride, scope),
       count: plan.countOnly ? (session.f64[numbers.count] ?? 0) : undefined,

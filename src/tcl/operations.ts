@@ -73,7 +73,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
     "change",
     (bridge, request) => {
       const count = bridge.atomically(request.text(1), (table) => {
-        return table.search(queryOfTcl(table.definition, request.texts(2))).length;
+        return table.execute(queryOfTcl(table.definition, request.texts(2)));
       });
       return Reply.of(count);
     },

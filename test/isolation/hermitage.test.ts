@@ -37,7 +37,7 @@ function bench(count: number): Bench {
     reset: () =>
       first.transact((tx) => {
         const table = tx.table(Cells);
-        table.deleteWhere("");
+        table.deleteWhere("-compare {}");
         for (const cell of cellsAtStart) table.insert(cell);
       }),
     state: () => JSON.stringify(cells.search("-sort id").toArray()),

@@ -61,7 +61,7 @@ describe("http", () => {
       const change = await get(`/search?q=${encodeURIComponent(query)}`);
       expect([change.status, await change.json()]).toEqual([
         400,
-        expect.objectContaining({ code: "INVALID_VALUE" }),
+        expect.objectContaining({ code: "PARSE_ERROR" }),
       ]);
     }
     expect((await search("")).length).toBe(before);

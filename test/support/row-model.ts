@@ -62,7 +62,7 @@ class ModelRun {
 
   play(operationsMax: number): readonly string[] {
     const things = this.#db.table(Things);
-    things.deleteWhere("");
+    things.deleteWhere("-compare {}");
     let rows: Rows = new Map();
     const count = 1 + this.#random.below(operationsMax);
     for (let i = 0; i < count && this.#problems.length === 0; i++) {

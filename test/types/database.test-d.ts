@@ -1,5 +1,5 @@
 /** What the API takes and gives; checked by the type checker, never run. */
-import { defineTable, open, t } from "../../src/index.ts";
+import { defineTable, open, param, t } from "../../src/index.ts";
 import type { CommitToken, Result } from "../../src/index.ts";
 
 type Equal<A, B> =
@@ -40,8 +40,8 @@ export async function check(): Promise<void> {
   // @ts-expect-error no such column
   quotes.update("A", { bids: 1 });
   // @ts-expect-error the key cannot be patched
-  quotes.updateWhere("", { symbol: "B" });
-  quotes.search({ update: { bid: 1, ts: "$ts" } });
+  quotes.updateWhere("-compare {}", { symbol: "B" });
+  quotes.execute({ update: { bid: 1, ts: param("ts") } });
   // @ts-expect-error nor by a query in object form
   quotes.search({ update: { symbol: "B" } });
   // @ts-expect-error required columns are missing

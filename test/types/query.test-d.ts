@@ -1,4 +1,5 @@
 /** What the object form of a query accepts; checked by the type checker, never run. */
+import { param } from "../../src/index.ts";
 import type { SearchInput, SearchQuery } from "../../src/query/types.ts";
 import { t } from "../../src/schema/column.ts";
 import type { ColumnValue } from "../../src/schema/column.ts";
@@ -32,17 +33,17 @@ query<Flight>({ compare: ["range", "lat", "46.1", 47.5], desc: true, fields: ["l
 query<Quote>({
   compare: [
     ["=", "side", "buy"],
-    ["in", "side", ["buy", "$side"]],
+    ["in", "side", ["buy", param("side")]],
     ["true", "live"],
     ["true", "bid"],
     ["<=", "ts", 2n ** 60n],
     ["!=", "raw", new Uint8Array(2)],
     ["null", "side"],
-    ["=", "bid", "$bid"],
+    ["=", "bid", param("bid")],
   ],
   or: [["notnull", "bid"], [["=", "live", false]]],
   sort: "-bid",
-  limit: "$limit",
+  limit: param("limit"),
   countOnly: true,
 });
 query<Record<string, ColumnValue>>({
@@ -87,8 +88,8 @@ query<Quote>({ fields: ["price"] });
 query<Quote>({ top: 5 });
 // @ts-expect-error a limit is a count
 query<Quote>({ limit: "five" });
-query<Quote>({ compare: [["in", "side", "$sides"]], delete: true });
-query<Quote>({ update: { bid: 1.5, side: "$side" }, limit: 5 });
+query<Quote>({ compare: [["in", "side", param("sides")]], delete: true });
+query<Quote>({ update: { bid: 1.5, side: param("side") }, limit: 5 });
 // @ts-expect-error no such column to set
 query<Quote>({ update: { price: 1 } });
 // @ts-expect-error a label that there is not

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { defineTable, FlightState, t } from "../../src/index.ts";
+import { defineTable, FlightState, param, t } from "../../src/index.ts";
 import type { Database, Table } from "../../src/index.ts";
 import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
 
@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => temporary[Symbol.dispose]());
 beforeEach(() => {
-  things.deleteWhere("");
+  things.deleteWhere("-compare {}");
 });
 
 const fill = (count: number): void => {
@@ -206,7 +206,7 @@ describe("searches", () => {
   test("search: a result stays as it was when rows change", () => {
     fill(3);
     const result = things.search("-sort rank");
-    things.deleteWhere("");
+    things.deleteWhere("-compare {}");
     expect(result.column("rank")).toEqual(new Int32Array([0, 1, 2]));
   });
 
@@ -303,15 +303,55 @@ describe("searches", () => {
     expect(await codeOf(wrong)).toBe("INVALID_VALUE");
   });
 
+  test("search: a text that changes rows is refused by all that reads", async () => {
+    fill(10);
+    for (const query of ["-delete 1", "-compare {= rank 1} -update {rank 5}", { delete: true }]) {
+      for (const call of [
+        () => things.search(query),
+        () => things.count(query),
+        () => things.prepare(query),
+      ]) {
+        expect(await codeOf(call)).toBe("PARSE_ERROR");
+      }
+    }
+    expect(await codeOf(() => things.execute("-limit 3"))).toBe("PARSE_ERROR");
+    expect(things.count()).toBe(10);
+  });
+
+  test("search: all rows are changed only when the query says so", async () => {
+    fill(10);
+    const unsaid = ["", "-sort rank", {}, undefined, { compare: undefined }, { compare: [] }, []];
+    for (const query of [...unsaid, { all: false }, { limit: 0 }] as never[]) {
+      expect(await codeOf(() => things.deleteWhere(query))).toContain("TypeError");
+      expect(await codeOf(() => things.updateWhere(query, { rank: 5 }))).toContain("all: true");
+    }
+    expect(things.count("-compare {!= rank 5}")).toBe(9);
+    expect(things.updateWhere({ all: true }, { rank: 5 })).toBe(10);
+    expect(things.updateWhere("-compare {} -limit 4", { rank: 6 })).toBe(4);
+    expect(things.deleteWhere("-limit 2")).toBe(2);
+    expect(things.deleteWhere("-compare {}")).toBe(8);
+  });
+
+  test("search: in the object form text is data, and param is the parameter", async () => {
+    things.insert({ id: "$SPX", rank: 1 });
+    expect(things.search({ compare: [["=", "id", "$SPX"]] }).length).toBe(1);
+    expect(things.count({ compare: [["in", "id", ["$SPX", "$NDX"]]] })).toBe(1);
+    expect(things.prepare({ compare: [["=", "id", param("id")]] }).count({ id: "$SPX" })).toBe(1);
+    expect(await codeOf(() => things.search({ compare: [["in", "id", "a b"]] } as never))).toBe(
+      "PARSE_ERROR",
+    );
+    expect(await codeOf(() => param("no name"))).toContain("RangeError");
+  });
+
   test("search: -update and -delete in the text form", () => {
     fill(3_000);
-    const updated = things.search("-compare {< rank 2000} -update {note seen wide 5}");
-    expect([updated.length, updated.toArray()]).toEqual([2_000, []]);
+    const updated = things.execute("-compare {< rank 2000} -update {note seen wide 5}");
+    expect(updated).toBe(2_000);
     expect(things.count("-compare {{= note seen} {= wide 5}}")).toBe(2_000);
-    expect(things.search("-compare {>= rank 10} -delete 1").length).toBe(2_990);
+    expect(things.execute("-compare {>= rank 10} -delete 1")).toBe(2_990);
     expect(things.count()).toBe(10);
-    const prepared = things.prepare("-compare {= id $id} -update {note $note}");
-    expect(prepared.search({ id: "k1", note: "bound" }).length).toBe(1);
+    const text = "-compare {= id $id} -update {note $note}";
+    expect(things.execute(text, { id: "k1", note: "bound" })).toBe(1);
     expect(things.get("k1")?.note).toBe("bound");
   });
 
@@ -447,8 +487,8 @@ describe("the handle", () => {
       () => table.explain(),
       () => table.upsertMany([{ id: "a" }]),
       () => table.ingestTsv(""),
-      () => table.updateWhere("", { rank: 1 }),
-      () => table.deleteWhere(""),
+      () => table.updateWhere("-compare {}", { rank: 1 }),
+      () => table.deleteWhere("-compare {}"),
       () => prepared.all({ id: "a" }),
       () => long.toArray(),
       () => tx.commit(),
@@ -472,6 +512,56 @@ describe("the handle", () => {
     }
     await durable;
     tx.abort();
+  });
+
+  test("database: a result is read as long as its database is open, short or long", async () => {
+    fill(5_000);
+    const other = await temporary.open();
+    const table = other.table(Things);
+    const [short, long] = [table.search("-limit 5"), table.search()];
+    const steps = [short, long].map((result) => result[Symbol.iterator]());
+    for (const step of steps) step.next();
+    other.close();
+    for (const result of [short, long]) {
+      for (const call of [
+        () => result.toArray(),
+        () => result.length,
+        () => result.first(),
+        () => [...result],
+        () => result.column("rank"),
+      ]) {
+        expect(await codeOf(call)).toBe("CLOSED");
+      }
+      result.close();
+    }
+    for (const step of steps) expect(await codeOf(() => step.next())).toBe("CLOSED");
+  });
+
+  test("database: CLOSED says how it was closed and where it was opened", async () => {
+    let table: typeof things;
+    {
+      using other = await temporary.open();
+      table = other.table(Things);
+    }
+    const message = await Promise.try(() => table.get("a")).catch(String);
+    expect(message).toContain("temporary-database.ts:");
+    expect(message).toContain("the end of its `using` scope");
+    expect(message).toContain("const db = await open");
+  });
+
+  test("options: an unknown one is a TypeError with the nearest name", async () => {
+    const calls: readonly (readonly [() => unknown, string])[] = [
+      [() => temporary.open({ maxByte: 1 } as never), '"maxBytes"'],
+      [() => db.transact(() => 1, { retrys: 1 } as never), '"retries"'],
+      [() => db.begin({ readonly: true } as never), '"readOnly"'],
+      [() => things.upsertMany([], { bach: 1 } as never), '"batch"'],
+      [() => things.explain("", { analyse: true } as never), '"analyze"'],
+    ];
+    for (const [call, nearest] of calls) {
+      const code = await codeOf(call);
+      expect(code).toContain("TypeError");
+      expect(code).toContain(`did you mean ${nearest}`);
+    }
   });
 
   test("database: a handle in use keeps no other from opening and closing", async () => {

@@ -7,6 +7,7 @@ import type { Clause, Operand, Query } from "../../src/query/query.ts";
 import { parameterNames } from "../../src/query/query.ts";
 import { operatorNames } from "../../src/query/parse/clause.ts";
 import { optionNames, parseStapi } from "../../src/query/parse/stapi.ts";
+import { param } from "../../src/query/parse/parameter.ts";
 import { root } from "../support/source.ts";
 
 function errorOf(query: unknown): AerostoreError {
@@ -159,7 +160,7 @@ describe("stapi: words", () => {
       ["in", "a", ["1", "$y"]],
     ]);
     expect([...parameterNames(parseStapi(query))]).toEqual(["x", "y", "n"]);
-    const object = { compare: [["=", "a", { value: "$x" }]], offset: "$o" };
+    const object = { compare: [["=", "a", { value: "$x" }]], offset: param("o") };
     expect([...parameterNames(parseStapi(object))]).toEqual(["o"]);
   });
 
@@ -175,7 +176,7 @@ describe("stapi: actions", () => {
   test("-delete and -update", () => {
     expect(parseStapi("-delete 1").action).toEqual({ kind: "delete" });
     expect(parseStapi("-delete 0").action).toEqual({ kind: "read" });
-    const { action } = parseStapi({ update: { a: 1, b: null, c: "$c", d: undefined } });
+    const { action } = parseStapi({ update: { a: 1, b: null, c: param("c"), d: undefined } });
     if (action.kind !== "update") throw new Error("no update");
     expect(action.assignments.map(({ column, value }) => [column.text, value])).toEqual([
       ["a", { kind: "value", value: 1 }],

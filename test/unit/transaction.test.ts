@@ -13,15 +13,18 @@ const Accounts = defineTable("accounts", {
 let temporary: TemporaryDatabase;
 let db: Database;
 let accounts: Table<(typeof Accounts)["$shape"]>;
+/** The table through another handle, as another process has it. */
+let elsewhere: typeof accounts;
 
 beforeAll(async () => {
   temporary = new TemporaryDatabase();
   db = await temporary.open({ tables: [Accounts] });
   accounts = db.table(Accounts);
+  elsewhere = (await temporary.open()).table(Accounts);
 });
 afterAll(() => temporary[Symbol.dispose]());
 beforeEach(() => {
-  accounts.deleteWhere("");
+  accounts.deleteWhere("-compare {}");
   accounts.upsertMany([1, 2, 3].map((id) => ({ id, balance: 100 })));
 });
 
@@ -58,7 +61,7 @@ describe("transact", () => {
     const result = db.transact((tx) => {
       runs++;
       const before = balance(tx, 1);
-      if (runs < 3) accounts.update(1, { balance: 100 + runs });
+      if (runs < 3) elsewhere.update(1, { balance: 100 + runs });
       tx.table(Accounts).update(1, { balance: before + 1000 });
       return before;
     });
@@ -71,7 +74,7 @@ describe("transact", () => {
       db.transact(
         (tx) => {
           const before = balance(tx, 2);
-          accounts.update(2, { balance: 1_000 + runs++ });
+          elsewhere.update(2, { balance: 1_000 + runs++ });
           tx.table(Accounts).update(2, { balance: before + 1 });
         },
         { retries: 4 },
@@ -79,6 +82,76 @@ describe("transact", () => {
     const expected = { code: "SERIALIZATION_FAILURE", retryable: true, table: "accounts", key: 2 };
     expect(run).toThrow(expect.objectContaining(expected));
     expect(runs).toBe(5);
+  });
+
+  test("transact: inside another it is a savepoint of that one", () => {
+    const seen = db.transact((tx) => {
+      tx.table(Accounts).update(1, { balance: 1 });
+      db.transact((inner) => void inner.table(Accounts).update(2, { balance: 2 }));
+      const run = (): unknown =>
+        db.transact((inner) => {
+          inner.table(Accounts).update(1, { balance: 11 });
+          inner.table(Accounts).update(3, { balance: 33 });
+          throw new Error("no");
+        });
+      expect(run).toThrow("no");
+      expect(elsewhere.get(2)?.balance).toBe(100);
+      return [1, 2, 3].map((id) => balance(tx, id));
+    });
+    expect(seen).toEqual([1, 2, 100]);
+    expect([1, 2, 3].map((id) => accounts.get(id)?.balance)).toEqual(seen);
+  });
+
+  test("transact: an error of the outer one undoes the inner ones", () => {
+    const run = (): unknown =>
+      db.transact(() => {
+        db.transact((inner) => void inner.table(Accounts).update(2, { balance: 2 }));
+        throw new Error("no");
+      });
+    expect(run).toThrow("no");
+    expect(accounts.get(2)?.balance).toBe(100);
+  });
+
+  test("transact: a conflict in an inner one runs the outer one again", () => {
+    let runs = 0;
+    db.transact((tx) => {
+      tx.table(Accounts).update(3, { balance: 3 });
+      db.transact((inner) => {
+        const before = balance(inner, 1);
+        if (++runs === 1) elsewhere.update(1, { balance: 500 });
+        inner.table(Accounts).update(1, { balance: before + 1 });
+      });
+    });
+    expect([runs, accounts.get(1)?.balance, accounts.get(3)?.balance]).toEqual([2, 501, 3]);
+  });
+
+  test("transact: writing or closing through the database inside is refused", async () => {
+    const calls: readonly (() => unknown)[] = [
+      () => accounts.upsert({ id: 1, balance: 0 }),
+      () => accounts.insert({ id: 8, balance: 0 }),
+      () => accounts.update(1, { balance: 0 }),
+      () => accounts.delete(1),
+      () => accounts.upsertMany([{ id: 1, balance: 0 }]),
+      () => accounts.updateWhere({ all: true }, { balance: 0 }),
+      () => accounts.deleteWhere({ all: true }),
+      () => accounts.execute("-delete 1"),
+      () => db.createTable(Accounts),
+      () => db.setConfig("aerostore.synchronous_commit", "on"),
+      () => db.close(),
+      () => db[Symbol.dispose](),
+    ];
+    for (const run of [db.transact.bind(db), db.snapshot.bind(db)]) {
+      for (const call of calls) {
+        const code = await codeOf(() => run(() => void call()));
+        expect([String(call), code]).toEqual([String(call), expect.stringContaining("inside")]);
+      }
+    }
+    expect(await codeOf(() => db.transact(() => void accounts.delete(1)))).toContain("tx.table");
+    const nested = (): unknown => db.snapshot(() => void db.transact(() => 1));
+    expect(await codeOf(nested)).toContain("inside snapshot()");
+    expect([accounts.count(), accounts.get(1)?.balance]).toEqual([3, 100]);
+    accounts.update(1, { balance: 1 });
+    expect(accounts.get(1)?.balance).toBe(1);
   });
 
   test("transact: other errors are not run again", async () => {
@@ -383,8 +456,8 @@ describe("snapshots", () => {
     const seen = db.snapshot((view) => {
       const table = view.table(Accounts);
       const before = table.get(1)?.balance;
-      accounts.update(1, { balance: 0 });
-      accounts.insert({ id: 90, balance: 0 });
+      elsewhere.update(1, { balance: 0 });
+      elsewhere.insert({ id: 90, balance: 0 });
       return [before, table.get(1)?.balance, table.count(), table.get(90)];
     });
     expect(seen).toEqual([100, 100, 3, undefined]);
@@ -401,9 +474,9 @@ describe("snapshots", () => {
       () => table.update(1, { balance: 0 }),
       () => table.delete(1),
       () => table.upsertMany([{ id: 1, balance: 0 }]),
-      () => table.updateWhere("", { balance: 0 }),
-      () => table.deleteWhere(""),
-      () => table.search("-delete 1"),
+      () => table.updateWhere("-compare {}", { balance: 0 }),
+      () => table.deleteWhere("-compare {}"),
+      () => table.execute("-delete 1"),
       () => table.ingestTsv("1\t0\t\n"),
     ];
     for (const write of writes) {

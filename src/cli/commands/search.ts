@@ -1,9 +1,12 @@
 /** `search`: rows of a STAPI query. */
 import { parseStapi } from "../../query/parse/stapi.ts";
 import type { Arguments } from "../arguments.ts";
-import { type Command, done, openDatabase, tableNameOf, tableOption } from "../command.ts";
+import { type Command, done, failed, openDatabase, tableNameOf, tableOption } from "../command.ts";
 import { printRows, type RowFormat } from "../../terminal/rows.ts";
+import { type Ask, executeAsked } from "../confirm.ts";
 import { fieldsOf } from "../fields.ts";
+import { interrupted, LineReader } from "../shell/line-reader.ts";
+import type { Terminal } from "../../terminal/terminal.ts";
 
 export const search: Command = {
   name: "search",
@@ -14,6 +17,7 @@ export const search: Command = {
     tsv: { help: "tab-separated lines, also on a terminal" },
     header: { help: "begin tab-separated lines with the names of the columns" },
     count: { help: "print only how many rows there are" },
+    yes: { help: "do not ask before -update and -delete, as on a terminal" },
   },
   notes: [
     "With -update or -delete it changes or deletes the rows, and prints how many they were.",
@@ -34,8 +38,17 @@ export const search: Command = {
     }
     const { fields } = table.explain(query);
     const { countOnly, action } = parseStapi(query);
+    if (action.kind !== "read") {
+      const count = await executeAsked(db, table, query, askUnless(args.has("yes"), terminal));
+      if (count === undefined) {
+        terminal.note("nothing was changed");
+        return failed;
+      }
+      terminal.print(json ? JSON.stringify({ count }) : String(count));
+      return done;
+    }
     using result = table.search(query);
-    if (countOnly || action.kind !== "read") {
+    if (countOnly) {
       const count = result.length;
       terminal.print(json ? JSON.stringify({ count }) : String(count));
       return done;
@@ -49,6 +62,16 @@ export const search: Command = {
 /** The query that the words are: one text, or a word for each option and argument. */
 export function queryOf({ words }: Arguments): string | readonly string[] {
   return words.length > 1 ? words : (words[0] ?? "");
+}
+
+/** How to ask the user at the terminal; not at all with `--yes`, and where there is no user. */
+function askUnless(isAgreed: boolean, { isInteractive }: Terminal): Ask {
+  if (isAgreed || !isInteractive || process.stdin.isTTY !== true) return undefined;
+  return async (question) => {
+    using reader = new LineReader(() => [[], ""]);
+    const answer = await reader.read(question);
+    return answer === interrupted ? undefined : answer;
+  };
 }
 
 function formatOf(

@@ -10,7 +10,11 @@ export const shell: Command = {
   name: "shell",
   summary: "reads statements: searches, gets, stats; with history and completion",
   synopsis: "",
-  options: { ...tableOption, tsv: { help: "print rows as tab-separated lines" } },
+  options: {
+    ...tableOption,
+    tsv: { help: "print rows as tab-separated lines" },
+    yes: { help: "do not ask before -update and -delete, as on a terminal" },
+  },
   notes: [
     "help lists the statements. A statement may go on over lines until its braces are closed.",
     "Statements may also come from a file: exit status 1 when one of them failed.",
@@ -35,6 +39,13 @@ export const shell: Command = {
             return letter === "q" ? "stop" : letter === "a" ? "all" : "page";
           }
         : undefined,
+      ask:
+        isLive && !args.has("yes")
+          ? async (question) => {
+              const answer = await reader.read(question);
+              return answer === interrupted ? undefined : answer;
+            }
+          : undefined,
     });
     names = (line) => complete(line, session.vocabulary);
     let failures = 0;

@@ -4,6 +4,7 @@ import { createLineWriter } from "../../ingest/line-writer.ts";
 import { parseStapi } from "../../query/parse/stapi.ts";
 import type { Table } from "../../database/table.ts";
 import { describeColumn, describeModifiers, valueOfText } from "../column-text.ts";
+import { type Ask, executeAsked } from "../confirm.ts";
 import { fieldsOf } from "../fields.ts";
 import { printFigures } from "../figures.ts";
 import {
@@ -27,8 +28,10 @@ export type AskForMore = (shown: number) => Promise<"page" | "all" | "stop">;
 export interface ShellOptions {
   readonly terminal: Terminal;
   readonly format: ShellFormat;
-  /** Undefined where nobody sits in front of it: nothing is paged. */
+  /** Undefined where no user sits in front of it: nothing is paged. */
   readonly askForMore: AskForMore | undefined;
+  /** For the question before `-update` and `-delete`; undefined where none is asked. */
+  readonly ask: Ask;
 }
 
 const commands: Readonly<Record<string, string>> = {
@@ -170,8 +173,14 @@ export class Shell {
     const { fields } = table.explain(text);
     const { countOnly, action } = parseStapi(text);
     const startedAt = performance.now();
+    if (action.kind !== "read") {
+      const count = await executeAsked(this.#database, table, text, this.#options.ask);
+      if (count === undefined) this.#options.terminal.note("nothing was changed");
+      else this.#print(String(count));
+      return;
+    }
     using result = table.search(text);
-    if (countOnly || action.kind !== "read") return this.#print(String(result.length));
+    if (countOnly) return this.#print(String(result.length));
     const columns = fieldsOf(table.definition, fields);
     if (this.#format !== "table") {
       printRows(this.#options.terminal, result, columns, lineFormat(this.#format));

@@ -100,7 +100,7 @@ function clauseOf(parts: readonly Item[], position: number | undefined): Clause 
       return { kind: "range", column, low: operandOf(a), high: operandOf(b) };
     case "in":
       if (a === undefined || b !== undefined) throw misfit();
-      return { kind: "in", column, values: listOf(a, "a list of values").map(operandOf) };
+      return { kind: "in", column, values: valuesOf(a).map(operandOf) };
     case "compare":
       if (a === undefined || b !== undefined) throw misfit();
       return { kind: "compare", operator: operator.operator, column, value: operandOf(a) };
@@ -108,6 +108,14 @@ function clauseOf(parts: readonly Item[], position: number | undefined): Clause 
       if (a === undefined || b !== undefined) throw misfit();
       return { kind: "match", operator: operator.operator, column, pattern: operandOf(a) };
   }
+}
+
+/** The values of an `in`. A JavaScript string is data, and so no list. */
+function valuesOf(item: Item): readonly Item[] {
+  if (item.kind === "raw" && typeof item.value === "string") {
+    throw parseError("a string is not a list", item.position, "an array of values, or param(name)");
+  }
+  return listOf(item, "a list of values");
 }
 
 function columnOf(item: Item): Name {

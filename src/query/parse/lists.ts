@@ -2,6 +2,7 @@
  * Values in the place of parameters: lists of `in` (`{in altitude $levels}` with an array), and all
  * values where they decide which query it is.
  */
+import { isBytes, plainOf } from "../../schema/plain-value.ts";
 import { type Clause, type Operand, parameterNames, type Query, type RawValue } from "../query.ts";
 
 type Values = Readonly<Record<string, unknown>>;
@@ -57,7 +58,8 @@ export function expandValues(
   return { query: expanded, parameters: Object.fromEntries(rest) };
 }
 
-function operandOf(value: unknown): Operand | undefined {
+function operandOf(given: unknown): Operand | undefined {
+  const value = typeof given === "object" && given !== null ? plainOf(given) : given;
   return isRaw(value) ? { kind: "value", value } : undefined;
 }
 
@@ -70,6 +72,6 @@ export function isRaw(value: unknown): value is RawValue {
     case "boolean":
       return true;
     default:
-      return value instanceof Uint8Array;
+      return isBytes(value);
   }
 }

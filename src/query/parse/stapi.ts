@@ -28,6 +28,9 @@ const options: ReadonlyMap<string, Option> = new Map<string, Option>([
   [
     "-compare",
     argument((draft, item) => {
+      if (item.kind === "word" && item.form === "braced" && item.words.length === 0) {
+        draft.isAll = true;
+      }
       for (const clause of clauseListOf(item)) draft.compare.push(clause);
     }),
   ],
@@ -124,13 +127,14 @@ export function parseStapi(query: unknown): Query {
     fields: undefined,
     countOnly: false,
     action: { kind: "read" },
+    isAll: false,
   };
   if (query === undefined) return draft;
   if (typeof query === "string") {
     readWords(draft, splitWords(query), query);
   } else if (Array.isArray(query)) {
     const items = Array.from(query, (value: unknown, position): Item => {
-      return { kind: "raw", value, position };
+      return { kind: "raw", value, position, isWord: true };
     });
     readWords(draft, items);
   } else if (typeof query === "object" && query !== null) {
@@ -167,6 +171,11 @@ function readWords(draft: Draft, items: readonly Item[], source?: string): void 
 function readObject(draft: Draft, query: object): void {
   for (const [key, value] of Object.entries(query)) {
     const name = `-${key}`;
+    if (key === "all") {
+      const item: Item = { kind: "raw", value, position: undefined };
+      draft.isAll = value !== undefined && switchOf(item, key);
+      continue;
+    }
     const option = options.get(name);
     if (option === undefined) throw unknownOption(key, undefined, undefined, "");
     if (value === undefined) continue;
@@ -212,7 +221,11 @@ function countOf(item: Item, option: string): Count {
   if (operand?.kind === "parameter") return operand;
   const count = operand === null ? undefined : wholeNumber(operand.value);
   if (count === undefined) {
-    throw parseError(`${option} is not a count`, item.position, "a whole number from 0");
+    throw parseError(
+      `${option} is not a count`,
+      item.position,
+      "a whole number from 0, or a parameter",
+    );
   }
   return { kind: "count", count };
 }

@@ -3,11 +3,20 @@
  * Text inside an array of words is read like text where a list is expected, and taken as it is
  * where a value is.
  */
+import { copyBytes, isBytes, isDate, plainOf } from "../../schema/plain-value.ts";
 import type { Operand } from "../query.ts";
+import { Parameter } from "./parameter.ts";
 import { parseError, splitWords, type Word } from "./lexer.ts";
 
 export type Item =
-  Word | { readonly kind: "raw"; readonly value: unknown; readonly position: number | undefined };
+  | Word
+  | {
+      readonly kind: "raw";
+      readonly value: unknown;
+      readonly position: number | undefined;
+      /** One of the words of a query given as words: `$name` in it is a parameter. */
+      readonly isWord?: true;
+    };
 
 /** The members of a list; a single bare word is a list of one. */
 export function listOf(item: Item, expected: string): readonly Item[] {
@@ -22,6 +31,7 @@ export function listOf(item: Item, expected: string): readonly Item[] {
     }
   }
   const { value, position } = item;
+  if (Parameter.is(value)) return [item];
   if (Array.isArray(value)) {
     return Array.from(value, (each: unknown): Item => ({ kind: "raw", value: each, position }));
   }
@@ -44,8 +54,9 @@ export function plainText(item: Item): string | undefined {
 const parameterPattern = /^\$[A-Za-z_][A-Za-z0-9_]*$/;
 
 /**
- * A value, a parameter, or null. `$name` is a parameter as a bare word and as a JavaScript string;
- * in quotes or braces, or as `{ value: "$name" }`, it is text.
+ * A value, a parameter, or null. `$name` is a parameter as a bare word of a text and as a word of a
+ * query given as words; in quotes or braces it is text. Any other JavaScript string is data, and
+ * `param("name")` the parameter.
  */
 export function valueOf(item: Item): Operand | null {
   if (item.kind === "word") {
@@ -53,7 +64,9 @@ export function valueOf(item: Item): Operand | null {
     return form === "bare" ? textOperand(text, item.position) : { kind: "value", value: text };
   }
   const { value, position } = item;
-  if (typeof value === "string") return textOperand(value, position);
+  if (typeof value === "string") {
+    return item.isWord === true ? textOperand(value, position) : { kind: "value", value };
+  }
   return literalOf(value, position);
 }
 
@@ -73,7 +86,9 @@ function literalOf(value: unknown, position: number | undefined): Operand | null
       return { kind: "value", value };
     case "object":
       if (value === null) return null;
-      if (value instanceof Uint8Array) return { kind: "value", value };
+      if (Parameter.is(value)) return { kind: "parameter", name: value.name };
+      if (isBytes(value)) return { kind: "value", value: copyBytes(value) };
+      if (isDate(value)) return { kind: "value", value: Number(plainOf(value)) };
       if ("value" in value && typeof value.value === "string") {
         return { kind: "value", value: value.value };
       }
@@ -81,7 +96,11 @@ function literalOf(value: unknown, position: number | undefined): Operand | null
     default:
       break;
   }
-  throw parseError(`${shapeOf(value)} is not a value`, position, "a value or $name");
+  throw parseError(
+    `${shapeOf(value)} is not a value`,
+    position,
+    "a value or $name (in an object param)",
+  );
 }
 
 function shapeOf(value: unknown): string {

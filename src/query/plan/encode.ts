@@ -4,6 +4,7 @@
  */
 import { AerostoreError } from "../../errors.ts";
 import { nearestName } from "../../schema/nearest.ts";
+import { isBytes } from "../../schema/plain-value.ts";
 import { describeValue } from "../../schema/value.ts";
 import { halvesOf } from "../resolve/index-key.ts";
 import { holdsInteger, patternOf, patternSizeMax, placeOf } from "../resolve/bound.ts";
@@ -397,7 +398,7 @@ function rawValue(
     case "boolean":
       return given;
     default:
-      if (given instanceof Uint8Array) return given;
+      if (isBytes(given)) return given;
   }
   const hint = given === null ? "; use the operators null and notnull" : "";
   throw new AerostoreError(
