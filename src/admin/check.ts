@@ -1,7 +1,9 @@
 /** Verification of a database by the engine: structures, rows, indexes, checkpoint and log. */
 import { Status } from "../ffi/abi.gen.ts";
+import { CheckPhase, limits, ProblemKind } from "../ffi/constants.gen.ts";
+import { memberOf } from "../ffi/struct.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
-import { checkpointReasons, logReasons } from "../recovery/reasons.ts";
+import { checkpointReason, logReason } from "../recovery/reasons.ts";
 import type { Session } from "../session/session.ts";
 
 export interface CheckReport {
@@ -21,9 +23,7 @@ const { fields, size: reportSize } = layouts.CheckReport;
 const problemFields = layouts.CheckProblem.fields;
 const problemSize = layouts.CheckProblem.size;
 const problemsMax = Math.floor(fields.problems.size / problemSize);
-const phaseDone = 6;
-const damaged = "it is damaged";
-const sliceMs = 100;
+const sliceMs = limits.waitMsMax;
 
 /** Checks everything over one snapshot, beside writers; `directory` is for messages. */
 export function checkDatabase(session: Session, directory: string): CheckReport {
@@ -33,7 +33,7 @@ export function checkDatabase(session: Session, directory: string): CheckReport 
   session.run(subject, () => calls.aerostore_check_open(handle, 1));
   const report = new Uint8Array(new ArrayBuffer(reportSize));
   const view = new DataView(report.buffer);
-  while (view.getUint32(fields.phase.offset, true) !== phaseDone) {
+  while (view.getUint32(fields.phase.offset, true) !== CheckPhase.done) {
     const status = calls.aerostore_check_step(handle, sliceMs, report);
     if (status !== Status.ok) throw session.error(status, subject);
   }
@@ -73,28 +73,29 @@ function describeProblem(session: Session, view: DataView, base: number): string
   const name = table?.name ?? `table ${id}`;
   const column = table?.columns[word(problemFields.column)]?.name ?? "";
   const where = `at offset ${offset} of the segment`;
-  switch (word(problemFields.kind)) {
-    case 1:
+  const kind = memberOf(ProblemKind, word(problemFields.kind));
+  switch (kind) {
+    case ProblemKind.header_checksum:
       return "the segment's header is damaged";
-    case 2:
+    case ProblemKind.table_unreadable:
       return `${name}: its place in the catalog is damaged (${where})`;
-    case 3:
+    case ProblemKind.row_unreadable:
       return `${name}: a row is not readable (${where})`;
-    case 4:
+    case ProblemKind.row_not_found:
       return `${name}: a row is not found by its key (${where})`;
-    case 5:
+    case ProblemKind.entry_missing:
       return `${name}: the index on ${column} lacks a row (${where})`;
-    case 6:
+    case ProblemKind.index_order:
       return `${name}: the index on ${column} is out of order (${where})`;
-    case 7:
+    case ProblemKind.index_unreadable:
       return `${name}: the index on ${column} is not readable (${where})`;
-    case 8:
-      return `occ_checkpoint.dat at byte ${offset}: ${checkpointReasons[reason] ?? damaged}`;
-    case 9:
-      return `${logName(view)} at byte ${offset}: ${logReasons[reason] ?? damaged}`;
-    case 10:
+    case ProblemKind.checkpoint_damaged:
+      return `occ_checkpoint.dat at byte ${offset}: ${checkpointReason(reason)}`;
+    case ProblemKind.log_damaged:
+      return `${logName(view)} at byte ${offset}: ${logReason(reason)}`;
+    case ProblemKind.row_invalid:
       return `${name}: a row holds what its columns cannot (${where})`;
-    default:
+    case undefined:
       return `${name}: damage of an unknown kind (${where})`;
   }
 }

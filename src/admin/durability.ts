@@ -4,6 +4,7 @@
  * stream that the event loop watches, which costs nothing while nobody waits.
  */
 import { AerostoreError } from "../errors.ts";
+import { limits } from "../ffi/constants.gen.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import { watchStream } from "../ffi/stream.ts";
 import type { WatchedStream } from "../ffi/stream.ts";
@@ -20,7 +21,7 @@ interface Waiter {
 }
 
 /** Longest wait of one call of the engine. */
-const sliceMs = 100;
+const sliceMs: number = limits.waitMsMax;
 const subject = { attempted: "waiting for the log" };
 
 export class DurabilityMonitor {

@@ -1,20 +1,18 @@
 /** Settings that all sessions of a database share, by the names that users write. */
 import { AerostoreError } from "../errors.ts";
 import { Status } from "../ffi/abi.gen.ts";
+import { Setting, settingMax, settingMin } from "../ffi/constants.gen.ts";
 import { nearestName } from "../schema/nearest.ts";
 import { describeValue } from "../schema/value.ts";
 import { numbers } from "../session/session.ts";
 import type { Session } from "../session/session.ts";
 
-interface Setting {
-  /** The engine's number for it. */
-  readonly number: number;
+interface SettingRule {
+  readonly setting: Setting;
   readonly kind: "switch" | "whole";
   readonly min: number;
   readonly max: number;
 }
-
-const wholeMax = 0xffff_ffff;
 
 /** Names of the settings. */
 export type ConfigKey =
@@ -24,20 +22,45 @@ export type ConfigKey =
   | "aerostore.snapshot_age_limit_ms"
   | "aerostore.log_size_limit_mb";
 
-const settings: Readonly<Record<ConfigKey, Setting>> = {
+const settings: Readonly<Record<ConfigKey, SettingRule>> = {
   // On: a commit returns when it is on disk. Default off.
-  "aerostore.synchronous_commit": { number: 0, kind: "switch", min: 0, max: 1 },
+  "aerostore.synchronous_commit": {
+    setting: Setting.synchronous_commit,
+    kind: "switch",
+    min: settingMin.synchronousCommit,
+    max: settingMax.synchronousCommit,
+  },
   // How long a commit may wait for the disk when synchronous_commit is off. Default 10.
-  "aerostore.wal_flush_interval_ms": { number: 1, kind: "whole", min: 1, max: 60_000 },
+  "aerostore.wal_flush_interval_ms": {
+    setting: Setting.wal_flush_interval_ms,
+    kind: "whole",
+    min: settingMin.walFlushIntervalMs,
+    max: settingMax.walFlushIntervalMs,
+  },
   // Seconds between checkpoints; 0 for none. Default 300.
-  "aerostore.checkpoint_interval_secs": { number: 2, kind: "whole", min: 0, max: wholeMax },
+  "aerostore.checkpoint_interval_secs": {
+    setting: Setting.checkpoint_interval_secs,
+    kind: "whole",
+    min: settingMin.checkpointIntervalSecs,
+    max: settingMax.checkpointIntervalSecs,
+  },
   // A snapshot may get this old before its memory is taken. Default 60,000.
-  "aerostore.snapshot_age_limit_ms": { number: 3, kind: "whole", min: 100, max: wholeMax },
+  "aerostore.snapshot_age_limit_ms": {
+    setting: Setting.snapshot_age_limit_ms,
+    kind: "whole",
+    min: settingMin.snapshotAgeLimitMs,
+    max: settingMax.snapshotAgeLimitMs,
+  },
   // A log this large asks for a checkpoint. Default 1,024.
-  "aerostore.log_size_limit_mb": { number: 4, kind: "whole", min: 1, max: wholeMax },
+  "aerostore.log_size_limit_mb": {
+    setting: Setting.log_size_limit_mb,
+    kind: "whole",
+    min: settingMin.logSizeLimitMb,
+    max: settingMax.logSizeLimitMb,
+  },
 };
 
-const byName: ReadonlyMap<string, Setting> = new Map(Object.entries(settings));
+const byName: ReadonlyMap<string, SettingRule> = new Map(Object.entries(settings));
 
 /** All settings with their values. */
 export function listConfig(session: Session): Record<string, string> {
@@ -46,30 +69,30 @@ export function listConfig(session: Session): Record<string, string> {
 
 /** A setting as text: `on` or `off`, or a number. **Throws** `UNKNOWN_FIELD`. */
 export function getConfig(session: Session, key: string): string {
-  const setting = findSetting(key);
-  const value = readSetting(session, setting);
-  if (setting.kind === "switch") return value === 0 ? "off" : "on";
+  const rule = findSetting(key);
+  const value = readSetting(session, rule);
+  if (rule.kind === "switch") return value === 0 ? "off" : "on";
   return String(value);
 }
 
 /** Changes a setting for all sessions. **Throws** `UNKNOWN_FIELD`, `INVALID_VALUE`. */
 export function setConfig(session: Session, key: string, value: unknown): void {
-  const setting = findSetting(key);
-  const number = parseSetting(key, setting, value);
+  const rule = findSetting(key);
+  const number = parseSetting(key, rule, value);
   session.run({ attempted: `setting ${key}` }, () =>
-    session.calls.aerostore_config_set(session.handle, setting.number, number),
+    session.calls.aerostore_config_set(session.handle, rule.setting, number),
   );
 }
 
-function readSetting(session: Session, setting: Setting): number {
-  const status = session.calls.aerostore_config_get(session.handle, setting.number);
+function readSetting(session: Session, rule: SettingRule): number {
+  const status = session.calls.aerostore_config_get(session.handle, rule.setting);
   if (status !== Status.ok) throw session.error(status, { attempted: "reading a setting" });
   return session.f64[numbers.count] ?? 0;
 }
 
-function findSetting(key: string): Setting {
-  const setting = byName.get(key);
-  if (setting !== undefined) return setting;
+function findSetting(key: string): SettingRule {
+  const rule = byName.get(key);
+  if (rule !== undefined) return rule;
   const nearest = nearestName(key, byName.keys());
   const hint = nearest === undefined ? "" : `; did you mean ${nearest}?`;
   const names = [...byName.keys()].join(", ");
@@ -80,7 +103,7 @@ function findSetting(key: string): Setting {
   );
 }
 
-function parseSetting(key: string, { kind, min, max }: Setting, value: unknown): number {
+function parseSetting(key: string, { kind, min, max }: SettingRule, value: unknown): number {
   if (kind === "switch") {
     if (value === true || value === "on") return 1;
     if (value === false || value === "off") return 0;

@@ -1,5 +1,6 @@
 /** Counters and sizes of a database, for people and monitors; of no exact instant. */
 import { Status } from "../ffi/abi.gen.ts";
+import { PageKind } from "../ffi/constants.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
 import { words } from "../session/session.ts";
 import type { Session } from "../session/session.ts";
@@ -98,19 +99,6 @@ const { fields, size: statsSize } = layouts.Stats;
 const { fields: counterFields } = layouts.Counters;
 const { fields: sessionFields, size: sessionSize } = layouts.SessionStats;
 
-/** Positions in `bytes_by_kind` (zig/segment/classes.zig). */
-const pageKinds = {
-  version: 1,
-  slot: 2,
-  entry: 3,
-  bucket: 4,
-  retired: 5,
-  intent: 6,
-  log: 7,
-  table: 8,
-  overflow: 9,
-} as const;
-
 /** Reads all of it. `tables` are the rows by table. */
 export function readStats(session: Session, tables: Readonly<Record<string, number>>): Stats {
   const bytes = new Uint8Array(new ArrayBuffer(statsSize));
@@ -119,8 +107,8 @@ export function readStats(session: Session, tables: Readonly<Record<string, numb
   );
   const view = new DataView(bytes.buffer);
   const at = (offset: number): number => view.getFloat64(offset, true);
-  const kind = (...kinds: readonly (keyof typeof pageKinds)[]): number =>
-    kinds.reduce((sum, each) => sum + at(fields.bytes_by_kind.offset + pageKinds[each] * 8), 0);
+  const kind = (...kinds: readonly (keyof typeof PageKind)[]): number =>
+    kinds.reduce((sum, each) => sum + at(fields.bytes_by_kind.offset + PageKind[each] * 8), 0);
   const counter = (field: { readonly offset: number }): number =>
     at(fields.counters.offset + field.offset);
   return {

@@ -14,6 +14,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
+import { limits } from "../ffi/constants.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
 import { bootError } from "./failure.ts";
 import { encodePath } from "./files.ts";
@@ -21,8 +22,6 @@ import type { BootLock } from "./files.ts";
 import { identityName, identityText } from "./identity.ts";
 import type { Identity } from "./identity.ts";
 export { recover } from "../recovery/recover.ts";
-
-const cellCountMin = 1 << 15;
 
 export function makeDirectory(path: string): void {
   if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -99,7 +98,8 @@ export function encodeOptions(options: SegmentOptions): Uint8Array {
   const { fields, size } = layouts.CreateOptions;
   const { segmentSize, sessionCount, databaseId, bootId, lockFile } = options;
   const bytes = Buffer.from(new ArrayBuffer(size));
-  const cells = Math.max(cellCountMin, 2 ** Math.ceil(Math.log2(sessionCount * 4)));
+  const cellsMin = sessionCount * limits.cellsPerSessionMin;
+  const cells = Math.max(limits.cellCountDefault, 2 ** Math.ceil(Math.log2(cellsMin)));
   bytes.writeBigUInt64LE(BigInt(segmentSize), fields.size.offset);
   bytes.write(databaseId, fields.database_id.offset, "hex");
   bytes.write(bootId, fields.boot_id.offset, "hex");

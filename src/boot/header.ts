@@ -4,6 +4,8 @@
  * maps.
  */
 
+import { limits, segmentFormat } from "../ffi/constants.gen.ts";
+
 /** One struct of the library's manifest. */
 export interface StructLayout {
   readonly size: number;
@@ -56,20 +58,20 @@ export type HeaderVerdict =
   /** Not a header whose fields could be believed. */
   | { readonly kind: "unreadable"; readonly reason: string; readonly isNewer?: true };
 
-export const segmentMagic = 0xaeb0_b007;
+export const segmentMagic: number = segmentFormat.magic;
 /** A version number from here on is damage. */
 const versionsMax = 1_000;
-const pageSize = 16 * 1024;
+const { pageSize } = limits;
 /** Regions in the order in which they lie: offset field, count field, bytes of an element. */
 const regions: readonly (readonly [offset: string, count: string, elementSize: number])[] = [
   ["sessions_offset", "session_count", 0],
-  ["cells_offset", "cell_count", 8],
-  ["latches_offset", "latch_count", 8],
-  ["outcomes_offset", "outcome_count", 8],
-  ["catalog_offset", "", 8],
-  ["pages_offset", "page_count", 8],
-  ["extents_offset", "extent_count", 4],
-  ["depot_offset", "depot_count", 8],
+  ["cells_offset", "cell_count", segmentFormat.cellSize],
+  ["latches_offset", "latch_count", segmentFormat.latchSize],
+  ["outcomes_offset", "outcome_count", segmentFormat.outcomeSize],
+  ["catalog_offset", "", segmentFormat.catalogSlotSize],
+  ["pages_offset", "page_count", segmentFormat.pageEntrySize],
+  ["extents_offset", "extent_count", segmentFormat.extentEntrySize],
+  ["depot_offset", "depot_count", segmentFormat.depotCellSize],
   ["arena_offset", "", 1],
 ];
 /** Judges the first bytes of a segment file. Never throws, whatever the bytes are. */

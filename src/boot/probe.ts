@@ -1,5 +1,6 @@
 /** What boot learns about an existing segment from its first bytes. */
 import { layoutFingerprint, Status } from "../ffi/abi.gen.ts";
+import { segmentFormat } from "../ffi/constants.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { bootError } from "./failure.ts";
@@ -24,7 +25,6 @@ export const structs: SegmentLayouts = {
   geometry: layouts.Geometry,
   sessionSlot: layouts.SessionSlot,
 };
-const formatVersion = 2;
 
 export type Found = HeaderVerdict | { readonly kind: "absent"; readonly reason: string };
 
@@ -61,7 +61,7 @@ export class SegmentProbe {
     if (status === Status.not_found) return { kind: "absent", reason: "there was no segment" };
     if (status !== Status.ok) throw bootError(status, segment);
     return validateHeader(bytes, structs, {
-      formatVersion,
+      formatVersion: segmentFormat.version,
       fingerprint: layoutFingerprint,
       databaseId: this.expected.identity.databaseId,
       bootId: this.expected.bootId,

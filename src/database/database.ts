@@ -11,6 +11,8 @@ import { getConfig, listConfig, setConfig } from "../admin/settings.ts";
 import type { ConfigKey } from "../admin/settings.ts";
 import { DurabilityMonitor } from "../admin/durability.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
+import { limits, OutcomeState } from "../ffi/constants.gen.ts";
+import { nameOf } from "../ffi/struct.ts";
 import { loadLibrary } from "../ffi/library.ts";
 import { viewSessionBlock } from "../session/io-block.ts";
 import type { AnyTable, DynamicShape, TableDefinition, TableShape } from "../schema/table.ts";
@@ -43,20 +45,13 @@ export interface OpenOptions {
 }
 
 /** What became of a transaction. */
-export type Outcome = "unknown" | "pending" | "committed" | "aborted";
+export type Outcome = keyof typeof OutcomeState;
 
 const openOptionNames: readonly (keyof OpenOptions)[] = [
   ...(["tables", "shmPath", "maxBytes", "maxSessions", "bootTimeoutMs", "onBoot"] as const),
 ];
 const maxBytesDefault = 1 << 30;
-const maxBytesMin = 4 << 20;
-const maxBytesMax = 2 ** 35;
-const extentSize = 1 << 20;
-const sessionsDefault = 256;
-const sessionsMin = 16;
-const sessionsMax = 4_096;
 const bootTimeoutMsDefault = 600_000;
-const outcomes: readonly Outcome[] = ["unknown", "pending", "committed", "aborted"];
 
 /**
  * Opens the database in `directory`, which is created if there is none.
@@ -70,15 +65,15 @@ export async function open(
 ): Promise<Database> {
   checkOptions("open", options, openOptionNames);
   const maxBytes = options.maxBytes ?? maxBytesDefault;
-  checkOption("maxBytes", maxBytes, maxBytesMin, maxBytesMax);
-  const sessionCount = options.maxSessions ?? sessionsDefault;
-  checkOption("maxSessions", sessionCount, sessionsMin, sessionsMax);
+  checkOption("maxBytes", maxBytes, limits.segmentSizeMin, limits.segmentSizeMax);
+  const sessionCount = options.maxSessions ?? limits.sessionCountDefault;
+  checkOption("maxSessions", sessionCount, limits.sessionCountMin, limits.sessionCountMax);
   const place = callerPlace();
   const { symbols } = loadLibrary();
   const booted = await boot(symbols, {
     directory,
     shmPath: options.shmPath,
-    segmentSize: Math.ceil(maxBytes / extentSize) * extentSize,
+    segmentSize: Math.ceil(maxBytes / limits.extentSize) * limits.extentSize,
     sessionCount,
     lockTimeoutMs: options.bootTimeoutMs ?? bootTimeoutMsDefault,
     onProgress: options.onBoot,
@@ -255,7 +250,7 @@ export class Database implements Disposable, AsyncDisposable {
     session.run({ attempted: "asking for an outcome" }, () =>
       session.calls.aerostore_outcome_of(session.handle, low, high),
     );
-    return outcomes[session.u32[words.outcome] ?? 0] ?? "unknown";
+    return nameOf(OutcomeState, session.u32[words.outcome] ?? 0) ?? "unknown";
   }
 
   /** Changes a setting for all sessions. **Throws** `UNKNOWN_FIELD`, `INVALID_VALUE`. */

@@ -3,6 +3,8 @@ import { upsertMany } from "./upsert-many.ts";
 import type { BatchOptions, WriteCounts } from "./upsert-many.ts";
 import type { TableBinding } from "../session/catalog.ts";
 import { Status } from "../ffi/abi.gen.ts";
+import { WriteOp } from "../ffi/constants.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import type { IngestOptions, IngestReport } from "../ingest/ingest.ts";
 import type { IngestSource } from "../ingest/source.ts";
 import { checkOptions } from "./options.ts";
@@ -28,10 +30,8 @@ export interface ExplainOptions {
   readonly analyze?: boolean | undefined;
 }
 
-const writeOps = { upsert: 0, insert: 1, update: 2 } as const;
 /** Where a write record has the mask of columns without a value. */
-const missingAt = 8;
-type WriteOp = (typeof writeOps)[keyof typeof writeOps];
+const missingAt: number = layouts.RecordHead.fields.missing.offset;
 
 /** The shape of a table whose rows are read with the columns `F` alone. */
 export interface ShapeOfFields<S extends TableShape, F extends keyof S["row"]> extends TableShape {
@@ -73,20 +73,20 @@ export class Table<S extends TableShape = DynamicShape> {
    */
   upsert(row: S["upsert"]): boolean {
     this.#encoder.record(row, inputAt);
-    this.#write(writeOps.upsert, "upserting");
+    this.#write(WriteOp.upsert, "upserting");
     return this.#session.u32[words.inserted] === 1;
   }
 
   /** Inserts the row. **Throws** `DUPLICATE_KEY` if its key is taken, and what `upsert` throws. */
   insert(row: S["insert"]): void {
     this.#encoder.record(row, inputAt);
-    this.#write(writeOps.insert, "inserting");
+    this.#write(WriteOp.insert, "inserting");
   }
 
   /** Changes columns of a row; true if it is there, changed or not. **Throws** like `upsert`. */
   update(key: S["key"], patch: S["patch"]): boolean {
     this.#encoder.patch(key, patch, inputAt);
-    this.#write(writeOps.update, "updating");
+    this.#write(WriteOp.update, "updating");
     return this.#session.u32[words.found] === 1;
   }
 

@@ -2,6 +2,7 @@
  * Transactions. What one reads and writes stays private until it commits; abandoning one costs
  * nothing, and a savepoint is a mark in its writes.
  */
+import { callFlags } from "../ffi/constants.gen.ts";
 import { AerostoreError } from "../errors.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import type { Durability } from "../admin/durability.ts";
@@ -46,8 +47,7 @@ export interface Savepoint {
 export type CommitToken = string & { readonly __brand: "CommitToken" };
 
 const noOptions: CommitOptions = {};
-const beginReadOnly = 1;
-const beginRetry = 2;
+const { beginReadOnly, beginRetry } = callFlags;
 const lockTimeoutMsDefault = 1_000;
 const lockPauseMs = 0.5;
 

@@ -2,6 +2,7 @@
  * Many rows at once: encoded as write records into memory that the engine reads, one call and one
  * transaction per batch, or one call per batch within a transaction.
  */
+import { callFlags } from "../ffi/constants.gen.ts";
 import type { TableBinding } from "../session/catalog.ts";
 import { AerostoreError } from "../errors.ts";
 import type { Status } from "../ffi/abi.gen.ts";
@@ -31,7 +32,7 @@ export interface WriteCounts {
 const batchDefault = 1_024;
 const batchMax = 1_000_000;
 /** `newest_column` of the engine when there is none. */
-const newestNone = 0xffff_ffff;
+const { newestNone } = callFlags;
 
 /**
  * Upserts `rows` in batches. **Throws** what an upsert throws; batches before the failing one are

@@ -7,6 +7,9 @@ import type { ColumnDefinition } from "../schema/column.ts";
 import { recordHeadSize } from "../schema/layout.ts";
 import { detectFormat, type IngestFormat, isGzip, openGzip } from "./formats.ts";
 import { findColumn, parseHeader } from "./header.ts";
+import { IngestStop } from "../ffi/constants.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
+import { getField } from "../ffi/struct.ts";
 import { encodePlan, type LineFormat, lineSizeMax } from "./plan.ts";
 import { mapReadsb, openReadsb, originOf } from "./readsb.ts";
 import {
@@ -24,7 +27,6 @@ import {
   type IngestSession,
   rejectSize,
   resultSize,
-  stopInput,
 } from "./session.ts";
 import { type IngestSource, openSource } from "./source.ts";
 import { Window } from "./window.ts";
@@ -81,6 +83,7 @@ export interface IngestReport {
   readonly elapsedMs: number;
 }
 
+const { fields } = layouts.IngestResult;
 const batchDefault = 1_024;
 const batchMax = 1_000_000;
 const recordsSizeMax = 32 << 20;
@@ -258,10 +261,10 @@ class Run {
     while (true) {
       const base = window.start;
       session.parse(base, window.size, final, this.#recordCount);
-      const recordCount = view.getUint32(24, true);
-      const rejectCount = view.getUint32(28, true);
-      const stop = view.getUint32(32, true);
-      this.#unknownKeys += Number(view.getBigUint64(8, true));
+      const recordCount = getField(view, 0, fields.record_count);
+      const rejectCount = getField(view, 0, fields.reject_count);
+      const stop = getField(view, 0, fields.stop);
+      this.#unknownKeys += getField(view, 0, fields.unknown_count);
       for (let index = 0; index < rejectCount; index += 1) {
         const { table } = this.#engine;
         const raw = readReject(table, this.#rejectView, index, window.memory, base);
@@ -269,9 +272,9 @@ class Run {
       }
       this.#rows += recordCount;
       this.#recordCount += recordCount;
-      window.skip(Number(view.getBigUint64(0, true)));
+      window.skip(getField(view, 0, fields.consumed));
       if (this.#recordCount === this.#recordRoom) this.#commit(session);
-      if (stop === stopInput) break;
+      if (stop === IngestStop.input) break;
     }
     window.hasNewLine = false;
   }

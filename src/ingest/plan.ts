@@ -2,32 +2,28 @@
  * The plan bytes that the native parser works by (docs/internals/ingest.md): which field of a line
  * goes to which column, enum labels, and the write record that every line starts from.
  */
+import { IngestFormat, ingestFormat } from "../ffi/constants.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
+import { putField } from "../ffi/struct.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
 import { recordHeadSize } from "../schema/layout.ts";
 import { Memory } from "../schema/memory.ts";
 import type { AnyTable } from "../schema/table.ts";
 import { writeValue } from "../schema/value.ts";
 
-/** Line formats of the native parser, with their codes. */
-const formatCodes = { tsv: 1, csv: 2, ndjson: 3 } as const;
-
-export type LineFormat = keyof typeof formatCodes;
+/** Line formats of the native parser. */
+export type LineFormat = keyof typeof IngestFormat;
 
 /** A line longer than this is a reject. */
-export const lineSizeMax: number = 1 << 20;
+export const lineSizeMax: number = ingestFormat.lineSizeMax;
 
-/** A position whose text is not wanted. */
-const positionIgnored = 0xffff;
-
-const magic = 0x474e_4941;
-const version = 1;
-const headerSize = 64;
-const nameSize = 8;
-const labelSize = 12;
-
-const flagEscapes = 1;
-const flagRefuseUnknown = 2;
-const flagStopAtReject = 4;
+const header = layouts.IngestPlan.fields;
+const headerSize = layouts.IngestPlan.size;
+const nameFields = layouts.IngestName.fields;
+const nameSize = layouts.IngestName.size;
+const labelFields = layouts.IngestLabel.fields;
+const labelSize = layouts.IngestLabel.size;
+const { positionSize, positionIgnored } = ingestFormat;
 
 export interface PlanOptions {
   readonly format: LineFormat;
@@ -61,31 +57,32 @@ export function encodePlan(table: AnyTable, options: PlanOptions): Uint8Array<Ar
 
   const templateOffset = headerSize;
   const positionsOffset = templateOffset + template.length;
-  const namesOffset = positionsOffset + positions.length * 2;
+  const namesOffset = positionsOffset + positions.length * positionSize;
   const labelsOffset = namesOffset + names.length * nameSize;
   const textOffset = labelsOffset + labels.length * labelSize;
   const bytes = new Uint8Array(textOffset + textSize);
   const view = new DataView(bytes.buffer);
-  view.setUint32(0, magic, true);
-  view.setUint16(4, version, true);
-  view.setUint8(6, formatCodes[options.format]);
-  view.setUint8(7, flagsOf(options));
-  view.setBigUint64(8, BigInt(options.lineFirst ?? 1), true);
-  view.setUint32(16, lineSizeMax, true);
-  view.setUint32(20, positions.length, true);
-  view.setUint32(24, names.length, true);
-  view.setUint32(28, labels.length, true);
-  view.setUint32(32, positionsOffset, true);
-  view.setUint32(36, namesOffset, true);
-  view.setUint32(40, labelsOffset, true);
-  view.setUint32(44, textOffset, true);
-  view.setUint32(48, textSize, true);
-  view.setUint32(52, templateOffset, true);
-  view.setUint32(56, template.length, true);
+  putField(view, 0, header.magic, ingestFormat.magic);
+  putField(view, 0, header.version, ingestFormat.version);
+  putField(view, 0, header.format, IngestFormat[options.format]);
+  putField(view, 0, header.flags, flagsOf(options));
+  putField(view, 0, header.line_first, options.lineFirst ?? 1);
+  putField(view, 0, header.line_size_max, lineSizeMax);
+  putField(view, 0, header.position_count, positions.length);
+  putField(view, 0, header.name_count, names.length);
+  putField(view, 0, header.label_count, labels.length);
+  putField(view, 0, header.positions_offset, positionsOffset);
+  putField(view, 0, header.names_offset, namesOffset);
+  putField(view, 0, header.labels_offset, labelsOffset);
+  putField(view, 0, header.text_offset, textOffset);
+  putField(view, 0, header.text_size, textSize);
+  putField(view, 0, header.template_offset, templateOffset);
+  putField(view, 0, header.template_size, template.length);
 
   bytes.set(template, templateOffset);
   for (const [index, column] of positions.entries()) {
-    view.setUint16(positionsOffset + index * 2, column?.position ?? positionIgnored, true);
+    const position = column?.position ?? positionIgnored;
+    view.setUint16(positionsOffset + index * positionSize, position, true);
   }
   let textAt = 0;
   const putText = (text: Uint8Array): number => {
@@ -96,16 +93,16 @@ export function encodePlan(table: AnyTable, options: PlanOptions): Uint8Array<Ar
   };
   for (const [index, name] of names.entries()) {
     const at = namesOffset + index * nameSize;
-    view.setUint16(at, name.column, true);
-    view.setUint16(at + 2, name.text.length, true);
-    view.setUint32(at + 4, putText(name.text), true);
+    putField(view, at, nameFields.column, name.column);
+    putField(view, at, nameFields.size, name.text.length);
+    putField(view, at, nameFields.offset, putText(name.text));
   }
   for (const [index, label] of labels.entries()) {
     const at = labelsOffset + index * labelSize;
-    view.setUint16(at, label.column, true);
-    view.setUint16(at + 2, label.value, true);
-    view.setUint32(at + 4, label.text.length, true);
-    view.setUint32(at + 8, putText(label.text), true);
+    putField(view, at, labelFields.column, label.column);
+    putField(view, at, labelFields.value, label.value);
+    putField(view, at, labelFields.size, label.text.length);
+    putField(view, at, labelFields.offset, putText(label.text));
   }
   return bytes;
 }
@@ -128,8 +125,8 @@ function encodeTemplate(table: AnyTable): Uint8Array {
       missing |= bit;
     }
   }
-  memory.u64[1] = missing;
-  memory.u64[2] = nulls;
+  memory.u64[layouts.RecordHead.fields.missing.offset >> 3] = missing;
+  memory.u64[recordHeadSize >> 3] = nulls;
   return memory.u8;
 }
 
@@ -153,6 +150,7 @@ function sortWords(words: Word[]): Word[] {
 }
 
 function flagsOf(options: PlanOptions): number {
+  const { flagEscapes, flagRefuseUnknown, flagStopAtReject } = ingestFormat;
   return (
     (options.format === "tsv" && options.escapes !== false ? flagEscapes : 0) |
     (options.refuseUnknown === true ? flagRefuseUnknown : 0) |

@@ -1,5 +1,8 @@
 /** Bad lines: what is wrong with them in words, and the file that they are collected in. */
 import { closeSync, openSync, writeSync } from "node:fs";
+import { IngestFault } from "../ffi/constants.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
+import { getField, nameOf } from "../ffi/struct.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
 import type { AnyTable } from "../schema/table.ts";
 import { describeValue, typeName } from "../schema/value.ts";
@@ -7,33 +10,13 @@ import type { IngestFormat } from "./formats.ts";
 import { rejectSize } from "./session.ts";
 import { fileError } from "./source.ts";
 
-/** Reason codes of the native parser (zig/ingest/reject.zig), by number. Append only. */
-export const reasonNames = [
-  "none",
-  "missing_column",
-  "extra_column",
-  "empty_value",
-  "not_nullable",
-  "not_a_number",
-  "out_of_range",
-  "too_precise",
-  "too_long",
-  "invalid_utf8",
-  "not_a_bool",
-  "unknown_label",
-  "not_hex",
-  "wrong_kind",
-  "malformed",
-  "line_too_long",
-  "missing_key",
-  "empty_key",
-  "duplicate_field",
-  "unknown_field",
-  "is_nan",
-] as const;
+const { fields } = layouts.IngestReject;
 
-/** `refused`: the line is fine, but the table would not take the row. */
-export type RejectCode = (typeof reasonNames)[number] | "refused";
+/**
+ * Why a line was not taken. `refused`: the line is fine, but the table would not take the row;
+ * `none`: the parser gave a reason that this version does not know.
+ */
+export type RejectCode = keyof typeof IngestFault | "none" | "refused";
 
 /** A line that was not taken. */
 export interface IngestReject {
@@ -72,13 +55,13 @@ export function readReject(
   base: number,
 ): RawReject {
   const at = index * rejectSize;
-  const start = base + rejects.getUint32(at + 8, true);
+  const start = base + getField(rejects, at, fields.offset);
   return {
-    line: Number(rejects.getBigUint64(at, true)),
-    column: rejects.getUint32(at + 16, true),
-    code: reasonNames[rejects.getUint16(at + 20, true)] ?? "none",
-    definition: table.columns[rejects.getUint16(at + 22, true)],
-    bytes: input.subarray(start, start + rejects.getUint32(at + 12, true)),
+    line: getField(rejects, at, fields.line),
+    column: getField(rejects, at, fields.column),
+    code: nameOf(IngestFault, getField(rejects, at, fields.reason)) ?? "none",
+    definition: table.columns[getField(rejects, at, fields.field)],
+    bytes: input.subarray(start, start + getField(rejects, at, fields.size)),
   };
 }
 

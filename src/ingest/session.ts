@@ -2,16 +2,12 @@
  * What ingest needs of the engine: a native parser over shared buffers, and a commit of what it
  * parsed. The runtime implements it over the library; tests implement it in a few lines.
  */
+import { layouts } from "../ffi/layouts.gen.ts";
 import type { AnyTable } from "../schema/table.ts";
 
-/** Bytes of a `Reject` (zig/ingest/reject.zig) and of a `Result` (zig/ingest/parser.zig). */
-export const rejectSize = 24;
-export const resultSize = 40;
-
-/** Why `parse` returned, as `Result.stop` says it. */
-export const stopInput = 0;
-export const stopRecords = 1;
-export const stopRejects = 2;
+/** Bytes of a reject and of a result as the native parser writes them. */
+export const rejectSize: number = layouts.IngestReject.size;
+export const resultSize: number = layouts.IngestResult.size;
 
 /**
  * The memory between ingest and the native parser. Explicit `ArrayBuffer`s, allocated by ingest and

@@ -7,12 +7,14 @@ import { join } from "node:path";
 import { AerostoreError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import { Status } from "../ffi/abi.gen.ts";
+import { callFlags, RecoveryPhase as PhaseNumber } from "../ffi/constants.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
+import { getField, nameOf } from "../ffi/struct.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { errorFromStatus } from "../ffi/status.ts";
-import { checkpointReasons, logReasons } from "./reasons.ts";
+import { checkpointReason, logReason } from "./reasons.ts";
 
-export type RecoveryPhase = "checkpoint" | "log" | "indexes" | "done";
+export type RecoveryPhase = keyof typeof PhaseNumber;
 
 /** Where recovery stands. */
 export interface RecoveryProgress {
@@ -27,13 +29,12 @@ export interface RecoveryProgress {
 }
 
 const { fields, size: reportSize } = layouts.RecoveryReport;
-const phases: readonly RecoveryPhase[] = ["checkpoint", "log", "indexes", "done"];
 const sliceMs = 20;
 /**
  * The kernel's memory of the files is dropped before they are read: after a failed sync it shows
  * what the disk does not have, and what is gone cannot say whether a sync had failed.
  */
-const distrustCache = 1;
+const distrustCache: number = callFlags.recoveryDistrustCache;
 
 /**
  * Recovers `directory` into the segment of `handle`. Gives the progress of each slice; the last one
@@ -64,7 +65,7 @@ function readProgress(report: Uint8Array<ArrayBuffer>): RecoveryProgress {
   const number = (field: { readonly offset: number }): number =>
     view.getFloat64(field.offset, true);
   return {
-    phase: phases[view.getUint32(fields.phase.offset, true)] ?? "checkpoint",
+    phase: nameOf(PhaseNumber, getField(view, 0, fields.phase)) ?? "checkpoint",
     tables: view.getUint32(fields.tables.offset, true),
     rowsLoaded: number(fields.rows_loaded),
     recordsReplayed: number(fields.records_replayed),
@@ -77,9 +78,9 @@ function readProgress(report: Uint8Array<ArrayBuffer>): RecoveryProgress {
 function failure(status: Status, directory: string, report: Uint8Array<ArrayBuffer>): Error {
   switch (status) {
     case Status.wal_corrupt:
-      return damaged("WAL_CORRUPT", logReasons, directory, report);
+      return damaged("WAL_CORRUPT", logReason, directory, report);
     case Status.checkpoint_corrupt:
-      return damaged("CHECKPOINT_CORRUPT", checkpointReasons, directory, report);
+      return damaged("CHECKPOINT_CORRUPT", checkpointReason, directory, report);
     case Status.permission:
       return refused(directory);
     default:
@@ -112,7 +113,7 @@ function refused(directory: string): Error {
 
 function damaged(
   code: ErrorCode,
-  reasons: readonly string[],
+  reasonOf: (number: number) => string,
   directory: string,
   report: Uint8Array<ArrayBuffer>,
 ): AerostoreError {
@@ -121,7 +122,7 @@ function damaged(
   const nameAt = fields.fault_name.offset;
   const name = new TextDecoder().decode(report.subarray(nameAt, nameAt + nameSize));
   const offset = view.getFloat64(fields.fault_offset.offset, true);
-  const reason = reasons[view.getUint32(fields.fault_reason.offset, true)] ?? "it is damaged";
+  const reason = reasonOf(view.getUint32(fields.fault_reason.offset, true));
   const path = join(directory, name);
   const backup = "restore the data directory from a backup";
   const advice =

@@ -4,20 +4,21 @@
  * the layout rule of this version.
  */
 import { AerostoreError } from "../errors.ts";
-import { type ColumnDefinition, type ColumnSpec, type Kind, kindCodes } from "./column.ts";
+import { ColumnKind, IndexKind, schemaFormat } from "../ffi/constants.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
+import { getField, nameOf, type NumberField, putField } from "../ffi/struct.ts";
+import type { ColumnDefinition, ColumnSpec, Kind } from "./column.ts";
 import { type DefaultJson, defaultFromJson, defaultToJson } from "./default.ts";
 import { columnAlignment, columnSize, imageSizeMax, nullMaskSize } from "./layout.ts";
 import { type AnyTable, buildTable, TableDefinition } from "./table.ts";
 
-const magic = 0x5352_4541;
-const version = 2;
-const headerSize = 64;
-const recordSize = 16;
-const indexSize = 24;
-const indexColumnsOffset = 4;
-const flagPrimaryKey = 1;
-const flagNullable = 2;
-const indexFlagUnique = 1;
+const header = layouts.SchemaHeader.fields;
+const headerSize = layouts.SchemaHeader.size;
+const columnFields = layouts.ColumnRecord.fields;
+const columnRecordSize = layouts.ColumnRecord.size;
+const indexFields = layouts.IndexRecord.fields;
+const indexSize = layouts.IndexRecord.size;
+const indexColumnsOffset = indexFields.columns.offset;
 
 /** The text part: what the engine never reads. Absent fields are empty. */
 interface TextJson {
@@ -36,36 +37,37 @@ export function encodeSchema(table: AnyTable): Uint8Array<ArrayBuffer> {
   const name = new TextEncoder().encode(table.name);
   const text = new TextEncoder().encode(JSON.stringify(textOf(table)));
   const indexed = table.columns.filter((column) => column.indexed);
-  const indexesOffset = headerSize + table.columns.length * recordSize;
+  const indexesOffset = headerSize + table.columns.length * columnRecordSize;
   const nameOffset = indexesOffset + indexed.length * indexSize;
   const textOffset = nameOffset + name.length;
   const bytes = new Uint8Array(textOffset + text.length);
   const view = new DataView(bytes.buffer);
-  view.setUint32(0, magic, true);
-  view.setUint16(4, version, true);
-  view.setUint16(6, table.columns.length, true);
-  view.setUint32(8, table.imageSize, true);
-  view.setUint32(12, headerSize, true);
-  view.setUint16(16, indexed.length, true);
-  view.setUint32(20, indexesOffset, true);
-  view.setUint32(24, nameOffset, true);
-  view.setUint32(28, name.length, true);
-  view.setUint32(32, textOffset, true);
-  view.setUint32(36, text.length, true);
+  putField(view, 0, header.magic, schemaFormat.magic);
+  putField(view, 0, header.version, schemaFormat.version);
+  putField(view, 0, header.column_count, table.columns.length);
+  putField(view, 0, header.image_size, table.imageSize);
+  putField(view, 0, header.columns_offset, headerSize);
+  putField(view, 0, header.index_count, indexed.length);
+  putField(view, 0, header.indexes_offset, indexesOffset);
+  putField(view, 0, header.name_offset, nameOffset);
+  putField(view, 0, header.name_size, name.length);
+  putField(view, 0, header.text_offset, textOffset);
+  putField(view, 0, header.text_size, text.length);
   for (const column of table.columns) {
-    const at = headerSize + column.position * recordSize;
-    view.setUint8(at, kindCodes[column.kind]);
-    view.setUint8(at + 1, flagsOf(column));
-    view.setUint8(at + 2, column.scale);
-    view.setUint32(at + 4, column.offset, true);
-    view.setUint32(at + 8, column.size, true);
-    view.setUint32(at + 12, column.kind === "enum" ? column.labels.length : column.limit, true);
+    const at = headerSize + column.position * columnRecordSize;
+    const limit = column.kind === "enum" ? column.labels.length : column.limit;
+    putField(view, at, columnFields.kind, ColumnKind[column.kind]);
+    putField(view, at, columnFields.flags, flagsOf(column));
+    putField(view, at, columnFields.scale, column.scale);
+    putField(view, at, columnFields.offset, column.offset);
+    putField(view, at, columnFields.size, column.size);
+    putField(view, at, columnFields.limit, limit);
   }
   for (const [number, column] of indexed.entries()) {
     const at = indexesOffset + number * indexSize;
-    view.setUint8(at, indexKindCodes.column);
-    view.setUint8(at + 1, column.unique ? indexFlagUnique : 0);
-    view.setUint8(at + 2, 1);
+    putField(view, at, indexFields.kind, IndexKind.column);
+    putField(view, at, indexFields.flags, column.unique ? schemaFormat.indexFlagUnique : 0);
+    putField(view, at, indexFields.column_count, 1);
     view.setUint16(at + indexColumnsOffset, column.position, true);
   }
   bytes.set(name, nameOffset);
@@ -90,19 +92,22 @@ export function decodeSchema(bytes: Uint8Array): TableDefinition {
 
 function decode(bytes: Uint8Array): TableDefinition {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  check(view.byteLength >= headerSize && view.getUint32(0, true) === magic, "no schema magic");
-  check(view.getUint16(4, true) === version, `schema version is not ${version}`);
-  const count = view.getUint16(6, true);
-  const imageSize = view.getUint32(8, true);
-  const indexesOffset = headerSize + count * recordSize;
-  const nameOffset = indexesOffset + view.getUint16(16, true) * indexSize;
-  const textOffset = nameOffset + view.getUint32(28, true);
-  const textSize = view.getUint32(36, true);
+  const { magic, version, flagNullable, flagPrimaryKey } = schemaFormat;
+  check(view.byteLength >= headerSize, "the header is cut");
+  const head = (field: NumberField): number => getField(view, 0, field);
+  check(head(header.magic) === magic, "no schema magic");
+  check(head(header.version) === version, `schema version is not ${version}`);
+  const count = head(header.column_count);
+  const imageSize = head(header.image_size);
+  const indexesOffset = headerSize + count * columnRecordSize;
+  const nameOffset = indexesOffset + head(header.index_count) * indexSize;
+  const textOffset = nameOffset + head(header.name_size);
+  const textSize = head(header.text_size);
   check(imageSize % 8 === 0 && imageSize <= imageSizeMax, "wrong image size");
-  check(view.getUint32(12, true) === headerSize, "columns are elsewhere");
-  check(view.getUint32(20, true) === indexesOffset, "indexes are elsewhere");
-  check(view.getUint32(24, true) === nameOffset, "the name is elsewhere");
-  check(view.getUint32(32, true) === textOffset, "text is elsewhere");
+  check(head(header.columns_offset) === headerSize, "columns are elsewhere");
+  check(head(header.indexes_offset) === indexesOffset, "indexes are elsewhere");
+  check(head(header.name_offset) === nameOffset, "the name is elsewhere");
+  check(head(header.text_offset) === textOffset, "text is elsewhere");
   check(textOffset + textSize === view.byteLength, "text does not end with the bytes");
   const name = new TextDecoder("utf-8", { fatal: true }).decode(
     bytes.subarray(nameOffset, textOffset),
@@ -112,15 +117,15 @@ function decode(bytes: Uint8Array): TableDefinition {
   check(text.columns.length === count, "the text names another number of columns");
 
   const columns = text.columns.map((json, position): ColumnDefinition => {
-    const at = headerSize + position * recordSize;
-    const kind = kindOf(view.getUint8(at));
-    const flags = view.getUint8(at + 1);
-    const limit = view.getUint32(at + 12, true);
+    const at = headerSize + position * columnRecordSize;
+    const kind = kindOf(getField(view, at, columnFields.kind));
+    const flags = getField(view, at, columnFields.flags);
+    const limit = getField(view, at, columnFields.limit);
     const labels = json.labels ?? [];
     check(labels.length === (kind === "enum" ? limit : 0), `labels of "${json.name}"`);
     const spec: ColumnSpec = {
       kind,
-      scale: view.getUint8(at + 2),
+      scale: getField(view, at, columnFields.scale),
       limit: kind === "enum" ? 0 : limit,
       labels,
       primaryKey: (flags & flagPrimaryKey) !== 0,
@@ -130,8 +135,8 @@ function decode(bytes: Uint8Array): TableDefinition {
       default: json.default === undefined ? undefined : defaultFromJson({ kind }, json.default),
       aliases: json.aliases ?? [],
     };
-    const offset = view.getUint32(at + 4, true);
-    const size = view.getUint32(at + 8, true);
+    const offset = getField(view, at, columnFields.offset);
+    const size = getField(view, at, columnFields.size);
     check(size === columnSize(spec), `size of "${json.name}"`);
     check(offset >= nullMaskSize && offset + size <= imageSize, `offset of "${json.name}"`);
     check(offset % columnAlignment(spec) === 0, `alignment of "${json.name}"`);
@@ -154,11 +159,13 @@ function decode(bytes: Uint8Array): TableDefinition {
 function readIndexes(view: DataView, start: number, end: number): ReadonlyMap<number, boolean> {
   const indexes = new Map<number, boolean>();
   for (let at = start; at < end; at += indexSize) {
-    check(view.getUint8(at) === indexKindCodes.column, "an index of an unknown kind");
-    check(view.getUint8(at + 2) === 1, "an index of several columns");
+    const kind = getField(view, at, indexFields.kind);
+    check(kind === IndexKind.column, "an index of an unknown kind");
+    check(getField(view, at, indexFields.column_count) === 1, "an index of several columns");
     const position = view.getUint16(at + indexColumnsOffset, true);
     check(!indexes.has(position), "two indexes of one column");
-    indexes.set(position, (view.getUint8(at + 1) & indexFlagUnique) !== 0);
+    const flags = getField(view, at, indexFields.flags);
+    indexes.set(position, (flags & schemaFormat.indexFlagUnique) !== 0);
   }
   return indexes;
 }
@@ -204,24 +211,12 @@ function isRecord(json: unknown): json is Record<string, unknown> {
 }
 
 function flagsOf(column: ColumnDefinition): number {
+  const { flagNullable, flagPrimaryKey } = schemaFormat;
   return (column.primaryKey ? flagPrimaryKey : 0) | (column.nullable ? flagNullable : 0);
 }
 
-/** Of `IndexKind` in the engine. */
-const indexKindCodes = { column: 1, geo: 2 };
-
-const kindsByCode: ReadonlyMap<number, Kind> = new Map(
-  entriesOf(kindCodes).map(([kind, code]) => [code, kind]),
-);
-
-function entriesOf<K extends string, V>(record: Readonly<Record<K, V>>): [K, V][] {
-  const entries: [K, V][] = [];
-  for (const key in record) entries.push([key, record[key]]);
-  return entries;
-}
-
 function kindOf(code: number): Kind {
-  const kind = kindsByCode.get(code);
+  const kind = nameOf(ColumnKind, code);
   if (kind === undefined) throw new RangeError(`unknown column kind ${code}`);
   return kind;
 }

@@ -2,28 +2,10 @@
  * How a column is declared: `t.decimal(6).index()`. A `ColumnBuilder` is immutable; each modifier
  * returns a new one. What is declared here is checked as a whole by `defineTable`.
  */
+import type { ColumnKind } from "../ffi/constants.gen.ts";
 
-/** Storage kinds with their codes in schema bytes (docs/internals/row-image.md). Append only. */
-export const kindCodes = {
-  bool: 1,
-  i8: 2,
-  i16: 3,
-  i32: 4,
-  i64: 5,
-  u8: 6,
-  u16: 7,
-  u32: 8,
-  u64: 9,
-  f32: 10,
-  f64: 11,
-  decimal: 12,
-  timestamp: 13,
-  string: 14,
-  bytes: 15,
-  enum: 16,
-} as const;
-
-export type Kind = keyof typeof kindCodes;
+/** Storage kinds (docs/internals/row-image.md). */
+export type Kind = keyof typeof ColumnKind;
 
 /** A value as rows give it. 64-bit integers are numbers while safe, bigints beyond. */
 export type ColumnValue = string | number | bigint | boolean | null | Uint8Array;

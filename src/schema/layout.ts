@@ -3,13 +3,15 @@
  * right behind it, the rest by falling alignment in declared order, each in the first gap that
  * holds it. Deterministic: the same declaration gives the same bytes in every process.
  */
+import { limits } from "../ffi/constants.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import type { ColumnSpec, Kind } from "./column.ts";
 
 /** Bytes of the null mask, which every image begins with. */
-export const nullMaskSize = 8;
+export const nullMaskSize: number = limits.nullMaskSize;
 /** Bytes of `named` and `missing`, which a write record has before its image. */
-export const recordHeadSize = 16;
-export const imageSizeMax = 16_384;
+export const recordHeadSize: number = layouts.RecordHead.size;
+export const imageSizeMax: number = limits.imageSizeMax;
 
 const fixedSizes: Readonly<Record<Kind, number>> = {
   bool: 1,

@@ -3,6 +3,7 @@
  * them. `defineTable` checks the declaration; the same class stands for a table that was read from
  * the catalog, where row types are known only at run time.
  */
+import { limits } from "../ffi/constants.gen.ts";
 import {
   type AnyColumn,
   type ColumnBuilder,
@@ -70,13 +71,13 @@ export interface ShapeOf<C extends Columns> extends TableShape {
 }
 
 /** Columns besides the key, at most. */
-export const columnsMax = 64;
-export const textLimitMax = 8_192;
+export const columnsMax: number = limits.columnCountMax;
+export const textLimitMax: number = limits.textLimitMax;
 /** Keys and indexed text have to fit the words of an index key. */
-export const keyLimitMax = 255;
-export const indexesMax = 64;
-export const labelsMax = 65_536;
-export const scaleMax = 15;
+export const keyLimitMax: number = limits.keyLimitMax;
+export const indexesMax: number = limits.indexCountMax;
+export const labelsMax: number = limits.labelCountMax;
+export const scaleMax: number = limits.scaleMax;
 const namePattern = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
 
 /** A table's definition. Immutable. Get one from `defineTable`. */

@@ -2,6 +2,8 @@
  * The tables of a segment as one session knows them, and what belongs to each: its id, its
  * definition, and the encoders that write into this session's memory.
  */
+import { layouts } from "../ffi/layouts.gen.ts";
+import { getField } from "../ffi/struct.ts";
 import { AerostoreError } from "../errors.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import { RecordPool } from "./record-buffer.ts";
@@ -30,7 +32,7 @@ interface StoredTable {
   readonly bytes: Uint8Array;
 }
 
-const entryHeadSize = 8;
+const { fields: entryFields, size: entryHeadSize } = layouts.CatalogEntry;
 const growBytes = 16 << 10;
 
 export class Catalog {
@@ -154,8 +156,8 @@ export class Catalog {
     const size = session.u32[words.size] ?? 0;
     const view = new DataView(this.#buffer.buffer, 0, size);
     for (let at = 0; at + entryHeadSize <= size;) {
-      const id = view.getUint32(at, true);
-      const schemaSize = view.getUint32(at + 4, true);
+      const id = getField(view, at, entryFields.table);
+      const schemaSize = getField(view, at, entryFields.schema_size);
       const start = at + entryHeadSize;
       const bytes = this.#buffer.slice(start, start + schemaSize);
       const known = this.#byId.get(id);

@@ -7,6 +7,8 @@
  */
 import { Status } from "../ffi/abi.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
+import { ConflictCause } from "../ffi/constants.gen.ts";
+import { memberOf } from "../ffi/struct.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { errorFromStatus } from "../ffi/status.ts";
 import type { ErrorDetails } from "../errors.ts";
@@ -99,15 +101,15 @@ export const numbers: Positions<
 
 /** How long a call that would have to wait is repeated before its caller is told. */
 const busyMsMax = 30_000;
-/** What a `SERIALIZATION_FAILURE` was lost on, by `Result.cause`. */
-const conflictCauses: readonly string[] = [
-  "another transaction was in the way",
-  "another transaction changed a row that this one read or writes",
-  "another transaction inserted a row that this one had found absent",
-  "another transaction changed what a search of this one had found",
-  "another transaction, older than this one, needed its rows",
-  "another transaction held a row for too long",
-];
+/** What a `SERIALIZATION_FAILURE` was lost on. */
+const conflictCauses: Readonly<Record<ConflictCause, string>> = {
+  [ConflictCause.none]: "another transaction was in the way",
+  [ConflictCause.row]: "another transaction changed a row that this one read or writes",
+  [ConflictCause.absent]: "another transaction inserted a row that this one had found absent",
+  [ConflictCause.search]: "another transaction changed what a search of this one had found",
+  [ConflictCause.wounded]: "another transaction, older than this one, needed its rows",
+  [ConflictCause.latch]: "another transaction held a row for too long",
+};
 
 /** What a failed call was about, for its message. */
 export interface CallSubject extends ErrorDetails {
@@ -184,7 +186,8 @@ export class Session {
     const where = { ...subject, table: table?.name ?? subject.table };
     switch (status) {
       case Status.serialization_failure: {
-        const found = conflictCauses[this.u32[words.cause] ?? 0];
+        const cause = memberOf(ConflictCause, this.u32[words.cause] ?? 0) ?? ConflictCause.none;
+        const found = conflictCauses[cause];
         return errorFromStatus(status, { ...where, ...this.#keyOf(table), found });
       }
       case Status.duplicate_key: {

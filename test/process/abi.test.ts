@@ -349,7 +349,7 @@ describe("errors", () => {
   });
 
   test("every failing status but the internal ones has a code", () => {
-    const internal = ["ok", "invalid_argument", "buffer_too_small"];
+    const internal = ["ok", "invalid_argument", "buffer_too_small", "plan_stale"];
     for (const [name, status] of Object.entries(Status)) {
       const error = errorFromStatus(status, { attempted: "testing" });
       expect(error instanceof AerostoreError, name).toBe(!internal.includes(name));

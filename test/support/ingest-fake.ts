@@ -5,21 +5,15 @@
  * or an empty key.
  */
 import { AerostoreError } from "../../src/errors.ts";
+import { IngestFault, IngestStop } from "../../src/ffi/constants.gen.ts";
 import {
   type BatchCounts,
   type IngestEngine,
   type IngestMemory,
   type IngestSession,
   rejectSize,
-  stopInput,
-  stopRecords,
-  stopRejects,
 } from "../../src/ingest/session.ts";
 import type { AnyTable } from "../../src/schema/table.ts";
-
-const reasonMissingColumn = 1;
-const reasonLineTooLong = 15;
-const reasonEmptyKey = 17;
 
 /** Text by column name. */
 export type FakeRow = Readonly<Record<string, string>>;
@@ -89,7 +83,7 @@ class FakeSession implements IngestSession {
     let at = start;
     let records = recordCount;
     let rejects = 0;
-    let stop = stopInput;
+    let stop: IngestStop = IngestStop.input;
     const refuse = (from: number, to: number, column: number, reason: number): void => {
       const entry = rejects * rejectSize;
       this.#rejects.setBigUint64(entry, this.#line, true);
@@ -97,13 +91,14 @@ class FakeSession implements IngestSession {
       this.#rejects.setUint32(entry + 12, to - from, true);
       this.#rejects.setUint32(entry + 16, column, true);
       this.#rejects.setUint16(entry + 20, reason, true);
-      this.#rejects.setUint16(entry + 22, reason === reasonEmptyKey ? 0 : 0xffff, true);
+      this.#rejects.setUint16(entry + 22, reason === IngestFault.empty_key ? 0 : 0xffff, true);
       rejects += 1;
     };
     while (at < end) {
-      if (records === room) stop = stopRecords;
-      else if (rejects === rejectRoom || (this.#stopAtReject && rejects > 0)) stop = stopRejects;
-      if (stop !== stopInput) break;
+      if (records === room) stop = IngestStop.records;
+      else if (rejects === rejectRoom || (this.#stopAtReject && rejects > 0))
+        stop = IngestStop.rejects;
+      if (stop !== IngestStop.input) break;
       const found = this.#input.subarray(at, end).indexOf(0x0a);
       const ended = found >= 0;
       const stopAt = ended ? at + found : end;
@@ -112,14 +107,14 @@ class FakeSession implements IngestSession {
       } else if (!ended && !final && end - at <= this.#lineSizeMax) {
         break;
       } else if (stopAt - at > this.#lineSizeMax) {
-        refuse(at, at + this.#lineSizeMax, 1, reasonLineTooLong);
+        refuse(at, at + this.#lineSizeMax, 1, IngestFault.line_too_long);
         this.#skipping = !ended;
       } else {
         const text = Buffer.from(this.#input.subarray(at, stopAt)).toString().replace(/\r$/, "");
         const fields = text.split("\t");
         if (text !== "") {
           if (fields.length !== this.#columns.length) {
-            refuse(at, at + Buffer.byteLength(text), fields.length + 1, reasonMissingColumn);
+            refuse(at, at + Buffer.byteLength(text), fields.length + 1, IngestFault.missing_column);
           } else {
             const row = Object.fromEntries(
               this.#columns.flatMap((name, index) =>
@@ -127,7 +122,7 @@ class FakeSession implements IngestSession {
               ),
             );
             if (row[this.#engine.table.key.name] === "") {
-              refuse(at, at + Buffer.byteLength(text), 1, reasonEmptyKey);
+              refuse(at, at + Buffer.byteLength(text), 1, IngestFault.empty_key);
             } else {
               this.#lines[records] = this.#line;
               this.#pending[records] = row;

@@ -3,11 +3,19 @@
  * Parameters have a fixed place in them: binding writes there and nowhere else.
  */
 import { AerostoreError } from "../../errors.ts";
+import {
+  searchFormat,
+  SearchArmKind,
+  SearchOperator,
+  SearchPosition,
+} from "../../ffi/constants.gen.ts";
+import { layouts } from "../../ffi/layouts.gen.ts";
+import { getField, putField } from "../../ffi/struct.ts";
 import { nearestName } from "../../schema/nearest.ts";
 import { isBytes } from "../../schema/plain-value.ts";
 import { describeValue } from "../../schema/value.ts";
 import { halvesOf } from "../resolve/index-key.ts";
-import { holdsInteger, patternOf, patternSizeMax, placeOf } from "../resolve/bound.ts";
+import { holdsInteger, patternOf, placeOf } from "../resolve/bound.ts";
 import type { Place, Stored } from "../resolve/bound.ts";
 import type { Plan } from "./planner.ts";
 import type { PlannerColumn, PlannerTable } from "../resolve/planner-table.ts";
@@ -44,42 +52,37 @@ export interface EncodedPlan {
 /** Values of parameters by name, without `$`. */
 export type Parameters = Readonly<Record<string, unknown>>;
 
-const magic = 0x5051_4541;
-const version = 2;
-const headerSize = 80;
-const guardSize = 24;
-const operandSize = 16;
-const clauseSize = 16;
-const recordSize = 8;
-const offsetAt = 40;
-const limitAt = 48;
-const guardCountAt = 64;
-/** The engine takes no more bytes, and counts no more groups. */
-const planSizeMax = 64 * 1024 * 1024;
-const groupsMax = 65_535;
+const header = layouts.SearchPlan.fields;
+const headerSize = layouts.SearchPlan.size;
+const armFields = layouts.SearchArm.fields;
+const armSize = layouts.SearchArm.size;
+const groupSize = layouts.SearchGroup.size;
+const sortFields = layouts.SearchSort.fields;
+const sortSize = layouts.SearchSort.size;
+const guardFields = layouts.SearchGuard.fields;
+const guardSize = layouts.SearchGuard.size;
+const clauseFields = layouts.SearchClause.fields;
+const clauseSize = layouts.SearchClause.size;
+const operandSize = layouts.SearchOperand.size;
+const positionAt = layouts.SearchOperand.fields.position.offset;
+const textSizeAt = layouts.SearchOperand.fields.size.offset;
+const valueAt = layouts.SearchOperand.fields.value.offset;
 
-const headerFlags = {
-  countOnly: 1,
-  walk: 2,
-  keyDescending: 4,
-  projectKey: 8,
-  measured: 16,
-} as const;
-const flagsAt = 6;
-const armKinds = { scan: 1, key: 2, index: 3 } as const;
-const operators = {
-  equal: 1,
-  differ: 2,
-  between: 3,
-  member: 4,
-  null: 5,
-  notNull: 6,
-  like: 7,
-  unlike: 8,
-} as const;
-const boundFlags = { low: 1, high: 2, lowInclusive: 4, highInclusive: 8 } as const;
-const foldFlag = 16;
-const positions = { at: 0, above: 1, belowAll: 2 } as const;
+const operators: Readonly<Record<Term["kind"], SearchOperator>> = {
+  equal: SearchOperator.equal,
+  differ: SearchOperator.differ,
+  between: SearchOperator.between,
+  member: SearchOperator.member,
+  null: SearchOperator.null,
+  notNull: SearchOperator.not_null,
+  like: SearchOperator.like,
+  unlike: SearchOperator.unlike,
+};
+const positions: Readonly<Record<Place["kind"], SearchPosition>> = {
+  at: SearchPosition.at,
+  above: SearchPosition.above,
+  belowAll: SearchPosition.below_all,
+};
 
 /** Encodes `plan`. Linear in its size. **Throws** `PARSE_ERROR` for what is too large. */
 export function encodePlan(plan: Plan): EncodedPlan {
@@ -99,34 +102,37 @@ export function encodePlan(plan: Plan): EncodedPlan {
     const clause = writer.indexOf(term);
     return clause < 0 ? [] : [{ clause, low, high }];
   });
-  const records = arms.length + plan.groups.length + plan.order.length;
-  const head = records * recordSize + guards.length * guardSize;
-  const { view, slots } = writer.finish(headerSize + head, plan);
+  const guardsAt =
+    headerSize +
+    arms.length * armSize +
+    plan.groups.length * groupSize +
+    plan.order.length * sortSize;
+  const { view, slots } = writer.finish(guardsAt + guards.length * guardSize, plan);
   const { buffer } = view;
   let at = headerSize;
   for (const arm of arms) {
-    view.setUint8(at, armKinds[arm.kind]);
-    view.setUint16(at + 2, arm.column?.position ?? 0, true);
-    view.setUint32(at + 4, arm.clauses.length, true);
-    at += recordSize;
+    putField(view, at, armFields.kind, SearchArmKind[arm.kind]);
+    putField(view, at, armFields.column, arm.column?.position ?? 0);
+    putField(view, at, armFields.clause_count, arm.clauses.length);
+    at += armSize;
   }
   for (const group of plan.groups) {
-    view.setUint32(at, group.length, true);
-    at += recordSize;
+    putField(view, at, layouts.SearchGroup.fields.clause_count, group.length);
+    at += groupSize;
   }
   for (const { column, descending } of plan.order) {
-    view.setUint16(at, column.position, true);
-    view.setUint16(at + 2, descending ? 1 : 0, true);
-    at += recordSize;
+    putField(view, at, sortFields.column, column.position);
+    putField(view, at, sortFields.flags, descending ? searchFormat.sortDescending : 0);
+    at += sortSize;
   }
   for (const { clause, low, high } of guards) {
-    view.setUint32(at, clause, true);
-    writeCount(view, at + 8, low);
-    writeCount(view, at + 16, high);
+    putField(view, at, guardFields.clause, clause);
+    putField(view, at, guardFields.low, low);
+    putField(view, at, guardFields.high, high);
     at += guardSize;
   }
-  view.setUint16(18, arms.length, true);
-  view.setUint16(guardCountAt, guards.length, true);
+  putField(view, 0, header.arm_count, arms.length);
+  putField(view, 0, header.guard_count, guards.length);
   writeHeader(view, plan);
   const bytes = new Uint8Array(buffer, 0, view.byteLength);
   const words = new Uint32Array(buffer);
@@ -135,45 +141,64 @@ export function encodePlan(plan: Plan): EncodedPlan {
 
 /** Asks the engine to tell where the time of the plan goes. */
 export function measurePlan({ view }: EncodedPlan): void {
-  view.setUint16(flagsAt, view.getUint16(flagsAt, true) | headerFlags.measured, true);
+  const flags = getField(view, 0, header.flags) | searchFormat.flagMeasured;
+  putField(view, 0, header.flags, flags);
 }
 
 /** Makes the engine run the plan whatever the rows of its terms. */
 export function dropGuards({ view }: EncodedPlan): void {
-  const count = view.getUint16(guardCountAt, true);
-  const at =
+  const count = getField(view, 0, header.guard_count);
+  let at =
     headerSize +
-    recordSize * (view.getUint16(18, true) + view.getUint16(20, true) + view.getUint16(22, true));
+    getField(view, 0, header.arm_count) * armSize +
+    getField(view, 0, header.group_count) * groupSize +
+    getField(view, 0, header.sort_count) * sortSize;
   for (let guard = 0; guard < count; guard++) {
-    writeWide(view, at + guard * guardSize + 8, 0, 0);
-    writeWide(view, at + guard * guardSize + 16, 0xffff_ffff, 0xffff_ffff);
+    putField(view, at, guardFields.low, 0);
+    writeWide(view, at + guardFields.high.offset, 0xffff_ffff, 0xffff_ffff);
+    at += guardSize;
   }
 }
 
 /** All of the header but the counts of arms and clauses. */
 function writeHeader(view: DataView<ArrayBuffer>, plan: Plan): void {
   let flags = 0;
-  if (plan.countOnly) flags |= headerFlags.countOnly;
-  if (plan.walk) flags |= headerFlags.walk;
-  if (plan.keyDescending) flags |= headerFlags.keyDescending;
-  if (plan.fields.some(({ position }) => position === 0)) flags |= headerFlags.projectKey;
-  view.setUint32(0, magic, true);
-  view.setUint16(4, version, true);
-  view.setUint16(flagsAt, flags, true);
-  view.setUint32(8, view.byteLength, true);
-  view.setUint32(12, plan.table.imageSize, true);
-  view.setUint16(16, plan.table.columns.length, true);
-  view.setUint16(20, plan.groups.length, true);
-  view.setUint16(22, plan.order.length, true);
-  view.setUint32(28, plan.residual.length, true);
-  if (plan.offset.kind === "count") writeCount(view, offsetAt, plan.offset.count);
-  if (plan.limit.kind === "count") writeCount(view, limitAt, plan.limit.count);
+  if (plan.countOnly) flags |= searchFormat.flagCountOnly;
+  if (plan.walk) flags |= searchFormat.flagWalk;
+  if (plan.keyDescending) flags |= searchFormat.flagKeyDescending;
+  if (plan.fields.some(({ position }) => position === 0)) flags |= searchFormat.flagProjectKey;
+  putField(view, 0, header.magic, searchFormat.magic);
+  putField(view, 0, header.version, searchFormat.version);
+  putField(view, 0, header.flags, flags);
+  putField(view, 0, header.size, view.byteLength);
+  putField(view, 0, header.image_size, plan.table.imageSize);
+  putField(view, 0, header.column_count, plan.table.columns.length);
+  putField(view, 0, header.group_count, plan.groups.length);
+  putField(view, 0, header.sort_count, plan.order.length);
+  putField(view, 0, header.residual_count, plan.residual.length);
+  if (plan.offset.kind === "count") putField(view, 0, header.offset, plan.offset.count);
+  if (plan.limit.kind === "count") putField(view, 0, header.limit, plan.limit.count);
   for (const { position } of plan.fields) {
     if (position === 0) continue;
-    const half = 56 + ((position - 1) >> 5) * 4;
+    const half = header.projection.offset + ((position - 1) >> 5) * 4;
     view.setUint32(half, view.getUint32(half, true) | (1 << ((position - 1) & 31)), true);
   }
 }
+
+/** Flags of a clause about one of its bounds. */
+interface BoundFlags {
+  readonly has: number;
+  readonly inclusive: number;
+}
+
+const lowFlags: BoundFlags = {
+  has: searchFormat.clauseHasLow,
+  inclusive: searchFormat.clauseLowInclusive,
+};
+const highFlags: BoundFlags = {
+  has: searchFormat.clauseHasHigh,
+  inclusive: searchFormat.clauseHighInclusive,
+};
 
 /** Collects clauses and operands, then lays them out. */
 class Writer {
@@ -198,15 +223,15 @@ class Writer {
         this.#addOperand(term.column, term.operand);
         break;
       case "between":
-        flags = this.#addBound(term.column, term.low, boundFlags.low, boundFlags.lowInclusive);
-        flags |= this.#addBound(term.column, term.high, boundFlags.high, boundFlags.highInclusive);
+        flags = this.#addBound(term.column, term.low, lowFlags);
+        flags |= this.#addBound(term.column, term.high, highFlags);
         break;
       case "member":
         for (const operand of term.operands) this.#addOperand(term.column, operand);
         break;
       case "like":
       case "unlike":
-        flags = term.fold ? foldFlag : 0;
+        flags = term.fold ? searchFormat.clauseFold : 0;
         this.#operands.push({ column: term.column, operand: term.pattern, isPattern: true });
         break;
       case "null":
@@ -223,8 +248,7 @@ class Writer {
   #addBound(
     column: PlannerColumn,
     bound: Bound | undefined,
-    has: number,
-    inclusive: number,
+    { has, inclusive }: BoundFlags,
   ): number {
     if (bound === undefined) return 0;
     this.#addOperand(column, bound.operand);
@@ -240,27 +264,28 @@ class Writer {
     const textAt = operandsAt + this.#operands.length * operandSize;
     let textSize = 0;
     for (const each of this.#operands) textSize += textRoom(each);
-    if (textAt + textSize > planSizeMax || plan.groups.length > groupsMax) {
+    const { sizeMax, groupCountMax } = searchFormat;
+    if (textAt + textSize > sizeMax || plan.groups.length > groupCountMax) {
       throw new AerostoreError(
         "PARSE_ERROR",
         `this query is too large: its plan takes ${textAt + textSize} bytes and has ` +
-          `${plan.groups.length} groups; at most ${planSizeMax} and ${groupsMax} are possible`,
+          `${plan.groups.length} groups; at most ${sizeMax} and ${groupCountMax} are possible`,
         { table: plan.table.name },
       );
     }
     const size = textAt + textSize;
     const view = new DataView(new ArrayBuffer(Math.ceil(size / 4) * 4), 0, size);
-    view.setUint32(24, this.#clauses.length, true);
-    view.setUint32(32, this.#operands.length, true);
-    view.setUint32(36, textSize, true);
+    putField(view, 0, header.clause_count, this.#clauses.length);
+    putField(view, 0, header.operand_count, this.#operands.length);
+    putField(view, 0, header.text_size, textSize);
 
     let at = head;
     for (const { term, flags, first, count } of this.#clauses) {
-      view.setUint8(at, operators[term.kind]);
-      view.setUint8(at + 1, flags);
-      view.setUint16(at + 2, term.column.position, true);
-      view.setUint32(at + 4, first, true);
-      view.setUint32(at + 8, count, true);
+      putField(view, at, clauseFields.operator, operators[term.kind]);
+      putField(view, at, clauseFields.flags, flags);
+      putField(view, at, clauseFields.column, term.column.position);
+      putField(view, at, clauseFields.operand_first, first);
+      putField(view, at, clauseFields.operand_count, count);
       at += clauseSize;
     }
     const slots: ParameterSlot[] = countSlots(plan.offset, plan.limit);
@@ -268,7 +293,7 @@ class Writer {
     for (const each of this.#operands) {
       const { column, operand, isPattern } = each;
       const room = textRoom(each);
-      if (room > 0 || isText(column)) writeWide(view, at + 8, textOffset - textAt, 0);
+      if (room > 0 || isText(column)) writeWide(view, at + valueAt, textOffset - textAt, 0);
       if (operand.kind === "constant") {
         writeStored(view, at, textOffset, column, operand.value);
       } else {
@@ -296,17 +321,17 @@ function textRoom(each: {
 }): number {
   const { column, operand, isPattern } = each;
   if (!isText(column)) return 0;
-  if (operand.kind === "parameter") return isPattern ? patternSizeMax : column.limit;
+  if (operand.kind === "parameter") return isPattern ? searchFormat.patternSizeMax : column.limit;
   return operand.value instanceof Uint8Array ? operand.value.length : 0;
 }
 
 function countSlots(offset: Count, limit: Count): ParameterSlot[] {
   const slots: ParameterSlot[] = [];
   if (offset.kind === "parameter") {
-    slots.push({ kind: "offset", name: offset.name, countOffset: offsetAt });
+    slots.push({ kind: "offset", name: offset.name, countOffset: header.offset.offset });
   }
   if (limit.kind === "parameter") {
-    slots.push({ kind: "limit", name: limit.name, countOffset: limitAt });
+    slots.push({ kind: "limit", name: limit.name, countOffset: header.limit.offset });
   }
   return slots;
 }
@@ -349,25 +374,25 @@ function bindSlot({ view, bytes, table }: EncodedPlan, slot: ParameterSlot, give
   if (typeof given === "string" && isText(column)) {
     const size = writeAscii(bytes, textOffset, slot.textSizeMax, given);
     if (size >= 0) {
-      view.setUint8(operandOffset, positions.at);
-      view.setUint32(operandOffset + 4, size, true);
+      view.setUint8(operandOffset + positionAt, SearchPosition.at);
+      view.setUint32(operandOffset + textSizeAt, size, true);
       return;
     }
   }
   if (typeof given === "number" && Number.isSafeInteger(given) && holdsInteger(column, given)) {
-    view.setUint8(operandOffset, positions.at);
-    writeWide(view, operandOffset + 8, given >>> 0, Math.floor(given / 4_294_967_296) >>> 0);
+    view.setUint8(operandOffset + positionAt, SearchPosition.at);
+    writeWide(view, operandOffset + valueAt, given >>> 0, Math.floor(given / 4_294_967_296) >>> 0);
     return;
   }
   const value = rawValue(table, slot, given);
   if (slot.kind === "pattern") {
     const pattern = patternOf(table, column, value);
     bytes.set(pattern, textOffset);
-    view.setUint32(operandOffset + 4, pattern.length, true);
+    view.setUint32(operandOffset + textSizeAt, pattern.length, true);
     return;
   }
   const place: Place = placeOf(table, column, value);
-  view.setUint8(operandOffset, positions[place.kind]);
+  view.setUint8(operandOffset + positionAt, positions[place.kind]);
   if (place.kind !== "belowAll") writeStored(view, operandOffset, textOffset, column, place.value);
 }
 
@@ -426,11 +451,11 @@ function writeStored(
 ): void {
   if (value instanceof Uint8Array) {
     new Uint8Array(view.buffer, textOffset, value.length).set(value);
-    view.setUint32(operandOffset + 4, value.length, true);
+    view.setUint32(operandOffset + textSizeAt, value.length, true);
     return;
   }
   const [low, high] = halvesOf(column, value);
-  writeWide(view, operandOffset + 8, low, high);
+  writeWide(view, operandOffset + valueAt, low, high);
 }
 
 function writeCount(view: DataView<ArrayBuffer>, at: number, count: number): void {

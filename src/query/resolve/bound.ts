@@ -8,6 +8,7 @@
  * it had been written there. A finite value beyond the range of an f32 compares as it is.
  */
 import { AerostoreError } from "../../errors.ts";
+import { searchFormat } from "../../ffi/constants.gen.ts";
 import { nearestName } from "../../schema/nearest.ts";
 import { describeValue, typeName } from "../../schema/value.ts";
 import type { PlannerColumn, PlannerTable } from "./planner-table.ts";
@@ -25,8 +26,7 @@ export type Place =
 const belowAll: Place = { kind: "belowAll" };
 const encoder = new TextEncoder();
 
-/** Most bytes of a glob pattern. */
-export const patternSizeMax = 4_096;
+const { patternSizeMax } = searchFormat;
 
 /** Integer kinds, with the least and greatest value; as bigints where numbers are not exact. */
 const integerRanges = {

@@ -6,6 +6,7 @@
  * A key is an array of 64-bit words, the most significant first; here each word is two elements,
  * the low half first, which is how the engine reads it on a little-endian machine.
  */
+import { keyFormat } from "../../ffi/constants.gen.ts";
 import type { PlannerColumn } from "./planner-table.ts";
 import type { Stored } from "./bound.ts";
 
@@ -15,7 +16,9 @@ import type { Stored } from "./bound.ts";
  */
 export type KeyWords = Uint32Array<ArrayBuffer>;
 
-const signBit = 0x8000_0000;
+const signBit: number = keyFormat.signBitHigh;
+/** Either half of a word of null. */
+const nullHalf: number = keyFormat.nullWordHigh;
 const scratch = new DataView(new ArrayBuffer(8));
 
 /** Words of every key of `column`. */
@@ -23,13 +26,22 @@ export function keyWordsCount(column: PlannerColumn): number {
   switch (column.kind) {
     case "string":
     case "bytes":
-      return Math.ceil((column.limit + 2) / 8);
+      return Math.ceil((column.limit + keyFormat.textLengthSize) / keyFormat.wordSize);
     case "i64":
     case "u64":
     case "decimal":
     case "timestamp":
       return column.nullable ? 2 : 1;
-    default:
+    case "bool":
+    case "enum":
+    case "i8":
+    case "i16":
+    case "i32":
+    case "u8":
+    case "u16":
+    case "u32":
+    case "f32":
+    case "f64":
       return 1;
   }
 }
@@ -55,8 +67,8 @@ export function encodeKey(column: PlannerColumn, value: Stored): KeyWords {
 /** The key of null, which is after all others. */
 export function encodeNullKey(column: PlannerColumn): KeyWords {
   const words = emptyKey(column);
-  if (isText(column) || words.length === 2) return words.fill(0xffff_ffff);
-  words[0] = 1;
+  if (isText(column) || words.length === 2) return words.fill(nullHalf);
+  words[0] = keyFormat.nullFirstWord;
   return words;
 }
 
@@ -114,7 +126,14 @@ function orderedHigh(column: PlannerColumn, high: number): number {
     case "f32":
     case "f64":
       return high ^ signBit;
-    default:
+    case "bool":
+    case "enum":
+    case "u8":
+    case "u16":
+    case "u32":
+    case "u64":
+    case "string":
+    case "bytes":
       return high;
   }
 }
