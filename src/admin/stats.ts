@@ -46,7 +46,7 @@ export interface CheckpointStats {
   readonly rows: number;
 }
 
-/** Sums over all sessions that are attached. */
+/** Sums over all sessions since the segment was made, ended ones included: they never fall. */
 export interface CounterStats {
   readonly commits: number;
   readonly aborts: number;

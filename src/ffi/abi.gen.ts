@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "5f02dcb45ccafefb";
-export const abiHash = 0x644e4950d789703bn;
+export const layoutFingerprint = "eff851c75e469e6d";
+export const abiHash = 0x2e440285877dffabn;
 
 export const Status = {
   ok: 0,

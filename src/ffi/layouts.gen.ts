@@ -122,6 +122,7 @@ export const layouts = {
       reclaim_held: { type: "u64", offset: 416, size: 8 },
       depot_cell: { type: "u32", offset: 424, size: 4 },
       counters: { type: "Counters", offset: 512, size: 160 },
+      commits_before: { type: "u64", offset: 672, size: 8 },
       free: { type: "[127]bytes", offset: 768, size: 3048 },
     },
   },

@@ -108,6 +108,9 @@ pub fn sessions(session: *Session, out: []u8) usize {
         defer size += @sizeOf(SessionStats);
         if (size + @sizeOf(SessionStats) > out.len) continue;
         const raw = slot.pin.load(.acquire);
+        // Statistics: a session that takes the slot meanwhile is told of at the next look.
+        const commits = @atomicLoad(u64, &slot.counters.commits, .monotonic);
+        const before = @atomicLoad(u64, &slot.commits_before, .monotonic);
         const pinned = raw != layout.pin_none and raw != layout.pin_revoked;
         const since = slot.pinned_ms.load(.monotonic);
         const each: SessionStats = .{
@@ -116,8 +119,7 @@ pub fn sessions(session: *Session, out: []u8) usize {
             .opened_ms = @floatFromInt(slot.opened_ms),
             .snapshot = if (pinned) @floatFromInt(layout.Pin.of(raw).csn) else 0,
             .snapshot_age_ms = if (pinned and since != 0) @floatFromInt(now_ms -| since) else 0,
-            // a statistic
-            .commits = @floatFromInt(@atomicLoad(u64, &slot.counters.commits, .monotonic)),
+            .commits = @floatFromInt(commits -| before),
             .alive = @intFromBool(session.isAlive(@intCast(index))),
             .reserved = 0,
         };

@@ -355,7 +355,10 @@ pub const SessionSlot = extern struct {
     /// Release: in program order for the repairer, whose acquire pairs with it.
     depot_cell: Word(u32),
 
+    /// Of all sessions that have had this slot, so that their sums never fall.
     counters: Counters align(limits.cache_line_size),
+    /// `counters.commits` when the present session took the slot.
+    commits_before: u64,
     free: [classes.count]FreeList align(limits.cache_line_size),
 };
 

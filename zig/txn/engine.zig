@@ -130,7 +130,7 @@ pub const Engine = struct {
         _ = slot.generation.add(1, .seq_cst);
         slot.pid = os.processId();
         slot.opened_ms = os.realtimeMs();
-        slot.counters = .{};
+        slot.commits_before = slot.counters.commits;
         slot.may_use_reserve.store(0, .monotonic); // the owner's own
         slot.pin.store(layout.pin_none, .seq_cst);
         slot.held_era.store(0, .seq_cst);
