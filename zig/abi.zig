@@ -303,7 +303,8 @@ const exports = struct {
         return withHandle(handle, .{ transaction, table }, Handle.get);
     }
 
-    /// Upserts write records (borrowed) as one transaction, or inside one. Result: counts.
+    /// Upserts write records (borrowed) as one transaction, or inside one. `newest` (borrowed) has
+    /// `newest_count` groups of 16 bytes. Result: counts.
     pub fn rows_write(
         handle: u32,
         transaction: u32,
@@ -311,13 +312,17 @@ const exports = struct {
         records: [*]const u8,
         records_length: usize,
         count: u32,
-        newest_column: u32,
+        newest: [*]const u8,
+        newest_length: usize,
+        newest_count: u32,
     ) callconv(.c) Status {
-        if (@intFromPtr(records) % 8 != 0) return .invalid_argument;
+        if (@intFromPtr(records) % 8 != 0 or @intFromPtr(newest) % 8 != 0) return .invalid_argument;
+        if (newest_length / @sizeOf(write_.NewestGroup) < newest_count) return .invalid_argument;
+        const groups: [*]const write_.NewestGroup = @ptrCast(@alignCast(newest));
         const bytes: []align(8) const u8 = @alignCast(records[0..records_length]);
         return withHandle(
             handle,
-            .{ transaction, table, bytes, @as(usize, count), newest_column },
+            .{ transaction, table, bytes, @as(usize, count), groups[0..newest_count] },
             Handle.writeMany,
         );
     }

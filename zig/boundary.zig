@@ -73,6 +73,8 @@ const passed_layouts = [_]manifest.Named{
     .{ .name = "IngestPlan", .type = ingest_plan.PlanHeader },
     .{ .name = "IngestName", .type = ingest_plan.NameRecord },
     .{ .name = "IngestLabel", .type = ingest_plan.LabelRecord },
+    .{ .name = "IngestText", .type = ingest_plan.TextRecord },
+    .{ .name = "NewestGroup", .type = write.NewestGroup },
     .{ .name = "IngestResult", .type = ingest_parser.Result },
     .{ .name = "IngestReject", .type = ingest_reject.Reject },
 };
@@ -97,6 +99,7 @@ pub const enums = [_]manifest.Named{
     .{ .name = "SearchArmKind", .type = search_plan.ArmKind },
     .{ .name = "SearchPosition", .type = search_plan.Position },
     .{ .name = "IngestFormat", .type = ingest_plan.Format },
+    .{ .name = "IngestTimeUnit", .type = ingest_plan.TimeUnit },
     .{ .name = "IngestStop", .type = ingest_parser.Stop },
     .{ .name = "IngestFault", .type = ingest_reject.Reason },
 };
@@ -181,6 +184,10 @@ pub const constants = [_]manifest.Group{
         .flag_escapes = ingest_plan.flag_escapes,
         .flag_refuse_unknown = ingest_plan.flag_refuse_unknown,
         .flag_stop_at_reject = ingest_plan.flag_stop_at_reject,
+        .flag_decimal_comma = ingest_plan.flag_decimal_comma,
+        .flag_round = ingest_plan.flag_round,
+        .flag_ignore_extra = ingest_plan.flag_ignore_extra,
+        .flag_empty_null = ingest_plan.flag_empty_null,
     }) },
     .{ .name = "keyFormat", .values = manifest.valuesOf(.{
         .word_size = @sizeOf(u64),
@@ -193,7 +200,6 @@ pub const constants = [_]manifest.Group{
         .begin_read_only = transactions.begin_read_only,
         .begin_retry = transactions.begin_retry,
         .recovery_distrust_cache = recovery.flag_distrust_cache,
-        .newest_none = write.newest_none,
     }) },
     .{ .name = "settingMin", .values = manifest.valuesByName(settings.Setting, settings.minOf) },
     .{ .name = "settingMax", .values = manifest.valuesByName(settings.Setting, settings.maxOf) },

@@ -30,6 +30,7 @@ comptime {
     _ = @import("ingest/reject.zig");
     _ = @import("ingest/test_stream.zig");
     _ = @import("ingest/text.zig");
+    _ = @import("ingest/time.zig");
     _ = @import("ingest/tsv.zig");
     _ = @import("query/bound.zig");
     _ = @import("query/executor.zig");

@@ -39,6 +39,21 @@ export class Arguments {
     return this.#values.has(name);
   }
 
+  /** The options that were given, of these names, as text; a switch is "". */
+  given(names: Iterable<string>): Record<string, string> {
+    const given: Record<string, string> = {};
+    for (const name of names) {
+      const value = this.#values.get(name);
+      if (value !== undefined) given[name] = value;
+    }
+    return given;
+  }
+
+  /** The same over other values: what was given here counts. */
+  over(values: Readonly<Record<string, string>>): Arguments {
+    return new Arguments(this.words, new Map([...Object.entries(values), ...this.#values]));
+  }
+
   /** The value of an option that is a whole number. **Throws** `UsageError`. */
   whole(name: string, min: number, max: number): number | undefined {
     const text = this.#values.get(name);

@@ -21,6 +21,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ["demo", async () => (await import("./commands/demo.ts")).demo],
   ["create", async () => (await import("./commands/create.ts")).create],
   ["ingest", async () => (await import("./commands/ingest.ts")).ingest],
+  ["feed", async () => (await import("./commands/feed.ts")).feed],
   ["search", async () => (await import("./commands/search.ts")).search],
   ["get", async () => (await import("./commands/get.ts")).get],
   ["explain", async () => (await import("./commands/explain.ts")).explain],

@@ -18,7 +18,7 @@ export function ingestEngine(scope: Scope, binding: TableBinding): IngestEngine 
 class Stream implements IngestSession {
   readonly #scope: Scope;
   readonly #binding: TableBinding;
-  readonly #newestBy: number | undefined;
+  readonly #newestBy: Uint8Array | undefined;
   readonly #memory: IngestMemory;
   readonly #records: Uint8Array;
   readonly #stride: number;
@@ -31,7 +31,7 @@ class Stream implements IngestSession {
     binding: TableBinding,
     plan: Uint8Array<ArrayBuffer>,
     memory: IngestMemory,
-    newestBy: number | undefined,
+    newestBy: Uint8Array | undefined,
   ) {
     scope.use();
     const { session } = scope.handle;

@@ -5,7 +5,9 @@ import type { TableBinding } from "../session/catalog.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import { WriteOp } from "../ffi/constants.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
-import type { IngestOptions, IngestReport } from "../ingest/ingest.ts";
+import type { IngestReport } from "../ingest/ingest.ts";
+import type { IngestInput } from "../ingest/input.ts";
+import type { IngestOptions } from "../ingest/options.ts";
 import type { IngestSource } from "../ingest/source.ts";
 import { checkOptions } from "./options.ts";
 import { Prepared } from "./prepared.ts";
@@ -136,9 +138,12 @@ export class Table<S extends TableShape = DynamicShape> {
    * **Throws** what `upsert` throws when it concerns more than a line, `INVALID_VALUE` at the first
    * bad line with `strict`, `UNKNOWN_FIELD` and `PARSE_ERROR` for a header, `IO_ERROR`.
    */
-  async ingest(source: IngestSource, options: IngestOptions = {}): Promise<IngestReport> {
+  async ingest(
+    source: IngestSource | IngestInput,
+    options: IngestOptions = {},
+  ): Promise<IngestReport> {
     this.scope.useToWrite();
-    // Loaded by who needs it: the streams of its formats cost more than all else at the start.
+    // Loaded when it is needed: the streams of its formats cost more than all else at the start.
     const { ingest } = await import("../ingest/ingest.ts");
     const { ingestEngine } = await import("./ingest-engine.ts");
     return ingest(ingestEngine(this.scope, this.binding), source, options);

@@ -2,12 +2,10 @@
  * Many rows at once: encoded as write records into memory that the engine reads, one call and one
  * transaction per batch, or one call per batch within a transaction.
  */
-import { callFlags } from "../ffi/constants.gen.ts";
+import { layouts } from "../ffi/layouts.gen.ts";
 import type { TableBinding } from "../session/catalog.ts";
-import { AerostoreError } from "../errors.ts";
 import type { Status } from "../ffi/abi.gen.ts";
-import { nearestName } from "../schema/nearest.ts";
-import type { AnyTable } from "../schema/table.ts";
+import { encodeNewest, type NewestBy } from "../schema/newest.ts";
 import { checkOptions } from "./options.ts";
 import type { Scope } from "./scope.ts";
 import { words } from "../session/session.ts";
@@ -15,8 +13,11 @@ import { words } from "../session/session.ts";
 export interface BatchOptions {
   /** Rows per transaction, 1 to 1,000,000. Default 1,024. */
   readonly batch?: number | undefined;
-  /** A row whose value in this column is below the stored one's is dropped and counted `stale`. */
-  readonly newestBy?: string | undefined;
+  /**
+   * A row whose value in this column is below the stored one's is dropped and counted `stale`. In
+   * object form each stamp has columns of its own, which alone are dropped: see `NewestBy`.
+   */
+  readonly newestBy?: NewestBy | undefined;
 }
 
 /** What became of rows; the counts add up to them. */
@@ -25,14 +26,15 @@ export interface WriteCounts {
   readonly updated: number;
   /** Had the same values already. */
   readonly unchanged: number;
-  /** Older than the stored row by the `newestBy` column, and dropped. */
+  /** Older than the stored row by `newestBy`, and dropped. */
   readonly stale: number;
 }
 
 const batchDefault = 1_024;
 const batchMax = 1_000_000;
-/** `newest_column` of the engine when there is none. */
-const { newestNone } = callFlags;
+const newestGroupSize = layouts.NewestGroup.size;
+/** Its bytes are passed where there are no groups. */
+const newestNone = new Uint8Array(newestGroupSize);
 
 /**
  * Upserts `rows` in batches. **Throws** what an upsert throws; batches before the failing one are
@@ -49,7 +51,7 @@ export function upsertMany(
   if (!Number.isInteger(batch) || batch < 1 || batch > batchMax) {
     throw new RangeError(`batch is a number of rows from 1 to ${batchMax}, not ${batch}`);
   }
-  const newest = newestColumn(binding.definition, newestBy);
+  const newest = encodeNewest(binding.definition, newestBy);
   const sum = { inserted: 0, updated: 0, unchanged: 0, stale: 0 };
   const add = (counts: WriteCounts): void => {
     sum.inserted += counts.inserted;
@@ -85,14 +87,15 @@ export function writeRecords(
   { id, definition }: TableBinding,
   records: Uint8Array,
   count: number,
-  newest: number | undefined,
+  newest: Uint8Array | undefined,
 ): WriteCounts {
   const tx = scope.useToWrite();
   const { session } = scope.handle;
   const { calls, handle, u32 } = session;
-  const column = newest ?? newestNone;
+  const groups = newest ?? newestNone;
+  const groupCount = newest === undefined ? 0 : newest.length / newestGroupSize;
   const call = (): Status =>
-    calls.aerostore_rows_write(handle, tx, id, records, records, count, column);
+    calls.aerostore_rows_write(handle, tx, id, records, records, count, groups, groups, groupCount);
   session.run({ attempted: "upserting rows", table: definition.name }, call);
   const counts = {
     inserted: u32[words.inserted] ?? 0,
@@ -102,18 +105,4 @@ export function writeRecords(
   };
   scope.wrote();
   return counts;
-}
-
-/** The position of the `newestBy` column. **Throws** `UNKNOWN_FIELD`. */
-function newestColumn(table: AnyTable, name: string | undefined): number | undefined {
-  if (name === undefined) return undefined;
-  const column = table.find(name);
-  if (column !== undefined) return column.position;
-  const nearest = nearestName(name, table.names());
-  const hint = nearest === undefined ? "" : `; did you mean "${nearest}"?`;
-  throw new AerostoreError(
-    "UNKNOWN_FIELD",
-    `newestBy: ${table.name} has no column "${name}"${hint}`,
-    { table: table.name, column: name },
-  );
 }

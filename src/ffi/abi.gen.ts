@@ -3,7 +3,7 @@ import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
 export const layoutFingerprint = "eff851c75e469e6d";
-export const abiHash = 0x2e440285877dffabn;
+export const abiHash = 0xf69f8239a9841800n;
 
 export const Status = {
   ok: 0,
@@ -82,7 +82,7 @@ export const symbolTypes = {
   aerostore_row_delete: { args: ["u32", "u32", "u32"], returns: "i32" },
   aerostore_row_get: { args: ["u32", "u32", "u32"], returns: "i32" },
   aerostore_rows_write: {
-    args: ["u32", "u32", "u32", "buffer", "buffer_length", "u32", "u32"],
+    args: ["u32", "u32", "u32", "buffer", "buffer_length", "u32", "buffer", "buffer_length", "u32"],
     returns: "i32",
   },
   aerostore_search_open: { args: ["u32", "u32", "u32", "u32"], returns: "i32" },
@@ -258,7 +258,8 @@ export interface Symbols {
   readonly aerostore_row_delete: (handle: number, transaction: number, table: number) => Status;
   /** Copies the row of the key in the input to the output. Result: `found`. */
   readonly aerostore_row_get: (handle: number, transaction: number, table: number) => Status;
-  /** Upserts write records (borrowed) as one transaction, or inside one. Result: counts. */
+  /** Upserts write records (borrowed) as one transaction, or inside one. `newest` (borrowed) has
+   * `newest_count` groups of 16 bytes. Result: counts. */
   readonly aerostore_rows_write: (
     handle: number,
     transaction: number,
@@ -266,7 +267,9 @@ export interface Symbols {
     records: ArrayBufferView,
     recordsLength: ArrayBufferView,
     count: number,
-    newestColumn: number,
+    newest: ArrayBufferView,
+    newestLength: ArrayBufferView,
+    newestCount: number,
   ) => Status;
   /** Runs the plan in the input. Result: `rows` in the output, `done`, `count`, `cursor` when not
    * done. */

@@ -173,6 +173,15 @@ export const IngestFormat = {
 } as const;
 export type IngestFormat = (typeof IngestFormat)[keyof typeof IngestFormat];
 
+export const IngestTimeUnit = {
+  exact: 0,
+  s: 1,
+  ms: 2,
+  us: 3,
+  ns: 4,
+} as const;
+export type IngestTimeUnit = (typeof IngestTimeUnit)[keyof typeof IngestTimeUnit];
+
 export const IngestStop = {
   input: 0,
   records: 1,
@@ -201,6 +210,7 @@ export const IngestFault = {
   duplicate_field: 18,
   unknown_field: 19,
   is_nan: 20,
+  not_a_time: 21,
 } as const;
 export type IngestFault = (typeof IngestFault)[keyof typeof IngestFault];
 
@@ -271,7 +281,7 @@ export const searchFormat = {
 
 export const ingestFormat = {
   magic: 1196312897,
-  version: 1,
+  version: 2,
   lineSizeMax: 1048576,
   positionIgnored: 65535,
   positionSize: 2,
@@ -279,6 +289,10 @@ export const ingestFormat = {
   flagEscapes: 1,
   flagRefuseUnknown: 2,
   flagStopAtReject: 4,
+  flagDecimalComma: 8,
+  flagRound: 16,
+  flagIgnoreExtra: 32,
+  flagEmptyNull: 64,
 } as const;
 
 export const keyFormat = {
@@ -293,7 +307,6 @@ export const callFlags = {
   beginReadOnly: 1,
   beginRetry: 2,
   recoveryDistrustCache: 1,
-  newestNone: 4294967295,
 } as const;
 
 export const settingMin = {

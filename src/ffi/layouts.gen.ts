@@ -526,7 +526,7 @@ export const layouts = {
     },
   },
   IngestPlan: {
-    size: 64,
+    size: 80,
     align: 8,
     fields: {
       magic: { type: "u32", offset: 0, size: 4 },
@@ -545,7 +545,14 @@ export const layouts = {
       text_size: { type: "u32", offset: 48, size: 4 },
       template_offset: { type: "u32", offset: 52, size: 4 },
       template_size: { type: "u32", offset: 56, size: 4 },
-      reserved: { type: "u32", offset: 60, size: 4 },
+      separator: { type: "u8", offset: 60, size: 1 },
+      quote: { type: "u8", offset: 61, size: 1 },
+      time_unit: { type: "u8", offset: 62, size: 1 },
+      reserved: { type: "u8", offset: 63, size: 1 },
+      null_count: { type: "u32", offset: 64, size: 4 },
+      nulls_offset: { type: "u32", offset: 68, size: 4 },
+      comment_offset: { type: "u32", offset: 72, size: 4 },
+      comment_size: { type: "u32", offset: 76, size: 4 },
     },
   },
   IngestName: {
@@ -565,6 +572,23 @@ export const layouts = {
       value: { type: "u16", offset: 2, size: 2 },
       size: { type: "u32", offset: 4, size: 4 },
       offset: { type: "u32", offset: 8, size: 4 },
+    },
+  },
+  IngestText: {
+    size: 8,
+    align: 4,
+    fields: {
+      size: { type: "u32", offset: 0, size: 4 },
+      offset: { type: "u32", offset: 4, size: 4 },
+    },
+  },
+  NewestGroup: {
+    size: 16,
+    align: 8,
+    fields: {
+      column: { type: "u32", offset: 0, size: 4 },
+      reserved: { type: "u32", offset: 4, size: 4 },
+      mask: { type: "u64", offset: 8, size: 8 },
     },
   },
   IngestResult: {

@@ -3,15 +3,18 @@
  * transaction per batch of records. Memory does not depend on the source's length.
  */
 import { AerostoreError } from "../errors.ts";
-import type { ColumnDefinition } from "../schema/column.ts";
 import { recordHeadSize } from "../schema/layout.ts";
-import { detectFormat, type IngestFormat, isGzip, openGzip } from "./formats.ts";
-import { findColumn, parseHeader } from "./header.ts";
 import { IngestStop } from "../ffi/constants.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
 import { getField } from "../ffi/struct.ts";
-import { encodePlan, type LineFormat, lineSizeMax } from "./plan.ts";
-import { mapReadsb, openReadsb, originOf } from "./readsb.ts";
+import { encodeNewest, type NewestBy } from "../schema/newest.ts";
+import { chooseDialect, type Dialect, namesOfColumns } from "./dialect.ts";
+import { readable } from "./json-text.ts";
+import { IngestInput, openInput } from "./input.ts";
+import { readJsonRows } from "./json-rows.ts";
+import { checkIngestOptions, type IngestOptions } from "./options.ts";
+import { encodePlan, lineSizeMax, type PlanOptions } from "./plan.ts";
+import { openRecords, Origins, type ReaderContext, type RecordReader } from "./records.ts";
 import {
   excerpt,
   formatReject,
@@ -20,6 +23,7 @@ import {
   readReject,
   reasonText,
   RejectsFile,
+  separatorAdvice,
 } from "./rejects.ts";
 import {
   type IngestEngine,
@@ -28,46 +32,8 @@ import {
   rejectSize,
   resultSize,
 } from "./session.ts";
-import { type IngestSource, openSource } from "./source.ts";
-import { Window } from "./window.ts";
-
-export interface IngestOptions {
-  /** Default: by the name, else by the first bytes. */
-  readonly format?: IngestFormat | undefined;
-  /** Name of the source, for its format; default that of the file. */
-  readonly name?: string | undefined;
-  /**
-   * Rows per transaction, 1 to 1,000,000. Default 1,024. Rows so large that a batch would take more
-   * than 32 MiB are committed in smaller ones.
-   */
-  readonly batch?: number | undefined;
-  /** A row whose value in this column is below the stored one's is dropped and counted `stale`. */
-  readonly newestBy?: string | undefined;
-  /**
-   * Stop at the first bad line, or at a batch with a row that the table refuses; that batch is not
-   * committed.
-   */
-  readonly strict?: boolean | undefined;
-  /** The first line names the columns, in any order. For `tsv` and `csv`. */
-  readonly header?: boolean | undefined;
-  /** A JSON key that is no column makes its line bad. Default: it is ignored. */
-  readonly refuseUnknown?: boolean | undefined;
-  /** Path of a file for bad lines, created or emptied. */
-  readonly rejects?: string | undefined;
-  readonly onReject?: ((reject: IngestReject) => void) | undefined;
-  /** After each piece of input, at most 256 KiB. */
-  readonly onProgress?: ((progress: IngestProgress) => void) | undefined;
-}
-
-export interface IngestProgress {
-  readonly rows: number;
-  readonly rejected: number;
-  /** Read so far, after decompression. */
-  readonly bytes: number;
-  /** Of the source, when known. */
-  readonly totalBytes: number | undefined;
-  readonly elapsedMs: number;
-}
+import type { IngestSource } from "./source.ts";
+import type { Window } from "./window.ts";
 
 /** `inserted + updated + unchanged + stale + rejected` is `rows`. */
 export interface IngestReport {
@@ -85,7 +51,6 @@ export interface IngestReport {
 
 const { fields } = layouts.IngestResult;
 const batchDefault = 1_024;
-const batchMax = 1_000_000;
 const recordsSizeMax = 32 << 20;
 const rejectRoom = 1_024;
 /** The event loop gets a turn at least this often. */
@@ -100,31 +65,23 @@ const turnMs = 20;
  */
 export async function ingest(
   engine: IngestEngine,
-  source: IngestSource,
+  source: IngestSource | IngestInput,
   options: IngestOptions = {},
 ): Promise<IngestReport> {
-  checkBatch(options.batch);
-  const newestBy =
-    options.newestBy === undefined
-      ? undefined
-      : findColumn(engine.table, options.newestBy, "newestBy").position;
-  using rejectsFile = options.rejects === undefined ? undefined : new RejectsFile(options.rejects);
-  const run = new Run(engine, options, rejectsFile);
+  checkIngestOptions(options);
+  const input = source instanceof IngestInput ? source : await openInput(source, options);
   try {
-    const plan = await run.open(source);
+    using rejectsFile =
+      options.rejects === undefined ? undefined : new RejectsFile(options.rejects);
+    const run = new Run(engine, input, options, rejectsFile);
+    const newestBy = encodeNewest(engine.table, run.newestBy);
+    const plan = await run.open();
     using session = engine.begin(plan, run.memory, newestBy);
     await run.stream(session);
+    rejectsFile?.flush();
+    return run.report();
   } finally {
-    await run.window.close();
-  }
-  rejectsFile?.flush();
-  return run.report();
-}
-
-function checkBatch(batch: number | undefined): void {
-  if (batch === undefined) return;
-  if (!Number.isInteger(batch) || batch < 1 || batch > batchMax) {
-    throw new RangeError(`batch is a number of rows from 1 to ${batchMax}, not ${batch}`);
+    await input.close();
   }
 }
 
@@ -133,6 +90,7 @@ class Run {
   readonly memory: IngestMemory;
   readonly window: Window;
   readonly #engine: IngestEngine;
+  readonly #input: IngestInput;
   readonly #options: IngestOptions;
   readonly #rejectsFile: RejectsFile | undefined;
   readonly #recordRoom: number;
@@ -140,7 +98,10 @@ class Run {
   readonly #resultView: DataView;
   readonly #lines: BigUint64Array;
   readonly #startedAt = performance.now();
-  #format: IngestFormat = "tsv";
+  /** Of delimited text. */
+  #dialect: Dialect | undefined;
+  /** Of a format of records: where its lines came from. */
+  #origins: Origins | undefined;
   #turnAt = performance.now();
   #recordCount = 0;
   #rows = 0;
@@ -152,14 +113,20 @@ class Run {
   #batches = 0;
   #unknownKeys = 0;
 
-  constructor(engine: IngestEngine, options: IngestOptions, rejectsFile: RejectsFile | undefined) {
+  constructor(
+    engine: IngestEngine,
+    input: IngestInput,
+    options: IngestOptions,
+    rejectsFile: RejectsFile | undefined,
+  ) {
     this.#engine = engine;
+    this.#input = input;
     this.#options = options;
     this.#rejectsFile = rejectsFile;
     const recordSize = recordHeadSize + engine.table.imageSize;
     const roomMax = Math.max(1, Math.floor(recordsSizeMax / recordSize));
     this.#recordRoom = Math.min(options.batch ?? batchDefault, roomMax);
-    this.window = new Window();
+    this.window = input.window;
     this.memory = {
       input: this.window.buffer,
       records: new ArrayBuffer(this.#recordRoom * recordSize),
@@ -172,49 +139,120 @@ class Run {
     this.#lines = new BigUint64Array(this.memory.lines);
   }
 
-  /** Opens the source, finds out what it is, and makes the plan for it. */
-  async open(source: IngestSource): Promise<Uint8Array<ArrayBuffer>> {
+  /**
+   * By what rows are newer. Where a format knows the time of a position, and the table has a column
+   * for it, a position goes by that.
+   */
+  get newestBy(): NewestBy | undefined {
+    const { newestBy } = this.#options;
     const { table } = this.#engine;
-    const { window } = this;
-    const reader = await openSource(source);
-    window.attach(reader);
-    let head = await window.peekLine();
-    if (isGzip(head)) {
-      window.replace((taken) => openGzip(taken, reader));
-      head = await window.peekLine();
-    }
-    if (head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf) window.skip(3);
-    const name = this.#options.name ?? nameOf(source);
-    this.#format = this.#options.format ?? detectFormat(name, window.bytes);
+    const stamp = this.#input.records?.positionTime?.(table);
+    if (typeof newestBy !== "string" || stamp === undefined) return newestBy;
+    const isOther = table.find(newestBy) !== table.find(stamp);
+    const places = ["lat", "lon"].filter((name) => table.find(name) !== undefined);
+    return isOther ? { [newestBy]: "*", [stamp]: places } : newestBy;
+  }
 
-    let positions: readonly (ColumnDefinition | undefined)[] = table.columns;
-    let lineFirst = 1;
-    let format: LineFormat;
-    if (this.#format === "readsb") {
-      const mapping = mapReadsb(table);
-      positions = mapping.positions;
-      format = "tsv";
-      window.chain((inner) =>
-        openReadsb(inner, mapping, (reject) => this.#refuse(reject, Buffer.from(reject.text))),
-      );
-    } else {
-      format = this.#format;
+  /** Makes the plan for what the source holds. */
+  async open(): Promise<Uint8Array<ArrayBuffer>> {
+    const { format } = this.#input;
+    const { header } = this.#options;
+    if (format === "tsv") return this.#openDelimited("tsv");
+    if (format === "csv") return this.#openDelimited("csv");
+    if (header === true) {
+      throw new TypeError(`a header belongs to tsv or csv input, not to ${format}`);
     }
-    if (this.#options.header === true) {
-      if (this.#format !== "tsv" && this.#format !== "csv") {
-        throw new TypeError(`a header belongs to tsv or csv input, not to ${this.#format}`);
-      }
-      const line = await window.takeLine();
-      lineFirst = 2;
-      if (line !== undefined) positions = parseHeader(table, line, this.#format);
+    const { table } = this.#engine;
+    const names = namesOfColumns(table, this.#options.columns);
+    const records = this.#input.records;
+    if (format === "ndjson") {
+      this.#options.onLook?.("one JSON object on a line");
+      return encodePlan(table, { ...this.#planOptions(), format: "ndjson", names });
     }
+    const make = await this.#recordReader(format, names);
+    const origins = new Origins();
+    this.#origins = origins;
+    this.window.chain((inner) =>
+      openRecords(inner, origins, (reject, bytes) => this.#refuse(reject, bytes), make),
+    );
+    this.#options.onLook?.(records === undefined ? `rows of ${format}` : `${format} records`);
+    const round = this.#options.round ?? records !== undefined;
+    // A reader of records has given them the names of columns; rows keep their own.
+    const own = records === undefined ? { names } : {};
     return encodePlan(table, {
+      ...this.#planOptions(),
+      ...own,
+      format: "ndjson",
+      round,
+      lineFirst: 1,
+    });
+  }
+
+  async #openDelimited(format: "tsv" | "csv"): Promise<Uint8Array<ArrayBuffer>> {
+    const { window } = this;
+    const { comment } = this.#options;
+    let lineFirst = this.#input.lineFirst;
+    let line = await this.#firstLine();
+    while (comment !== undefined && line?.startsWith(comment) === true) {
+      await window.takeLine();
+      lineFirst += 1;
+      line = await this.#firstLine();
+    }
+    const { table } = this.#engine;
+    const dialect = chooseDialect(table, format, line, this.#options);
+    this.#dialect = dialect;
+    if (dialect.hasHeader) {
+      await window.takeLine();
+      lineFirst += 1;
+    }
+    this.#options.onLook?.(dialect.description);
+    const { positions, separator, quote, escapes, ignoresExtra } = dialect;
+    return encodePlan(table, {
+      ...this.#planOptions(),
       format,
       positions,
+      separator,
+      quote,
+      escapes,
+      ignoreExtra: ignoresExtra,
       lineFirst,
+    });
+  }
+
+  /** The first line that is left, which stays; `undefined` at the end. */
+  async #firstLine(): Promise<string | undefined> {
+    const bytes = await this.window.peekLine();
+    if (this.window.size === 0) return undefined;
+    return Buffer.from(bytes)
+      .toString("utf8")
+      .replace(/^\ufeff/, "")
+      .replace(/\r$/, "");
+  }
+
+  #planOptions(): Omit<PlanOptions, "format"> {
+    const { comment, decimalComma, round, timeUnit } = this.#options;
+    return {
+      lineFirst: this.#input.lineFirst,
+      nulls: this.#options.null ?? [],
       refuseUnknown: this.#options.refuseUnknown ?? false,
       stopAtReject: this.#options.strict ?? false,
-    });
+      ...(comment === undefined ? {} : { comment }),
+      ...(decimalComma === undefined ? {} : { decimalComma }),
+      ...(round === undefined ? {} : { round }),
+      ...(timeUnit === undefined ? {} : { timeUnit }),
+    };
+  }
+
+  async #recordReader(
+    format: string,
+    names: ReadonlyMap<string, string | null>,
+  ): Promise<(sink: ReaderContext["sink"]) => RecordReader> {
+    const { table } = this.#engine;
+    const records = this.#input.records;
+    if (records !== undefined) return records.open({ table, names });
+    if (format === "json") return (sink) => readJsonRows({ table, names, sink });
+    const { openParquet } = await import("./parquet.ts");
+    return openParquet();
   }
 
   async stream(session: IngestSession): Promise<void> {
@@ -283,6 +321,7 @@ class Run {
     const recordCount = this.#recordCount;
     this.#recordCount = 0;
     this.#commitRange(session, 0, recordCount);
+    this.#origins?.forget(Number(this.#lines[recordCount - 1] ?? 0n));
   }
 
   /**
@@ -314,27 +353,40 @@ class Run {
     const text = Buffer.from(raw.bytes).toString("utf8");
     const field = raw.definition?.name;
     const { code } = raw;
-    if (this.#format === "readsb") {
-      const origin = originOf(text);
-      const reason = reasonText(code, raw.definition, undefined);
-      return { line: origin.line, column: origin.aircraft, field, code, reason, text: origin.text };
-    }
     const whole = code === "line_too_long" || code === "missing_key";
+    const given = whole ? undefined : excerpt(this.#dialect, raw.bytes, raw.column);
+    const reason = reasonText(code, raw.definition, given) + this.#advice(raw);
+    if (this.#origins !== undefined) {
+      const origin = this.#origins.at(raw.line);
+      const { line, column } = origin;
+      return { line, column, field, code, reason, text: readable(origin.text, lineSizeMax) };
+    }
     const column = whole ? undefined : raw.column;
-    const given = whole ? undefined : excerpt(this.#format, raw.bytes, raw.column);
-    const reason = reasonText(code, raw.definition, given);
     return { line: raw.line, column, field, code, reason, text };
   }
 
-  /** For readsb the line is the row's number: the snapshot is no longer at hand. */
+  #advice({ code, bytes, column }: RawReject): string {
+    const dialect = this.#dialect;
+    if (code === "malformed" && dialect === undefined) {
+      const found = Buffer.from(bytes.subarray(column - 1, column + 19)).toString("utf8");
+      return found === "" ? ": JSON that is cut off" : `: no JSON at ${JSON.stringify(found)}`;
+    }
+    if (dialect === undefined) return "";
+    const isCount = code === "missing_column" || code === "extra_column";
+    return isCount ? separatorAdvice(dialect, bytes, dialect.positions.length) : "";
+  }
+
+  /** The row is no longer at hand: only where it came from. */
   #describeRefusal(record: number, error: AerostoreError): IngestReject {
+    const number = Number(this.#lines[record] ?? 0n);
+    const origin = this.#origins?.at(number);
     return {
-      line: Number(this.#lines[record] ?? 0n),
-      column: undefined,
+      line: origin?.line ?? number,
+      column: origin?.column,
       field: error.column,
       code: "refused",
       reason: error.message,
-      text: "",
+      text: origin === undefined ? "" : readable(origin.text, lineSizeMax),
     };
   }
 
@@ -351,8 +403,10 @@ class Run {
         value: reject.text,
       });
     }
-    const readsb = this.#format === "readsb";
-    this.#rejectsFile?.write(reject, readsb ? Buffer.from(reject.text) : bytes);
+    this.#rejectsFile?.write(
+      reject,
+      this.#origins === undefined ? bytes : Buffer.from(reject.text.replace(/\s*\n\s*/g, " ")),
+    );
     this.#options.onReject?.(reject);
   }
 
@@ -378,11 +432,6 @@ class Run {
 function isRefusal(error: unknown): error is AerostoreError {
   if (!(error instanceof AerostoreError)) return false;
   return error.code === "INVALID_VALUE" || error.code === "DUPLICATE_KEY";
-}
-
-function nameOf(source: IngestSource): string | undefined {
-  if (!(source instanceof Blob) || !("name" in source)) return undefined;
-  return typeof source.name === "string" ? source.name : undefined;
 }
 
 /** Whether `reading` settles within one turn of the event loop. */

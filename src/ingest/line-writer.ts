@@ -3,7 +3,7 @@
  * numbers included. The forms are laws of docs/internals/ingest.md.
  */
 import type { ColumnDefinition, ColumnValue } from "../schema/column.ts";
-import type { LineFormat } from "./plan.ts";
+import type { LineFormat } from "./formats.ts";
 
 /** Writes rows of some columns in one format. Lines have no end of their own. */
 export interface LineWriter {

@@ -2,7 +2,7 @@
  * The plan bytes that the native parser works by (docs/internals/ingest.md): which field of a line
  * goes to which column, enum labels, and the write record that every line starts from.
  */
-import { IngestFormat, ingestFormat } from "../ffi/constants.gen.ts";
+import { IngestFormat, ingestFormat, IngestTimeUnit } from "../ffi/constants.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
 import { putField } from "../ffi/struct.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
@@ -10,9 +10,8 @@ import { recordHeadSize } from "../schema/layout.ts";
 import { Memory } from "../schema/memory.ts";
 import type { AnyTable } from "../schema/table.ts";
 import { writeValue } from "../schema/value.ts";
-
-/** Line formats of the native parser. */
-export type LineFormat = keyof typeof IngestFormat;
+import type { LineFormat } from "./formats.ts";
+import type { TimeUnit } from "./options.ts";
 
 /** A line longer than this is a reject. */
 export const lineSizeMax: number = ingestFormat.lineSizeMax;
@@ -23,6 +22,8 @@ const nameFields = layouts.IngestName.fields;
 const nameSize = layouts.IngestName.size;
 const labelFields = layouts.IngestLabel.fields;
 const labelSize = layouts.IngestLabel.size;
+const textFields = layouts.IngestText.fields;
+const textRecordSize = layouts.IngestText.size;
 const { positionSize, positionIgnored } = ingestFormat;
 
 export interface PlanOptions {
@@ -31,8 +32,22 @@ export interface PlanOptions {
   readonly positions?: readonly (ColumnDefinition | undefined)[];
   /** Number of the first line that the parser will see. Default 1. */
   readonly lineFirst?: number;
-  /** TSV text has backslash escapes. Default true. */
+  /** Between fields. Default that of the format. */
+  readonly separator?: string;
+  /** Around fields; "" for none. Default that of the format. */
+  readonly quote?: string;
+  /** Text has backslash escapes. Default that of the format. */
   readonly escapes?: boolean;
+  /** Further names of columns for `ndjson`; null takes a name away. */
+  readonly names?: ReadonlyMap<string, string | null>;
+  /** Words that stand for null. */
+  readonly nulls?: readonly string[];
+  /** A line that begins with it is no row. */
+  readonly comment?: string;
+  readonly decimalComma?: boolean;
+  readonly round?: boolean;
+  readonly ignoreExtra?: boolean;
+  readonly timeUnit?: TimeUnit;
   /** A JSON key that is no column makes its line a reject. Default false. */
   readonly refuseUnknown?: boolean;
   /** The parser returns after each reject. Default false. */
@@ -49,22 +64,29 @@ interface Word {
 export function encodePlan(table: AnyTable, options: PlanOptions): Uint8Array<ArrayBuffer> {
   const delimited = options.format !== "ndjson";
   const positions = delimited ? (options.positions ?? table.columns) : [];
-  const names = delimited ? [] : sortWords(namesOf(table));
+  const names = delimited ? [] : sortWords(namesOf(table, options.names ?? new Map()));
   const labels = table.columns.flatMap((column) => sortWords(labelsOf(column)));
   const template = encodeTemplate(table);
   const texts = [...names, ...labels].map((word) => word.text);
-  const textSize = texts.reduce((size, text) => size + text.length, 0);
+  const nulls = (options.nulls ?? []).map((word) => new TextEncoder().encode(word));
+  const comment = new TextEncoder().encode(options.comment ?? "");
+  const textSize = [...texts, ...nulls, comment].reduce((size, text) => size + text.length, 0);
 
   const templateOffset = headerSize;
   const positionsOffset = templateOffset + template.length;
   const namesOffset = positionsOffset + positions.length * positionSize;
   const labelsOffset = namesOffset + names.length * nameSize;
-  const textOffset = labelsOffset + labels.length * labelSize;
+  const nullsOffset = labelsOffset + labels.length * labelSize;
+  const textOffset = nullsOffset + nulls.length * textRecordSize;
   const bytes = new Uint8Array(textOffset + textSize);
   const view = new DataView(bytes.buffer);
   putField(view, 0, header.magic, ingestFormat.magic);
   putField(view, 0, header.version, ingestFormat.version);
-  putField(view, 0, header.format, IngestFormat[options.format]);
+  const quote = options.quote ?? (options.format === "csv" ? '"' : "");
+  const separator = options.separator ?? (options.format === "csv" ? "," : "\t");
+  // Of delimited text, the parser's formats are that without and that with quotes.
+  const format = !delimited ? "ndjson" : quote === "" ? "tsv" : "csv";
+  putField(view, 0, header.format, IngestFormat[format]);
   putField(view, 0, header.flags, flagsOf(options));
   putField(view, 0, header.line_first, options.lineFirst ?? 1);
   putField(view, 0, header.line_size_max, lineSizeMax);
@@ -78,6 +100,13 @@ export function encodePlan(table: AnyTable, options: PlanOptions): Uint8Array<Ar
   putField(view, 0, header.text_size, textSize);
   putField(view, 0, header.template_offset, templateOffset);
   putField(view, 0, header.template_size, template.length);
+  putField(view, 0, header.separator, separator.charCodeAt(0));
+  // The parser looks at the quote of quoted formats only; it is never the separator.
+  const mark = quote === "" ? (separator === '"' ? "'" : '"') : quote;
+  putField(view, 0, header.quote, mark.charCodeAt(0));
+  putField(view, 0, header.time_unit, IngestTimeUnit[options.timeUnit ?? "exact"]);
+  putField(view, 0, header.null_count, nulls.length);
+  putField(view, 0, header.nulls_offset, nullsOffset);
 
   bytes.set(template, templateOffset);
   for (const [index, column] of positions.entries()) {
@@ -104,6 +133,13 @@ export function encodePlan(table: AnyTable, options: PlanOptions): Uint8Array<Ar
     putField(view, at, labelFields.size, label.text.length);
     putField(view, at, labelFields.offset, putText(label.text));
   }
+  for (const [index, word] of nulls.entries()) {
+    const at = nullsOffset + index * textRecordSize;
+    putField(view, at, textFields.size, word.length);
+    putField(view, at, textFields.offset, putText(word));
+  }
+  putField(view, 0, header.comment_offset, putText(comment));
+  putField(view, 0, header.comment_size, comment.length);
   return bytes;
 }
 
@@ -130,10 +166,17 @@ function encodeTemplate(table: AnyTable): Uint8Array {
   return memory.u8;
 }
 
-function namesOf(table: AnyTable): Word[] {
-  return table.columns.flatMap((column) =>
-    [column.name, ...column.aliases].map((name) => wordOf(name, column, 0)),
+function namesOf(table: AnyTable, given: ReadonlyMap<string, string | null>): Word[] {
+  const own = table.columns.flatMap((column) =>
+    [column.name, ...column.aliases].flatMap((name) =>
+      given.has(name) ? [] : [wordOf(name, column, 0)],
+    ),
   );
+  const others = [...given].flatMap(([name, to]) => {
+    const column = to === null ? undefined : table.find(to);
+    return column === undefined ? [] : [wordOf(name, column, 0)];
+  });
+  return [...own, ...others];
 }
 
 function labelsOf(column: ColumnDefinition): Word[] {
@@ -150,10 +193,17 @@ function sortWords(words: Word[]): Word[] {
 }
 
 function flagsOf(options: PlanOptions): number {
-  const { flagEscapes, flagRefuseUnknown, flagStopAtReject } = ingestFormat;
-  return (
-    (options.format === "tsv" && options.escapes !== false ? flagEscapes : 0) |
-    (options.refuseUnknown === true ? flagRefuseUnknown : 0) |
-    (options.stopAtReject === true ? flagStopAtReject : 0)
-  );
+  const { flagEscapes, flagRefuseUnknown, flagStopAtReject, flagDecimalComma } = ingestFormat;
+  const { flagRound, flagIgnoreExtra, flagEmptyNull } = ingestFormat;
+  const { format } = options;
+  const flags: readonly (readonly [flag: number, isSet: boolean])[] = [
+    [flagEscapes, format !== "ndjson" && (options.escapes ?? format === "tsv")],
+    [flagRefuseUnknown, options.refuseUnknown ?? false],
+    [flagStopAtReject, options.stopAtReject ?? false],
+    [flagDecimalComma, options.decimalComma ?? false],
+    [flagRound, options.round ?? false],
+    [flagIgnoreExtra, options.ignoreExtra ?? false],
+    [flagEmptyNull, format === "csv"],
+  ];
+  return flags.reduce((sum, [flag, isSet]) => (isSet ? sum | flag : sum), 0);
 }

@@ -6,7 +6,7 @@ import { getField, nameOf } from "../ffi/struct.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
 import type { AnyTable } from "../schema/table.ts";
 import { describeValue, typeName } from "../schema/value.ts";
-import type { IngestFormat } from "./formats.ts";
+import { type Dialect, splitFields } from "./dialect.ts";
 import { rejectSize } from "./session.ts";
 import { fileError } from "./source.ts";
 
@@ -86,7 +86,7 @@ export function reasonText(
     case "not_nullable":
       return `${name} cannot be null`;
     case "not_a_number":
-      return `${name} (${type}): ${value} is not a number`;
+      return `${name} (${type}): ${value} is not a number${numberAdvice(given)}`;
     case "out_of_range":
       return `${name} (${type}): ${value} is out of range`;
     case "too_precise":
@@ -96,7 +96,10 @@ export function reasonText(
     case "invalid_utf8":
       return `${name} (${type}): invalid UTF-8`;
     case "not_a_bool":
-      return `${name} (${type}): ${value} is not one of true, false, t, f, 1, 0`;
+      return (
+        `${name} (${type}): ${value} is not one of ` +
+        "true, false, t, f, yes, no, y, n, on, off, 1, 0"
+      );
     case "unknown_label":
       return `${name} (${type}): ${value} is not one of its labels`;
     case "not_hex":
@@ -117,6 +120,11 @@ export function reasonText(
       return `no column has the name ${value}`;
     case "is_nan":
       return `${name} (${type}): NaN cannot be stored`;
+    case "not_a_time":
+      return (
+        `${name} (${type}): ${value} is not a time; it is a number of milliseconds since 1970 ` +
+        "or like 2024-01-02T03:04:05Z"
+      );
     case "refused":
       return "the table refused the row";
     case "none":
@@ -124,15 +132,40 @@ export function reasonText(
   }
 }
 
+function numberAdvice(given: string | undefined): string {
+  if (given === undefined) return "";
+  if (/^"?[-+]?\d{1,3}(?:[,. '\u00a0]\d{3})+(?:[.,]\d+)?"?$/.test(given)) {
+    return "; thousands are written without separators";
+  }
+  return /^"?[-+]?\d+,\d+"?$/.test(given) ? "; with decimalComma a comma is the point" : "";
+}
+
+/** What a line with too few or too many fields looks like. */
+export function separatorAdvice(
+  { separator, quote, escapes }: Dialect,
+  line: Uint8Array,
+  expected: number,
+): string {
+  const text = Buffer.from(line.subarray(0, 4096)).toString("utf8");
+  const count = splitFields(text, { separator, quote, escapes }).length;
+  const words = `; the line has ${count} of ${expected}`;
+  if (count > 1 || expected < 2) return words;
+  const other = [",", ";", "|", "\t", " "].find(
+    (each) => splitFields(text, { separator: each, quote, escapes }).length === expected,
+  );
+  if (other === undefined) return words;
+  return `${words}, but ${expected} with the separator ${JSON.stringify(other)}`;
+}
+
 /** What stands at a reject's column, as far as a message wants it; `undefined` when unclear. */
 export function excerpt(
-  format: IngestFormat,
+  dialect: Dialect | undefined,
   line: Uint8Array,
   column: number,
 ): string | undefined {
-  const text = Buffer.from(line.subarray(0, 4096)).toString("utf8");
-  if (format === "tsv") return text.split("\t")[column - 1];
-  if (format === "csv") return text.includes('"') ? undefined : text.split(",")[column - 1];
+  if (dialect !== undefined) {
+    return splitFields(Buffer.from(line.subarray(0, 4096)).toString("utf8"), dialect)[column - 1];
+  }
   const rest = Buffer.from(line.subarray(column - 1, column + 99)).toString("utf8");
   return /^(?:"(?:[^"\\]|\\.)*"|[^,}\]\s]*)/.exec(rest)?.[0];
 }

@@ -31,7 +31,7 @@ export interface BatchCounts {
   readonly inserted: number;
   readonly updated: number;
   readonly unchanged: number;
-  /** Older than the stored row by the `newestBy` column, and dropped. */
+  /** Older than the stored row by `newestBy`, and dropped. */
   readonly stale: number;
 }
 
@@ -39,7 +39,7 @@ export interface BatchCounts {
 export interface IngestSession extends Disposable {
   /**
    * Runs the native parser over `size` bytes of `input` from `start`; `recordCount` records are in
-   * `records` already, new ones go behind them. The outcome is in `result`; offsets of rejects
+   * `records` already, new ones go after them. The outcome is in `result`; offsets of rejects
    * count from `start`.
    */
   parse(start: number, size: number, final: boolean, recordCount: number): void;
@@ -54,12 +54,12 @@ export interface IngestSession extends Disposable {
 export interface IngestEngine {
   readonly table: AnyTable;
   /**
-   * Begins a stream. `plan` is copied. With `newestBy` (a column's position) a record whose value
-   * there is below the stored row's is stale.
+   * Begins a stream. `plan` is copied. `newestBy` has groups of columns with their stamps, as
+   * `encodeNewest` makes them: what is older by its stamp than the stored row is left out.
    */
   begin(
     plan: Uint8Array<ArrayBuffer>,
     memory: IngestMemory,
-    newestBy: number | undefined,
+    newestBy: Uint8Array | undefined,
   ): IngestSession;
 }

@@ -9,8 +9,6 @@ import { lineSizeMax } from "./plan.ts";
 const readSize = 256 * 1024;
 /** Room for the longest line and one read more. */
 const capacity = lineSizeMax + 4 * readSize;
-/** What is looked at to tell formats apart. */
-const peekSize = 4 * 1024;
 
 const newline = 0x0a;
 
@@ -101,12 +99,28 @@ export class Window {
     return reading.then((size) => this.#filled(size));
   }
 
-  /** Reads until there is a whole line, 4 KiB, or no more; the unconsumed bytes. */
-  async peekLine(): Promise<Uint8Array> {
-    while (!this.bytes.includes(newline) && this.size < peekSize) {
-      if (!(await this.fill())) break;
+  /**
+   * Reads until `decide` has an answer about the unconsumed bytes; `ended` tells it that there are
+   * no more, or that there is no room for more.
+   */
+  async peek<T>(decide: (bytes: Uint8Array, ended: boolean) => T | undefined): Promise<T> {
+    while (true) {
+      const answer = decide(this.bytes, false);
+      if (answer !== undefined) return answer;
+      const ended = this.size > lineSizeMax || !(await this.fill());
+      const last = ended ? decide(this.bytes, true) : undefined;
+      if (last !== undefined) return last;
+      if (ended) throw new Error("a decision about a source was left open at its end");
     }
-    return this.bytes;
+  }
+
+  /** The first line without its end, unconsumed, at most 1 MiB of it. */
+  async peekLine(): Promise<Uint8Array> {
+    return this.peek((bytes, ended) => {
+      const end = bytes.indexOf(newline);
+      if (end < 0) return ended || bytes.length > lineSizeMax ? bytes : undefined;
+      return bytes.subarray(0, end);
+    });
   }
 
   /**
@@ -125,7 +139,7 @@ export class Window {
     return text.endsWith("\r") ? text.slice(0, -1) : text;
   }
 
-  /** Idempotent. Nobody may look at the memory afterwards. */
+  /** Idempotent. The memory belongs to the next window afterwards. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -1,6 +1,7 @@
 /** Lines of text on their way into a table, with the words that Tcl programs know for it. */
 import { AerostoreError } from "../errors.ts";
 import type { IngestReport } from "../ingest/ingest.ts";
+import type { IngestOptions } from "../ingest/options.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
 import type { AnyTable } from "../schema/table.ts";
 import type { Table } from "../database/table.ts";
@@ -20,10 +21,17 @@ export async function ingestTsv(
   data: Uint8Array,
   batch: number,
   first: FirstLine,
+  hasEscapes = true,
 ): Promise<IngestReport> {
   const { definition } = table;
   const header = first !== "row";
-  const options = { batch: Math.min(batch, batchMax), strict: true, header };
+  const options: IngestOptions = {
+    batch: Math.min(batch, batchMax),
+    strict: true,
+    header,
+    // Cells that stand for null have been made \N.
+    ...(hasEscapes ? {} : { escape: "none", null: ["\\N"] }),
+  };
   try {
     return await table.ingestTsv(header ? data : roundDecimals(definition, data), options);
   } catch (error) {
@@ -95,6 +103,7 @@ function problemOf(column: ColumnDefinition | undefined, reason: string): string
   if (reason.endsWith("invalid UTF-8")) return "invalid utf8";
   if (column === undefined) return reason;
   if (reason.endsWith("is too long")) return `${column.name} exceeds fixed-width capacity`;
-  if (!/is not a number|out of range|too many decimals|no value|NaN/.test(reason)) return reason;
+  if (!/is not a number|is not a time|out of range|too many decimals|no value|NaN/.test(reason))
+    return reason;
   return `invalid ${column.kind === "decimal" ? "f64" : column.kind}`;
 }

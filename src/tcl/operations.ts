@@ -51,12 +51,13 @@ export const operations: ReadonlyMap<string, Operation> = new Map<string, Operat
   ["outcome", ({ database }, request) => Reply.of(database.outcome(request.text(1)))],
   ["ingest_tsv", ingest],
   [
-    // Lines behind one that names their columns; field 3 is 1 when it is not the file's own.
+    // Lines after one that names their columns; field 3 is 1 when it is not the file's own. Field 5
+    // is "none" when a backslash is a backslash.
     "read_tabsep",
     async (bridge, request) => {
       const first = request.text(3) === "1" ? "added header" : "header";
       const report = await bridge.patiently(request.text(1), (table) =>
-        ingestTsv(table, request.bytes(4), request.number(2), first),
+        ingestTsv(table, request.bytes(4), request.number(2), first, request.text(5) !== "none"),
       );
       return Reply.of(report.rows);
     },

@@ -304,5 +304,8 @@ proc ::aerostore::WriteLine {writer cells tags} {
             default { lappend line [string map $map $cell] }
         }
     }
-    return [join $line [dict get $writer tab]]
+    set text [join $line [dict get $writer tab]]
+    # A reader passes over one byte order mark where a line begins.
+    if {[string index $text 0] eq "\ufeff"} { return "\ufeff$text" }
+    return $text
 }

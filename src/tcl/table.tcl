@@ -147,7 +147,7 @@ proc ::aerostore::method.names {table args} {
 proc ::aerostore::method.read_tabsep {table args} {
     variable batchWhole
     set usage "$table read_tabsep channel ?-with_field_names? ?-tab text? ?-null text?\
-        ?-skip pattern? ?-term pattern? ?field ...?"
+        ?-quote escape|none? ?-skip pattern? ?-term pattern? ?field ...?"
     if {[llength $args] < 1} { fail USAGE "usage: $usage" }
     set args [lassign $args channel]
     set settings [dict create]
@@ -155,7 +155,7 @@ proc ::aerostore::method.read_tabsep {table args} {
         set args [lassign $args option]
         if {$option eq "-with_field_names"} {
             dict set settings $option 1
-        } elseif {$option ni {-tab -null -skip -term}} {
+        } elseif {$option ni {-tab -null -quote -skip -term}} {
             fail USAGE "unknown option: $option; usage: $usage"
         } elseif {[llength $args] == 0} {
             fail USAGE "missing value for $option"
@@ -163,6 +163,10 @@ proc ::aerostore::method.read_tabsep {table args} {
             set args [lassign $args value]
             dict set settings $option $value
         }
+    }
+    set quote [expr {[dict exists $settings -quote] ? [dict get $settings -quote] : "escape"}]
+    if {$quote ni {escape none}} {
+        fail INVALID_VALUE "expected escape or none for -quote, not \"$quote\""
     }
     if {![isOpenFor input $channel]} {
         fail INVALID_VALUE "\"$channel\" is no channel that is open for reading"
@@ -179,7 +183,7 @@ proc ::aerostore::method.read_tabsep {table args} {
         set lines [linsert $lines 0 [join $args \t]]
     }
     set text [join $lines \n]
-    return [lindex [bridge::call read_tabsep $table $batchWhole $isAdded $text] 0]
+    return [lindex [bridge::call read_tabsep $table $batchWhole $isAdded $text $quote] 0]
 }
 
 # Whether a channel of that name is open for `input` or `output`.

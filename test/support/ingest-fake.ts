@@ -25,7 +25,7 @@ export class FakeEngine implements IngestEngine {
   readonly batches: number[] = [];
   /** Keys that the table refuses. */
   readonly refused: Set<string> = new Set();
-  newestBy: number | undefined;
+  newestBy: Uint8Array | undefined;
   closed = 0;
 
   constructor(table: AnyTable) {
@@ -35,7 +35,7 @@ export class FakeEngine implements IngestEngine {
   begin(
     plan: Uint8Array<ArrayBuffer>,
     memory: IngestMemory,
-    newestBy: number | undefined,
+    newestBy: Uint8Array | undefined,
   ): IngestSession {
     this.newestBy = newestBy;
     return new FakeSession(this, plan, memory);
@@ -110,7 +110,10 @@ class FakeSession implements IngestSession {
         refuse(at, at + this.#lineSizeMax, 1, IngestFault.line_too_long);
         this.#skipping = !ended;
       } else {
-        const text = Buffer.from(this.#input.subarray(at, stopAt)).toString().replace(/\r$/, "");
+        const text = Buffer.from(this.#input.subarray(at, stopAt))
+          .toString()
+          .replace(/^\ufeff/, "")
+          .replace(/\r$/, "");
         const fields = text.split("\t");
         if (text !== "") {
           if (fields.length !== this.#columns.length) {

@@ -6,7 +6,7 @@ import { expect } from "bun:test";
 import fc from "fast-check";
 import { ingest } from "../../src/ingest/ingest.ts";
 import { createLineWriter } from "../../src/ingest/line-writer.ts";
-import type { LineFormat } from "../../src/ingest/plan.ts";
+import type { LineFormat } from "../../src/ingest/formats.ts";
 import type { IngestEngine, IngestMemory, IngestSession } from "../../src/ingest/session.ts";
 import type { ColumnSpec, ColumnValue, Kind } from "../../src/schema/column.ts";
 import { generateEncoder } from "../../src/schema/encode.ts";

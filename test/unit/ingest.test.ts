@@ -5,15 +5,16 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { AerostoreError } from "../../src/errors.ts";
 import { detectFormat } from "../../src/ingest/formats.ts";
-import { parseHeader } from "../../src/ingest/header.ts";
-import { ingest, type IngestOptions, type IngestProgress } from "../../src/ingest/ingest.ts";
+import { chooseDialect } from "../../src/ingest/dialect.ts";
+import { ingest } from "../../src/ingest/ingest.ts";
+import type { IngestOptions, IngestProgress } from "../../src/ingest/options.ts";
 import { encodePlan } from "../../src/ingest/plan.ts";
 import { IngestFault } from "../../src/ffi/constants.gen.ts";
 import { nameOf } from "../../src/ffi/struct.ts";
 import { type IngestReject, reasonText } from "../../src/ingest/rejects.ts";
 import type { IngestSource } from "../../src/ingest/source.ts";
 import { t } from "../../src/schema/column.ts";
-import { FlightState } from "../../src/flight/flight-state.ts";
+import { FlightState } from "../../src/flight/index.ts";
 import { defineTable } from "../../src/schema/table.ts";
 import { FakeEngine } from "../support/ingest-fake.ts";
 
@@ -228,7 +229,7 @@ describe("ingest: rejects", () => {
         column: 3,
         field: undefined,
         code: "missing_column",
-        reason: "missing columns",
+        reason: "missing columns; the line has 2 of 3",
         text: "A\t1",
       },
       {
@@ -249,7 +250,8 @@ describe("ingest: rejects", () => {
       writeFileSync(path, "old");
       await load(stream, { rejects: path });
       expect(readFileSync(path, "utf8")).toBe(
-        '2\t3\tmissing columns\tA\t1\n4\t1\t"symbol", the primary key, is empty\t\t1\t2\n',
+        "2\t3\tmissing columns; the line has 2 of 3\tA\t1\n" +
+          '4\t1\t"symbol", the primary key, is empty\t\t1\t2\n',
       );
       const elsewhere = join(directory, "no", "rejects.tsv");
       expect(await codeOf(() => load(stream, { rejects: elsewhere }))).toBe("IO_ERROR");
@@ -336,7 +338,8 @@ describe("ingest: header", () => {
   });
 
   test("ingest: CSV headers may be quoted", () => {
-    const names = parseHeader(table, '"symbol", ask ,"b"', "csv").map(({ name }) => name);
+    const { positions } = chooseDialect(table, "csv", '"symbol", ask ,"b"', { header: true });
+    const names = positions.map((column) => column?.name);
     expect(names).toEqual(["symbol", "ask", "bid"]);
   });
 
@@ -351,14 +354,17 @@ describe("ingest: header", () => {
     for (const [line, code] of Object.entries(codes)) {
       expect(await codeOf(() => load(`${line}\n`, { header: true }))).toBe(code);
     }
-    expect(() => parseHeader(table, '"symbol,bid', "csv")).toThrow("not closed");
-    expect(() => parseHeader(table, "symbol\tbidd", "tsv")).toThrow('did you mean "bid"?');
+    const header = { header: true };
+    expect(() => chooseDialect(table, "csv", '"symbol,bid', header)).toThrow("not closed");
+    expect(() => chooseDialect(table, "tsv", "symbol\tbidd", header)).toThrow(
+      'did you mean "bid"?',
+    );
     expect(await codeOf(() => load("{}", { header: true }))).toStartWith("TypeError");
   });
 
   test("ingest: newestBy names a column", async () => {
     const { engine } = await load(quotes(1), { newestBy: "b" });
-    expect(engine.newestBy).toBe(1);
+    expect(engine.newestBy?.[0]).toBe(1);
     expect(await codeOf(() => load("", { newestBy: "time" }))).toBe("UNKNOWN_FIELD");
   });
 });
@@ -366,14 +372,14 @@ describe("ingest: header", () => {
 describe("ingest: formats", () => {
   test("ingest: formats by name, else by the first bytes", () => {
     const head = (text: string): Uint8Array => Buffer.from(text);
-    expect(detectFormat("a/b.tsv", head("{"))).toBe("tsv");
-    expect(detectFormat("b.CSV.gz", head(""))).toBe("csv");
-    expect(detectFormat("b.jsonl", head(""))).toBe("ndjson");
-    expect(detectFormat("b.gz", head('{"a":1}'))).toBe("ndjson");
-    expect(detectFormat("aircraft.json", head('{ "now" : 1,\n "aircraft" : [ {'))).toBe("readsb");
-    expect(detectFormat(undefined, head("a\tb,c\n"))).toBe("tsv");
-    expect(detectFormat(undefined, head("a,b\nc\td"))).toBe("csv");
-    expect(detectFormat(undefined, head(""))).toBe("tsv");
+    expect(detectFormat("a/b.tsv", head("{"), true)).toBe("tsv");
+    expect(detectFormat("b.CSV.gz", head(""), true)).toBe("csv");
+    expect(detectFormat("b.jsonl", head(""), true)).toBe("ndjson");
+    expect(detectFormat("b.gz", head('{"a":1}'), true)).toBe("ndjson");
+    expect(detectFormat("data.json", head('{ "now" : 1,\n "aircraft" : [ {'), true)).toBe("readsb");
+    expect(detectFormat(undefined, head("a\tb,c\n"), true)).toBe("tsv");
+    expect(detectFormat(undefined, head("a,b\nc\td"), true)).toBe("csv");
+    expect(detectFormat(undefined, head(""), true)).toBe("tsv");
   });
 
   test("ingest: the plan has what the engine reads", () => {

@@ -11,14 +11,12 @@
 const std = @import("std");
 const assert = std.debug.assert;
 const number = @import("number.zig");
+const time = @import("time.zig");
 const text_module = @import("text.zig");
 const plan_module = @import("plan.zig");
 const Field = plan_module.Field;
 const Word = plan_module.Word;
 const Reason = @import("reject.zig").Reason;
-
-/// Milliseconds that a JavaScript number holds exactly.
-const timestamp_max = (1 << 53) - 1;
 
 /// A write record being filled. The masks live here until the line is done.
 pub const Target = struct {
@@ -47,12 +45,21 @@ pub inline fn set(
 ) ?Reason {
     switch (field.kind) {
         .string => return setString(field, target, text),
-        .decimal, .i64, .timestamp => {
-            const fixed = number.parseFixed(text, field.scale, grammar) catch |err| {
+        .decimal, .i64 => {
+            const fixed = parseFixed(field, text, field.scale, grammar) catch |err| {
                 return reasonOf(err);
             };
             const value = fixed.toSigned() catch |err| return reasonOf(err);
-            if (field.kind == .timestamp and @abs(value) > timestamp_max) return .out_of_range;
+            target.store(field.offset, i64, value);
+        },
+        .timestamp => {
+            const value = time.parse(text, field.time_unit, grammar) catch |err| {
+                return switch (err) {
+                    error.NotTime => .not_a_time,
+                    error.OutOfRange => .out_of_range,
+                    error.TooPrecise => .too_precise,
+                };
+            };
             target.store(field.offset, i64, value);
         },
         .i8 => return setSigned(i8, field, target, text, grammar),
@@ -90,6 +97,18 @@ pub fn setEmpty(field: *const Field, target: *Target) ?Reason {
     return if (field.has_default) null else .empty_value;
 }
 
+inline fn parseFixed(
+    field: *const Field,
+    text: []const u8,
+    scale: u8,
+    comptime grammar: number.Grammar,
+) number.Error!number.Fixed {
+    return number.parseFixed(text, scale, grammar) catch |err| {
+        if (err != error.TooPrecise or !field.round) return err;
+        return number.parseRounded(text, scale, .half_away, grammar);
+    };
+}
+
 inline fn setString(field: *const Field, target: *Target, text: []const u8) ?Reason {
     if (text.len > field.limit) return .too_long;
     if (text.len == 0 and field.position == 0) return .empty_key;
@@ -124,7 +143,7 @@ inline fn setSigned(
     text: []const u8,
     comptime grammar: number.Grammar,
 ) ?Reason {
-    const fixed = number.parseFixed(text, 0, grammar) catch |err| return reasonOf(err);
+    const fixed = parseFixed(field, text, 0, grammar) catch |err| return reasonOf(err);
     const wide = fixed.toSigned() catch |err| return reasonOf(err);
     target.store(field.offset, T, std.math.cast(T, wide) orelse return .out_of_range);
     target.name(field);
@@ -138,7 +157,7 @@ inline fn setUnsigned(
     text: []const u8,
     comptime grammar: number.Grammar,
 ) ?Reason {
-    const fixed = number.parseFixed(text, 0, grammar) catch |err| return reasonOf(err);
+    const fixed = parseFixed(field, text, 0, grammar) catch |err| return reasonOf(err);
     const wide = fixed.toUnsigned() catch |err| return reasonOf(err);
     target.store(field.offset, T, std.math.cast(T, wide) orelse return .out_of_range);
     target.name(field);
@@ -163,9 +182,12 @@ fn setBool(field: *const Field, target: *Target, text: []const u8) ?Reason {
         .{ "true", 1 }, .{ "false", 0 },
         .{ "t", 1 },    .{ "f", 0 },
         .{ "1", 1 },    .{ "0", 0 },
+        .{ "yes", 1 },  .{ "no", 0 },
+        .{ "y", 1 },    .{ "n", 0 },
+        .{ "on", 1 },   .{ "off", 0 },
     };
     for (words) |word| {
-        if (!std.mem.eql(u8, text, word[0])) continue;
+        if (!std.ascii.eqlIgnoreCase(text, word[0])) continue;
         target.store(field.offset, u8, word[1]);
         target.name(field);
         return null;
@@ -187,6 +209,7 @@ fn setBytes(field: *const Field, target: *Target, text: []const u8) ?Reason {
 }
 
 fn setEnum(field: *const Field, target: *Target, text: []const u8) ?Reason {
+    if (text.len == 0 and field.position == 0) return .empty_key;
     const index = Word.find(field.labels, text) orelse return .unknown_label;
     target.store(field.offset, u16, field.labels[index].value);
     target.name(field);

@@ -1,9 +1,9 @@
 //! One JSON object on a line: keys are columns or their aliases.
 //!
 //! Strict RFC 8259, as `JSON.parse` is. Numbers go to numeric columns, `true` and `false` to bool,
-//! strings to every other kind and, as text, to numeric ones too (feeds quote their prices); what
-//! stands under a key that is no column is checked and ignored. Two keys for one column are a
-//! fault, since neither can be preferred.
+//! strings to every kind: feeds quote their prices. A number for a string is its digits, as they
+//! stand; for a bool, 1 or 0. A value under a key that is no column is checked and ignored. Two
+//! keys for one column are a fault, since neither can be preferred.
 //!
 //! **Invariants.** Every path advances `index` or returns; nesting is bounded by `depth_max`.
 //!
@@ -78,7 +78,11 @@ fn parseObject(
             }
             seen |= bit;
             const value_start = cursor.index;
-            if (try setValue(field, cursor, target, scratch)) |reason| {
+            const fault = setValue(plan, field, cursor, target, scratch) catch |err| switch (err) {
+                error.Malformed => return err,
+                error.LoneSurrogate => .invalid_utf8,
+            };
+            if (fault) |reason| {
                 return faultAt(start, value_start, reason, field.position);
             }
         } else {
@@ -112,13 +116,21 @@ inline fn findName(plan: *const Plan, key: ?[]const u8, guess: *u16) ?u16 {
     return index;
 }
 
-fn setValue(field: *const Field, cursor: *Cursor, target: *Target, scratch: []u8) Error!?Reason {
+fn setValue(
+    plan: *const Plan,
+    field: *const Field,
+    cursor: *Cursor,
+    target: *Target,
+    scratch: []u8,
+) Error!?Reason {
     switch (cursor.peek()) {
         '"' => {
             cursor.index += 1;
             const raw = try cursor.string();
-            if (field.kind == .bool) return .wrong_kind;
             const text = try decodeString(raw, scratch) orelse return .too_long;
+            if (plan.null_words.len > 0 and plan.isNullWord(text)) {
+                return field_module.setNull(field, target);
+            }
             return field_module.set(field, target, text, .text);
         },
         '-', '0'...'9' => {
@@ -126,7 +138,8 @@ fn setValue(field: *const Field, cursor: *Cursor, target: *Target, scratch: []u8
             switch (field.kind) {
                 .string, .bytes, .@"enum", .bool => {
                     if (!number.isJson(text)) return error.Malformed;
-                    return .wrong_kind;
+                    if (field.kind == .bytes) return .wrong_kind;
+                    return field_module.set(field, target, text, .text);
                 },
                 else => return field_module.set(field, target, text, .json),
             }

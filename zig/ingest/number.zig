@@ -110,6 +110,12 @@ const Parts = struct {
 
     const exponent_limit = 1_000_000_000_000;
 
+    /// Number `index` of the digits before and after the point.
+    fn digitAt(parts: *const Parts, index: usize) u8 {
+        const whole = parts.whole;
+        return (if (index < whole.len) whole[index] else parts.fraction[index - whole.len]) - '0';
+    }
+
     fn split(text: []const u8, comptime grammar: Grammar) Error!Parts {
         var index: usize = 0;
         const negative = text.len > 0 and text[0] == '-';
@@ -201,6 +207,49 @@ noinline fn parseFixedSlow(text: []const u8, scale: u8, comptime grammar: Gramma
     for (0..@intCast(shift)) |_| digits *= 10;
     if (digits > std.math.maxInt(u64)) return error.OutOfRange;
     return .{ .negative = parts.negative, .magnitude = @intCast(digits) };
+}
+
+pub const Direction = enum { half_away, floor };
+
+/// As `parseFixed`, but a value between two integers becomes one of them. For what was refused
+/// there as too precise.
+pub noinline fn parseRounded(
+    text: []const u8,
+    scale: u8,
+    direction: Direction,
+    comptime grammar: Grammar,
+) Error!Fixed {
+    const parts = try Parts.split(text, grammar);
+    const whole_size: i64 = @intCast(parts.whole.len);
+    const size: i64 = @intCast(parts.whole.len + parts.fraction.len);
+    // Digits before this one are the integer's.
+    const point = whole_size + parts.exponent + scale;
+    var magnitude: u64 = 0;
+    var index: i64 = 0;
+    while (index < @min(point, size)) : (index += 1) {
+        magnitude = try appendDigit(magnitude, parts.digitAt(@intCast(index)));
+    }
+    while (index < point and magnitude != 0) : (index += 1) {
+        magnitude = try appendDigit(magnitude, 0);
+    }
+    const up = switch (direction) {
+        .half_away => point >= 0 and point < size and parts.digitAt(@intCast(point)) >= 5,
+        .floor => up: {
+            var rest: usize = @intCast(@max(0, @min(point, size)));
+            if (!parts.negative) break :up false;
+            while (rest < size) : (rest += 1) {
+                if (parts.digitAt(rest) != 0) break :up true;
+            }
+            break :up false;
+        },
+    };
+    if (up) magnitude = std.math.add(u64, magnitude, 1) catch return error.OutOfRange;
+    return .{ .negative = parts.negative, .magnitude = magnitude };
+}
+
+fn appendDigit(magnitude: u64, digit: u8) Error!u64 {
+    const tens = std.math.mul(u64, magnitude, 10) catch return error.OutOfRange;
+    return std.math.add(u64, tens, digit) catch return error.OutOfRange;
 }
 
 /// The float nearest to the text. -0 becomes 0, as the row image wants it.
@@ -330,6 +379,39 @@ test "number: the fast and the slow way agree" {
             }
         }
     }
+}
+
+test "number: rounding half away from zero, and down" {
+    const cases = .{
+        .{ "438.5", 0, 439, 438 },
+        .{ "438.4999999999999999999999999999999999999999999", 0, 438, 438 },
+        .{ "-438.5", 0, -439, -439 },
+        .{ "-438.4", 0, -438, -439 },
+        .{ "46.6792325", 6, 46_679_233, 46_679_232 },
+        .{ "0.5", 0, 1, 0 },
+        .{ "0.05", 0, 0, 0 },
+        .{ "-0.05", 0, 0, -1 },
+        .{ "5e-1", 0, 1, 0 },
+        .{ "49e-2", 0, 0, 0 },
+        .{ "1e-999999999999", 2, 0, 0 },
+        .{ "1.5e3", 0, 1500, 1500 },
+        .{ "9.99", 1, 100, 99 },
+        .{ "0.000000000000000000000000000000000000000001e42", 0, 1, 1 },
+    };
+    inline for (cases) |case| {
+        const Pair = struct { Direction, i128 };
+        const both = [_]Pair{ .{ .half_away, case[2] }, .{ .floor, case[3] } };
+        for (both) |each| {
+            const direction, const expected = each;
+            const fixed = try parseRounded(case[0], case[1], direction, .text);
+            const magnitude: i128 = fixed.magnitude;
+            try testing.expectEqual(expected, if (fixed.negative) -magnitude else magnitude);
+        }
+    }
+    const over = "18446744073709551615.5";
+    try testing.expectError(error.OutOfRange, parseRounded(over, 0, .half_away, .text));
+    try testing.expectError(error.OutOfRange, parseRounded("1e99999", 0, .half_away, .text));
+    try testing.expectError(error.NotNumber, parseRounded("x", 0, .half_away, .text));
 }
 
 test "number: floats are rounded once, and never NaN" {

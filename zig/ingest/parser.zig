@@ -162,9 +162,14 @@ const Run = struct {
         while (run.index < run.input.len) {
             if (run.record_count == run.record_limit) return .records;
             if (run.reject_count == run.rejects.len) return .rejects;
+            const first = run.index;
+            run.skipMark();
             const start = run.index;
             const line = run.findLine(format) orelse {
-                if (run.input.len - start <= limit) return .input;
+                if (run.input.len - start <= limit) {
+                    run.index = first;
+                    return .input;
+                }
                 run.refuse(.{ .reason = .line_too_long, .column = 1 }, start, start + limit);
                 parser.skipping = true;
                 _ = run.skipRest();
@@ -175,7 +180,7 @@ const Run = struct {
             } else {
                 var end = line.end;
                 if (end > start and run.input[end - 1] == '\r') end -= 1;
-                if (end > start) {
+                if (end > start and !run.isComment(start, end)) {
                     if (run.parseLine(format, start, end)) |fault| run.refuse(fault, start, end);
                 }
             }
@@ -186,19 +191,32 @@ const Run = struct {
         return .input;
     }
 
+    /// Passes over a byte order mark where a line begins: files that were joined have several.
+    inline fn skipMark(run: *Run) void {
+        const rest = run.input[run.index..];
+        if (rest[0] != 0xef) return;
+        if (rest.len >= 3 and rest[1] == 0xbb and rest[2] == 0xbf) run.index += 3;
+    }
+
+    inline fn isComment(run: *const Run, start: usize, end: usize) bool {
+        const comment = run.parser.plan.comment;
+        return comment.len > 0 and std.mem.startsWith(u8, run.input[start..end], comment);
+    }
+
     /// The line at `index`; null when its end is not in the input and more is to come.
     inline fn findLine(run: *const Run, comptime format: plan_module.Format) ?Line {
         const input = run.input;
         const start = run.index;
         if (format == .csv) {
-            const stop = text.findAny("\"\n", input, start, input.len);
-            if (stop < input.len and input[stop] == '"') return run.findQuotedRow();
+            const quote = run.parser.plan.quote;
+            const stop = text.findEither(quote, '\n', input, start, input.len);
+            if (stop < input.len and input[stop] == quote) return run.findQuotedRow();
         }
         return findPhysicalLine(input, start, run.final);
     }
 
     /// A CSV row with a quote in its first line. When it has no end within the limit, or text
-    /// behind a closing quote, the quote is taken for a mistake and the first line stands alone:
+    /// after a closing quote, the quote is taken for a mistake and the first line stands alone:
     /// one bad quote costs one line and not the rest of the stream.
     noinline fn findQuotedRow(run: *const Run) ?Line {
         const limit = run.parser.plan.line_size_max;
@@ -206,7 +224,7 @@ const Run = struct {
         const rest = run.input[start..];
         // One byte over the limit decides the same whatever more the chunk holds.
         const window = rest[0..@min(rest.len, limit + 1)];
-        switch (tsv.findRowEnd(window, run.final and rest.len <= limit)) {
+        switch (tsv.findRowEnd(&run.parser.plan, window, run.final and rest.len <= limit)) {
             .found => |end| return .{
                 .end = start + end,
                 .next = start + @min(end + 1, rest.len),

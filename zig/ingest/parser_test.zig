@@ -33,6 +33,7 @@ fn withFormat(format: plan_module.Format) TestPlan {
     var plan = flight_tsv;
     plan.format = format;
     plan.names = &flight_names;
+    if (format == .csv) plan.flags = plan_module.flag_empty_null;
     return plan;
 }
 
@@ -94,6 +95,132 @@ test "ingest tsv: a bad line is a reject with line, column and reason, and the l
     try testing.expectEqual(reject.field_none, fixture.rejects.items[1].field);
 }
 
+/// The text of a number's column as a delimited dialect reads it.
+fn expectDialect(plan: TestPlan, stream: []const u8, expected: []const ?i64) !void {
+    const columns = [_]TestColumn{
+        .{ .kind = .string, .limit = 20 },
+        .{ .kind = .decimal, .scale = 2, .nullable = true },
+    };
+    var own = plan;
+    own.positions = &.{ 0, 1 };
+    own.nulls = 1;
+    const fixture = try Fixture.init(&columns, own);
+    defer fixture.deinit();
+    for ([_]usize{ 1, 2, 3, 5, 7, 1000 }) |step| {
+        try fixture.read(stream, step, 10);
+        try testing.expectEqual(0, fixture.rejects.items.len);
+        try testing.expectEqual(expected.len, fixture.count());
+        for (expected, 0..) |each, index| {
+            try testing.expectEqualStrings("K", fixture.string(index, 0)[0..1]);
+            const is_null = fixture.nulls(index) != 0;
+            try testing.expectEqual(each == null, is_null);
+            if (each) |value| try testing.expectEqual(value, fixture.value(i64, index, 1));
+        }
+    }
+}
+
+test "ingest dialects: separators, quotes, commas, words for null, comments, rounding" {
+    const escapes = plan_module.flag_escapes;
+    try expectDialect(.{ .separator = ';', .flags = 0 }, "K;1.5\nKa,b;2\n", &.{ 150, 200 });
+    try expectDialect(
+        .{ .format = .csv, .separator = ';', .flags = plan_module.flag_decimal_comma },
+        "K;1,5\n\"K;\n\"\"\";-2,25\n",
+        &.{ 150, -225 },
+    );
+    try expectDialect(
+        .{ .format = .csv, .quote = '\'', .flags = plan_module.flag_empty_null },
+        "'K,','1.5'\n'K''s',\nK\"x,2",
+        &.{ 150, null, 200 },
+    );
+    try expectDialect(
+        .{ .format = .csv, .flags = escapes },
+        "\"K\\\"a,\\n\",1\n\"K\\\\\",\\N\n\"K\"\"\\\"\",3\n",
+        &.{ 100, null, 300 },
+    );
+    try expectDialect(
+        .{ .null_words = &.{ "NA", "NaN" }, .comment = "//" },
+        "// K\t1\nK\tNA\n//\nK\tNaN\nK\t1\n",
+        &.{ null, null, 100 },
+    );
+    try expectDialect(
+        .{ .flags = plan_module.flag_round | plan_module.flag_ignore_extra },
+        "K\t1.005\nK\t-1.005\t7\t8\nK\t1.0049999\n",
+        &.{ 101, -101, 100 },
+    );
+    try expectDialect(.{}, "\u{feff}K\t1\n\u{feff}K\t2\nK\t3", &.{ 100, 200, 300 });
+    try expectDialect(.{ .format = .csv }, "\u{feff}\"K\",1\n\u{feff}\"K,\",2", &.{ 100, 200 });
+}
+
+test "ingest dialects: one byte order mark of a line is passed over, a second is text" {
+    const columns = [_]TestColumn{.{ .kind = .string, .limit = 20 }};
+    const fixture = try Fixture.init(&columns, .{ .positions = &.{0} });
+    defer fixture.deinit();
+    for ([_]usize{ 1, 2, 3, 4, 5, 100 }) |step| {
+        try fixture.read("\u{feff}\u{feff}K\n\u{feff}\nX\n\u{feff}", step, 10);
+        try testing.expectEqual(2, fixture.count());
+        try testing.expectEqualStrings("\u{feff}K", fixture.string(0, 0));
+        try testing.expectEqualStrings("X", fixture.string(1, 0));
+        try testing.expectEqualSlices(u64, &.{ 1, 3 }, fixture.lines.items);
+    }
+}
+
+test "ingest dialects: a comma for the point takes no other point" {
+    const columns = [_]TestColumn{ .{ .kind = .u8 }, .{ .kind = .decimal, .scale = 3 } };
+    const fixture = try Fixture.init(&columns, .{
+        .positions = &.{ 0, 1 },
+        .separator = ';',
+        .flags = plan_module.flag_decimal_comma,
+    });
+    defer fixture.deinit();
+    try fixture.read("1;1.234\n1;1.234,5\n1;1,2,3\n1;,\n", 1000, 10);
+    for (0..4) |index| try fixture.expectReject(index, index + 1, 2, .not_a_number);
+}
+
+test "ingest: times in text and of every unit" {
+    const columns = [_]TestColumn{ .{ .kind = .u8 }, .{ .kind = .timestamp } };
+    const fixture = try Fixture.init(&columns, .{ .positions = &.{ 0, 1 }, .time_unit = .s });
+    defer fixture.deinit();
+    try fixture.read("1\t1700000000.25\n2\t2024-01-02T03:04:05Z\n3\tnoon\n", 1000, 10);
+    try testing.expectEqual(2, fixture.count());
+    try testing.expectEqual(1_700_000_000_250, fixture.value(i64, 0, 1));
+    try testing.expectEqual(1_704_164_645_000, fixture.value(i64, 1, 1));
+    try fixture.expectReject(0, 3, 2, .not_a_time);
+}
+
+test "ingest ndjson: numbers as text and text as numbers, a surrogate's column" {
+    const columns = [_]TestColumn{
+        .{ .kind = .string, .limit = 8 },
+        .{ .kind = .bool },
+        .{ .kind = .u16, .nullable = true },
+    };
+    const fixture = try Fixture.init(&columns, .{
+        .format = .ndjson,
+        .names = &.{
+            .{ .text = "b", .column = 1 },
+            .{ .text = "k", .column = 0 },
+            .{ .text = "n", .column = 2 },
+        },
+        .null_words = &.{"NA"},
+        .nulls = 0b10,
+    });
+    defer fixture.deinit();
+    try fixture.read(
+        "{\"k\":7700,\"b\":1,\"n\":\"12\"}\n{\"k\":\"A\",\"b\":\"FALSE\",\"n\":\"NA\"}\n" ++
+            "{\"k\":\"A\",\"n\":\"\\ud800\"}\n{\"k\":\"A\",\"b\":2}",
+        1000,
+        10,
+    );
+    try testing.expectEqual(2, fixture.count());
+    try testing.expectEqualStrings("7700", fixture.string(0, 0));
+    try testing.expectEqual(1, fixture.value(u8, 0, 1));
+    try testing.expectEqual(12, fixture.value(u16, 0, 2));
+    try testing.expectEqual(0, fixture.value(u8, 1, 1));
+    try testing.expectEqual(0b10, fixture.nulls(1));
+    try fixture.expectReject(0, 3, 14, .invalid_utf8);
+    try testing.expectEqual(2, fixture.rejects.items[0].field);
+    try fixture.expectReject(1, 4, 14, .not_a_bool);
+}
+
 test "ingest tsv: an empty number is null, else the default, and positions may be ignored" {
     const columns = [_]TestColumn{
         .{ .kind = .u32 },
@@ -146,7 +273,7 @@ test "ingest tsv: every kind" {
     try fixture.read(
         "18446744073709551615\ttrue\t-128\t-32768\t255\t4294967295\t0.1\t1533099600000\t" ++
             "00fF\tdescent\n" ++
-            "1\tyes\t0\t0\t0\t0\t0\t0\t\tclimb\n" ++
+            "1\tmaybe\t0\t0\t0\t0\t0\t0\t\tclimb\n" ++
             "1\tf\t128\t0\t0\t0\t0\t0\t\tclimb\n" ++
             "1\tf\t0\t0\t256\t0\t0\t0\t\tclimb\n" ++
             "1\tf\t0\t0\t0\t0\tNaN\t0\t\tclimb\n" ++
@@ -269,7 +396,8 @@ test "ingest ndjson: bad lines" {
         .{ "{\"flight\":\"\xff\"}", .invalid_utf8 },
         .{ "{\"flight\":\"ABCDEFGHI\"}", .too_long },
         .{ "{\"flight\":\"\"}", .empty_key },
-        .{ "{\"flight\":1}", .wrong_kind },
+        .{ "{\"flight\":[1]}", .wrong_kind },
+        .{ "{\"flight\":01}", .malformed },
         .{ "{\"flight\":null}", .not_nullable },
         .{ "{\"flight\":\"A\",\"flight\":\"B\"}", .duplicate_field },
         .{ "{\"flight\":\"A\",\"alt\":1,\"altitude\":2}", .duplicate_field },

@@ -19,7 +19,7 @@ const Schema = schema_module.Schema;
 const Kind = schema_module.Kind;
 
 pub const magic: u32 = 0x474e_4941; // "AING"
-pub const version: u16 = 1;
+pub const version: u16 = 2;
 pub const line_size_limit = 1 << 20;
 /// `named` and `missing` in front of the image.
 pub const masks_size = record_head_size;
@@ -34,7 +34,28 @@ pub const flag_escapes: u8 = 1;
 pub const flag_refuse_unknown: u8 = 2;
 /// `parse` returns after each reject.
 pub const flag_stop_at_reject: u8 = 4;
-const flags_known = flag_escapes | flag_refuse_unknown | flag_stop_at_reject;
+/// The decimal point of delimited text is a comma.
+pub const flag_decimal_comma: u8 = 8;
+/// Decimals that a column has no room for are rounded, half away from zero.
+pub const flag_round: u8 = 16;
+/// Fields of delimited text after the last position are ignored.
+pub const flag_ignore_extra: u8 = 32;
+/// An empty field without quotes is null where the column allows it.
+pub const flag_empty_null: u8 = 64;
+const flags_known: u8 = 127;
+/// Words for null, at most.
+const null_words_max = 64;
+const comment_size_max = 16;
+
+/// What a number stands for in a timestamp column.
+pub const TimeUnit = enum(u8) {
+    /// Milliseconds, of any size.
+    exact = 0,
+    s = 1,
+    ms = 2,
+    us = 3,
+    ns = 4,
+};
 
 pub const PlanHeader = extern struct {
     magic: u32,
@@ -57,10 +78,21 @@ pub const PlanHeader = extern struct {
     text_size: u32,
     template_offset: u32,
     template_size: u32,
-    reserved: u32,
+    /// Between the fields of delimited text.
+    separator: u8,
+    /// Around the fields of `csv`.
+    quote: u8,
+    time_unit: u8,
+    reserved: u8,
+    /// TextRecords: words that stand for null, beside what the format has for it.
+    null_count: u32,
+    nulls_offset: u32,
+    /// In the text: a line that begins with it is no row. Nothing when its size is 0.
+    comment_offset: u32,
+    comment_size: u32,
 
     comptime {
-        assert(@sizeOf(PlanHeader) == 64);
+        assert(@sizeOf(PlanHeader) == 80);
         assert(@offsetOf(PlanHeader, "line_size_max") == 16);
         assert(@offsetOf(PlanHeader, "template_size") == 56);
     }
@@ -85,6 +117,15 @@ pub const LabelRecord = extern struct {
 
     comptime {
         assert(@sizeOf(LabelRecord) == 12);
+    }
+};
+
+pub const TextRecord = extern struct {
+    size: u32,
+    offset: u32,
+
+    comptime {
+        assert(@sizeOf(TextRecord) == 8);
     }
 };
 
@@ -123,6 +164,9 @@ pub const Field = struct {
     offset: u32,
     limit: u32,
     mask: u64,
+    /// Round what is too precise.
+    round: bool,
+    time_unit: TimeUnit,
     /// Of an enum, sorted.
     labels: []const Word,
 };
@@ -132,6 +176,11 @@ pub const Plan = struct {
     flags: u8,
     line_first: u64,
     line_size_max: u32,
+    separator: u8,
+    quote: u8,
+    time_unit: TimeUnit,
+    null_words: []const []const u8,
+    comment: []const u8,
     fields: []const Field,
     /// Column of each position of delimited text.
     positions: []const u16,
@@ -162,6 +211,11 @@ pub const Plan = struct {
         if (header.magic != magic or header.version != version) return error.InvalidPlan;
         if (header.flags & ~flags_known != 0 or header.reserved != 0) return error.InvalidPlan;
         const format = std.enums.fromInt(Format, header.format) orelse return error.InvalidPlan;
+        const unit = std.enums.fromInt(TimeUnit, header.time_unit) orelse return error.InvalidPlan;
+        if (!isMark(header.separator) or !isMark(header.quote)) return error.InvalidPlan;
+        if (header.separator == header.quote) return error.InvalidPlan;
+        if (header.comment_size > comment_size_max) return error.InvalidPlan;
+        if (header.null_count > null_words_max) return error.InvalidPlan;
         if (header.line_size_max == 0 or header.line_size_max > line_size_limit) {
             return error.InvalidPlan;
         }
@@ -175,6 +229,11 @@ pub const Plan = struct {
             .flags = header.flags,
             .line_first = header.line_first,
             .line_size_max = header.line_size_max,
+            .separator = header.separator,
+            .quote = header.quote,
+            .time_unit = unit,
+            .null_words = &.{},
+            .comment = try slice(text, header.comment_offset, header.comment_size),
             .fields = &.{},
             .positions = &.{},
             .names = &.{},
@@ -183,6 +242,12 @@ pub const Plan = struct {
             .missing = std.mem.readInt(u64, template[8..16], .little),
             .nulls = std.mem.readInt(u64, template[masks_size..][0..8], .little),
         };
+        const nulls = try records(TextRecord, bytes, header.nulls_offset, header.null_count);
+        const null_words = try arena.alloc([]const u8, nulls.len);
+        for (nulls, null_words) |record, *word| {
+            word.* = try slice(text, record.offset, record.size);
+        }
+        plan.null_words = null_words;
         const labels = try records(LabelRecord, bytes, header.labels_offset, header.label_count);
         plan.fields = try decodeFields(arena, schema, &plan, labels, text);
         switch (format) {
@@ -199,7 +264,20 @@ pub const Plan = struct {
         }
         return plan;
     }
+
+    /// Whether `text` is one of the words that stand for null.
+    pub inline fn isNullWord(plan: *const Plan, text: []const u8) bool {
+        for (plan.null_words) |word| {
+            if (std.mem.eql(u8, word, text)) return true;
+        }
+        return false;
+    }
 };
+
+/// What may separate or surround fields.
+fn isMark(byte: u8) bool {
+    return byte != 0 and byte != '\n' and byte != '\r' and byte < 0x80;
+}
 
 fn decodeFields(
     arena: std.mem.Allocator,
@@ -235,6 +313,8 @@ fn decodeFields(
             .offset = column.offset,
             .limit = column.limit,
             .mask = mask,
+            .round = plan.flags & flag_round != 0,
+            .time_unit = plan.time_unit,
             .labels = own,
         };
     }

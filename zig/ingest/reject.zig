@@ -31,6 +31,7 @@ pub const Reason = enum(u16) {
     duplicate_field = 18,
     unknown_field = 19,
     is_nan = 20,
+    not_a_time = 21,
 };
 
 /// No schema column is meant.

@@ -17,6 +17,12 @@ pub const TestPlan = struct {
     format: plan_module.Format = .tsv,
     flags: u8 = plan_module.flag_escapes,
     line_size_max: u32 = plan_module.line_size_limit,
+    /// 0 is that of the format.
+    separator: u8 = 0,
+    quote: u8 = '"',
+    time_unit: plan_module.TimeUnit = .exact,
+    null_words: []const []const u8 = &.{},
+    comment: []const u8 = "",
     positions: []const u16 = &.{},
     names: []const TestWord = &.{},
     labels: []const TestWord = &.{},
@@ -36,6 +42,10 @@ pub const TestPlan = struct {
         header.flags = plan.flags;
         header.line_first = 1;
         header.line_size_max = plan.line_size_max;
+        const usual: u8 = if (plan.format == .tsv) '\t' else ',';
+        header.separator = if (plan.separator == 0) usual else plan.separator;
+        header.quote = plan.quote;
+        header.time_unit = @intFromEnum(plan.time_unit);
         header.positions_offset = @intCast(writer.end);
         header.position_count = @intCast(plan.positions.len);
         for (plan.positions) |position| writer.writeInt(u16, position, .little) catch unreachable;
@@ -61,10 +71,24 @@ pub const TestPlan = struct {
             }, .little) catch unreachable;
             text_offset += @intCast(label.text.len);
         }
+        header.nulls_offset = @intCast(writer.end);
+        header.null_count = @intCast(plan.null_words.len);
+        for (plan.null_words) |word| {
+            writer.writeStruct(plan_module.TextRecord{
+                .size = @intCast(word.len),
+                .offset = text_offset,
+            }, .little) catch unreachable;
+            text_offset += @intCast(word.len);
+        }
+        header.comment_offset = text_offset;
+        header.comment_size = @intCast(plan.comment.len);
+        text_offset += header.comment_size;
         header.text_offset = @intCast(writer.end);
         header.text_size = text_offset;
         for (plan.names) |name| writer.writeAll(name.text) catch unreachable;
         for (plan.labels) |label| writer.writeAll(label.text) catch unreachable;
+        for (plan.null_words) |word| writer.writeAll(word) catch unreachable;
+        writer.writeAll(plan.comment) catch unreachable;
         header.template_offset = @intCast(writer.end);
         header.template_size = plan_module.masks_size + schema.image_size;
         writer.splatByteAll(0, header.template_size) catch unreachable;
@@ -186,7 +210,7 @@ pub const Fixture = struct {
     pub fn string(fixture: *const Fixture, index: usize, column: usize) []const u8 {
         const image = fixture.record(index)[plan_module.masks_size..];
         const text = fixture.schema.columns[column].text(image.ptr);
-        // Whatever is behind the text is zero.
+        // The bytes after the text are zero.
         const offset = fixture.schema.columns[column].offset + 2;
         const limit = fixture.schema.columns[column].limit;
         std.debug.assert(std.mem.allEqual(u8, image[offset + text.len .. offset + limit], 0));

@@ -49,6 +49,42 @@ noinline fn findAnyTail(
     return end;
 }
 
+/// As `findAny`, for needles that are known only at run time.
+pub inline fn findByte(needle: u8, input: []const u8, start: usize, end: usize) usize {
+    var index = start;
+    while (index < end) {
+        if (index + block_size > input.len) break;
+        const block: Block = input[index..][0..block_size].*;
+        const hits: Bits = @bitCast(block == @as(Block, @splat(needle)));
+        if (hits != 0) return @min(end, index + @ctz(hits));
+        index += block_size;
+    }
+    if (index >= end) return end;
+    for (input[index..end], index..) |byte, at| {
+        if (byte == needle) return at;
+    }
+    return end;
+}
+
+/// As `findByte`, for either of two needles.
+pub inline fn findEither(a: u8, b: u8, input: []const u8, start: usize, end: usize) usize {
+    var index = start;
+    while (index < end) {
+        if (index + block_size > input.len) break;
+        const block: Block = input[index..][0..block_size].*;
+        const first: Bits = @bitCast(block == @as(Block, @splat(a)));
+        const second: Bits = @bitCast(block == @as(Block, @splat(b)));
+        const hits = first | second;
+        if (hits != 0) return @min(end, index + @ctz(hits));
+        index += block_size;
+    }
+    if (index >= end) return end;
+    for (input[index..end], index..) |byte, at| {
+        if (byte == a or byte == b) return at;
+    }
+    return end;
+}
+
 /// As `findAny`, for what ends the plain part of a JSON string: a quote, a backslash or a control
 /// character.
 pub inline fn findQuoteEscapeOrControl(input: []const u8, start: usize, end: usize) usize {
@@ -111,6 +147,10 @@ test "text: a search finds the first needle, at every length and place" {
             if (place + 3 < size) buffer[place + 3] = '\t';
             const input = buffer[0..size];
             try testing.expectEqual(place, findAny("\t\n", input, 0, size));
+            try testing.expectEqual(place, findByte(buffer[place], input, 0, size));
+            try testing.expectEqual(place, findEither('\n', '\t', input, 0, size));
+            try testing.expectEqual(place, findByte('\t', input, 0, place));
+            try testing.expectEqual(place, findEither('\t', '\n', input, place, size));
             try testing.expectEqual(place, findAny("\t\n", input, 0, place));
             try testing.expectEqual(place, findAny("\t\n", input, place, size));
         }

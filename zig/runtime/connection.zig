@@ -181,13 +181,13 @@ pub const Handle = struct {
         table_id: u32,
         records: []align(8) const u8,
         count: usize,
-        newest_column: u32,
+        newest: []const write_.NewestGroup,
     ) Error!void {
         const table = try handle.engine.context.table(table_id);
         const stride = record_.head_size + @as(usize, table.schema.image_size);
         if (records.len / stride < count) return error.InvalidArgument;
-        if (newest_column != write_.newest_none and newest_column >= table.schema.column_count) {
-            return error.InvalidArgument;
+        for (newest) |*group| {
+            if (group.column >= table.schema.column_count) return error.InvalidArgument;
         }
         const before = handle.engine.context.last_csn;
         var counts: engine_.Counts = .{};
@@ -212,13 +212,13 @@ pub const Handle = struct {
                         .upsert,
                         record,
                         table.keyBytes(image),
-                        newest_column,
+                        newest,
                     ),
                 );
             }
             _ = transaction.release(savepoint);
         } else {
-            counts = try handle.engine.writeMany(table_id, records, count, newest_column);
+            counts = try handle.engine.writeMany(table_id, records, count, newest);
         }
         const out = &handle.io.result;
         out.inserted = @intCast(counts.inserted);

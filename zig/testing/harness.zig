@@ -321,8 +321,8 @@ pub const Batch = struct {
         try batch.bytes.appendSlice(&row.image);
     }
 
-    pub fn write(batch: *Batch, newest_column: u32) !engine_.Counts {
+    pub fn write(batch: *Batch, newest: []const write_.NewestGroup) !engine_.Counts {
         const count = batch.bytes.items.len / (16 + image_size);
-        return batch.engine.writeMany(batch.table, batch.bytes.items, count, newest_column);
+        return batch.engine.writeMany(batch.table, batch.bytes.items, count, newest);
     }
 };

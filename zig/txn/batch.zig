@@ -40,7 +40,7 @@ pub const Batch = struct {
         table: *const view_.TableView,
         bytes: []align(8) const u8,
         count: usize,
-        newest_column: u32,
+        newest: []const write_.NewestGroup,
     ) error{OutOfMemory}![]Write {
         const stride = 16 + @as(usize, table.schema.image_size);
         std.debug.assert(bytes.len >= stride * count);
@@ -81,7 +81,7 @@ pub const Batch = struct {
                     .op = .upsert,
                     .named = head[0],
                     .missing = head[1],
-                    .newest_column = newest_column,
+                    .newest = newest,
                     .image = @alignCast(record + 16),
                 };
                 if (follows) last.?.next = write;

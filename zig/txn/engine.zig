@@ -191,7 +191,7 @@ pub const Engine = struct {
         table_id: u32,
         op: write_.Op,
         record: Record,
-        newest_column: u32,
+        newest: []const write_.NewestGroup,
     ) Error!write_.Result {
         const table = try engine.context.table(table_id);
         var writes = [1]write_.Write{.{
@@ -200,7 +200,7 @@ pub const Engine = struct {
             .op = op,
             .named = record.named,
             .missing = record.missing,
-            .newest_column = newest_column,
+            .newest = newest,
             .image = record.image,
         }};
         try engine.commitWrites(&writes, null);
@@ -226,7 +226,7 @@ pub const Engine = struct {
         table_id: u32,
         bytes: []align(8) const u8,
         count: usize,
-        newest_column: u32,
+        newest: []const write_.NewestGroup,
     ) Error!Counts {
         const context = &engine.context;
         const table = try context.table(table_id);
@@ -237,7 +237,7 @@ pub const Engine = struct {
             table,
             bytes,
             count,
-            newest_column,
+            newest,
         );
         var reads: ReadSet = .init(context.allocator, context.session.floor);
         defer reads.deinit();

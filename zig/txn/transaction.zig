@@ -298,7 +298,7 @@ pub const Transaction = struct {
         op: write_.Op,
         record: engine_.Record,
         key_bytes: []const u8,
-        newest_column: u32,
+        newest: []const write_.NewestGroup,
     ) Error!write_.Result {
         const context = &transaction.engine.context;
         const table = try context.table(table_id);
@@ -315,7 +315,7 @@ pub const Transaction = struct {
             .op = op,
             .named = record.named,
             .missing = record.missing,
-            .newest_column = newest_column,
+            .newest = newest,
             .image = record.image,
         };
         const decision = write_.bind(&request, found.image, context.scratch) catch |err| {

@@ -28,7 +28,16 @@ pub const Expected = union(enum) {
     version: Ref,
 };
 
-pub const newest_none: u32 = std.math.maxInt(u32);
+/// Columns that are as old as a stamp says: where the row has a newer stamp, a write leaves them.
+pub const NewestGroup = extern struct {
+    /// The column of the stamp.
+    column: u32,
+    reserved: u32 = 0,
+    /// Columns that go by it, itself included.
+    mask: u64,
+};
+
+pub const newest_none: []const NewestGroup = &.{};
 
 pub const Write = struct {
     table: *const view_.TableView,
@@ -36,8 +45,8 @@ pub const Write = struct {
     op: Op,
     named: u64 = 0,
     missing: u64 = 0,
-    /// Column whose older values are stale, or `newest_none`.
-    newest_column: u32 = newest_none,
+    /// Columns are in one group at most.
+    newest: []const NewestGroup = newest_none,
     image: [*]align(8) const u8,
     expected: Expected = .any,
     /// The slot that the transaction found the key in, or none. **Precondition**: found under the
@@ -115,13 +124,21 @@ fn applyOne(write: *const Write, present: *bool, row: []align(8) u8) BindError!R
         present.* = true;
         return .inserted;
     }
-    if (write.newest_column != newest_none and isStale(write, row)) return .stale;
-    return if (merge(write.table, write.named, write.image, row)) .updated else .unchanged;
+    var named = write.named;
+    var dropped = false;
+    for (write.newest) |*group| {
+        if (!isStale(write, group.column, row)) continue;
+        // A row that names nothing but its key and stamp is stale with them.
+        dropped = true;
+        named &= ~group.mask;
+    }
+    if (dropped and named == 0) return .stale;
+    return if (merge(write.table, named, write.image, row)) .updated else .unchanged;
 }
 
-/// True when the row holds a newer observation.
-fn isStale(write: *const Write, row: []align(8) const u8) bool {
-    const column = &write.table.schema.columns[write.newest_column];
+/// True when the row holds a newer observation by the stamp in column `position`.
+fn isStale(write: *const Write, position: u32, row: []align(8) const u8) bool {
+    const column = &write.table.schema.columns[position];
     if (write.named & column.mask() == 0 and column.position != 0) return false;
     if (column.isNull(row.ptr)) return false;
     if (column.isNull(write.image)) return true;

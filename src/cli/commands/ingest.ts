@@ -1,68 +1,69 @@
 /** `ingest`: a file or standard input into a table. */
 import { basename } from "node:path";
-import { FlightState } from "../../flight/flight-state.ts";
+import { Aircraft, FlightState } from "../../flight/index.ts";
 import type { IngestReport } from "../../ingest/ingest.ts";
+import { openInput } from "../../ingest/input.ts";
+import type { IngestOptions } from "../../ingest/options.ts";
 import { formatReject, type IngestReject } from "../../ingest/rejects.ts";
-import { UsageError } from "../arguments.ts";
-import { type Command, done, failed, openDatabase, tableNameOf, tableOption } from "../command.ts";
+import { type Command, done, failed, openDatabase } from "../command.ts";
+import { feedOptions, readFeedOptions, withFeed } from "../feed-options.ts";
 import { Progress } from "../../terminal/progress.ts";
 import { formatCount, formatDuration, printable, type Terminal } from "../../terminal/terminal.ts";
 
 /** Reasons that are shown when the rejects go to no file. */
 const reasonsMax = 5;
-const batchMax = 1_000_000;
+/** Created when they are missing. */
+const builtIns = [FlightState, Aircraft];
 
 export const ingest: Command = {
   name: "ingest",
   summary: "streams a file or standard input into a table",
   synopsis: "<file or ->",
   options: {
-    ...tableOption,
-    format: { value: "FORMAT", help: "tsv, csv, ndjson or readsb (default: as it looks)" },
-    batch: { value: "N", help: "rows in one transaction (default 1024)" },
-    newest: {
-      value: "COLUMN",
-      help: "drop a row that is older by this column than the stored one",
-    },
+    ...feedOptions,
+    feed: { value: "NAME", help: "the options that `aerostore feed add NAME` has saved" },
     rejects: { value: "FILE", help: "write bad lines there: line, column, reason, the line" },
-    header: { help: "the first line of tsv or csv names the columns" },
     strict: { help: "stop at the first bad line" },
   },
   notes: [
-    "The input may be compressed with gzip. FlightState is created if it is missing.",
+    "What is not said is taken from a look at the input. It may be compressed, gzip or zstd.",
+    "Aircraft and FlightState are created if they are missing.",
     "Exit status 1 when lines were rejected, although all others are in the table.",
     "",
     "  gunzip -c flights.tsv.gz | aerostore ingest - --newest updated_at",
+    "  aerostore ingest quotes.csv --table quotes --columns 'Last Price=last,Volume=-'",
   ],
   words: [1, 1],
   async run(invocation) {
-    const { args, terminal, json } = invocation;
+    const { terminal, json } = invocation;
+    const args = withFeed(invocation.args);
     const [path = ""] = args.words;
-    const format = args.oneOf("format", ["tsv", "csv", "ndjson", "readsb"]);
-    const header = args.has("header");
-    if (header && (format === "ndjson" || format === "readsb")) {
-      throw new UsageError(`--header is for tsv and csv, not for ${format}`);
-    }
-    const batch = args.whole("batch", 1, batchMax);
-    const name = tableNameOf(args);
-    const isBuiltIn = name === FlightState.name;
-    await using db = await openDatabase(invocation, isBuiltIn ? [FlightState] : undefined);
-    const table = db.table(name);
     const rejects = args.text("rejects");
     const reasons: IngestReject[] = [];
     using progress = new Progress(terminal, path === "-" ? "standard input" : basename(path));
-    const report = await table.ingest(path === "-" ? Bun.stdin : Bun.file(path), {
-      format,
-      batch,
-      newestBy: args.text("newest"),
-      header,
+    const options: IngestOptions = {
+      ...readFeedOptions(args),
       strict: args.has("strict"),
       rejects,
       onReject: (reject) => {
         if (reasons.length < reasonsMax) reasons.push(reject);
       },
       onProgress: (state) => progress.update(state),
-    });
+      onLook: (description) => terminal.note(printable(description)),
+    };
+    const input = await openInput(path === "-" ? Bun.stdin : Bun.file(path), options);
+    let report: IngestReport;
+    try {
+      const name = args.text("table") ?? (input.records?.table ?? FlightState).name;
+      const builtIn = builtIns.find((each) => each.name === name);
+      await using db = await openDatabase(
+        invocation,
+        builtIn === undefined ? undefined : [builtIn],
+      );
+      report = await db.table(name).ingest(input, options);
+    } finally {
+      await input.close();
+    }
     progress[Symbol.dispose]();
     if (report.rejected > 0) noteRejects(terminal, report, rejects, reasons);
     terminal.print(json ? JSON.stringify(report) : describeReport(report));
