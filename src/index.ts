@@ -11,6 +11,7 @@ export { Aircraft, FlightState } from "./flight/index.ts";
 export type { AircraftColumns, FlightColumns } from "./flight/index.ts";
 export { param } from "./query/parse/parameter.ts";
 export type { Parameter } from "./query/parse/parameter.ts";
+export type { DueBatch, DueOptions } from "./database/due.ts";
 export type { BatchOptions, WriteCounts } from "./database/upsert-many.ts";
 export type { BootMode } from "./boot/machine.ts";
 export type { BootProgress, BootReport } from "./boot/run.ts";

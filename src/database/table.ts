@@ -10,6 +10,7 @@ import type { IngestInput } from "../ingest/input.ts";
 import type { IngestOptions } from "../ingest/options.ts";
 import type { IngestSource } from "../ingest/source.ts";
 import { checkOptions } from "./options.ts";
+import type { DueBatch, DueOptions } from "./due.ts";
 import { Prepared } from "./prepared.ts";
 import { explain } from "../query/plan/explain.ts";
 import type { ExplainedPlan } from "../query/plan/explain.ts";
@@ -233,6 +234,36 @@ export class Table<S extends TableShape = DynamicShape> {
     const { plans } = this.scope.handle.searches;
     const planned = plans.planOfChange(this.binding, query, "deleteWhere");
     return deleteFound(this.scope, this.binding, { planned, parameters: {} });
+  }
+
+  /**
+   * Deletes the rows that a query finds and returns them as they were, in one transaction; its sort
+   * and limit apply. **Throws** like `updateWhere`.
+   */
+  takeWhere(query: SearchInput<S["row"], S["patch"]>): S["row"][] {
+    this.scope.useToWrite();
+    const { searches } = this.scope.handle;
+    const planned = searches.plans.planOfChange(this.binding, query, "takeWhere");
+    const ready = { planned, parameters: {} };
+    return this.scope.atomically((inner) => {
+      const rows = searches.rows(this.definition, this.binding, ready, inner).toArray();
+      deleteFound(inner, this.binding, ready);
+      return rows;
+    });
+  }
+
+  /**
+   * Batches of rows whose time in `column` has come, the earliest first, each row to one worker of
+   * any process; waits while none is due. A batch that is not `done` is given back when the next is
+   * asked for, when the loop ends, and when the worker dies.
+   *
+   * **Throws** `UNKNOWN_FIELD`, `INVALID_VALUE` for a column that is no indexed time, `RangeError`
+   * for a wrong batch size, `CLOSED`.
+   */
+  async *due(options: DueOptions): AsyncGenerator<DueBatch<S["row"]>, void> {
+    this.scope.useToWrite();
+    const { dueBatches } = await import("./due.ts");
+    yield* dueBatches(this.scope.handle, this, options);
   }
 
   protected subject(attempted: string, key: unknown): CallSubject {
