@@ -22,6 +22,7 @@ const retryableByCode = {
   CLOSED: false,
   ABI_MISMATCH: false,
   IO_ERROR: false,
+  READ_ONLY: false,
 } as const;
 
 /** What went wrong, for programs. */

@@ -95,7 +95,16 @@ pub fn close(fd: Fd) void {
     _ = linux.close(fd);
 }
 
-pub const Stat = struct { size: u64, uid: u32, mode: u32, regular: bool, device: u64, inode: u64 };
+pub const Stat = struct {
+    size: u64,
+    uid: u32,
+    mode: u32,
+    regular: bool,
+    device: u64,
+    inode: u64,
+    /// Some directory still has a name of the file.
+    named: bool,
+};
 
 pub fn stat(fd: Fd) Error!Stat {
     var out: linux.Statx = undefined;
@@ -104,7 +113,7 @@ pub fn stat(fd: Fd) Error!Stat {
             fd,
             "",
             linux.AT.EMPTY_PATH,
-            .{ .TYPE = true, .MODE = true, .UID = true, .SIZE = true, .INO = true },
+            .{ .TYPE = true, .MODE = true, .UID = true, .SIZE = true, .INO = true, .NLINK = true },
             &out,
         ),
     );
@@ -115,6 +124,7 @@ pub fn stat(fd: Fd) Error!Stat {
         .regular = out.mode & linux.S.IFMT == linux.S.IFREG,
         .device = @as(u64, out.dev_major) << 32 | out.dev_minor,
         .inode = out.ino,
+        .named = out.nlink > 0,
     };
 }
 

@@ -9,9 +9,11 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  statSync,
   unlinkSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { AerostoreError } from "../errors.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { limits } from "../ffi/constants.gen.ts";
@@ -80,6 +82,22 @@ export function prepareTemporary(segment: string): string {
   return `${segment}.${process.pid}.${own}.tmp`;
 }
 
+/** The error for a data directory that belongs to another user. */
+export function ownerError(directory: string): AerostoreError {
+  const owner = statSync(directory).uid;
+  const user = process.geteuid?.() ?? 0;
+  const isForeign = owner !== user;
+  return new AerostoreError(
+    "PERMISSION",
+    isForeign
+      ? `opening the database ${directory}: the directory belongs to user ${owner}, this is ` +
+          `user ${user}; run it as that user, who could not use files of user ${user}`
+      : `opening the database ${directory}: access was refused; the directory and its ` +
+          "aerostore.lock must be yours to write",
+    { path: directory },
+  );
+}
+
 export function removeFile(path: string): void {
   unlinkSync(path);
 }
@@ -91,6 +109,8 @@ export interface SegmentOptions {
   readonly databaseId: string;
   readonly bootId: string;
   readonly lockFile: string;
+  /** Real path of the data directory. */
+  readonly directory: string;
 }
 
 /** The options as the engine takes them. */
@@ -106,5 +126,7 @@ export function encodeOptions(options: SegmentOptions): Uint8Array {
   bytes.write(lockFile, fields.lock_file.offset, "hex");
   bytes.writeUInt32LE(sessionCount, fields.session_count.offset);
   bytes.writeUInt32LE(cells, fields.cell_count.offset);
+  const directory = Buffer.from(options.directory);
+  if (directory.length < fields.directory.size) directory.copy(bytes, fields.directory.offset);
   return bytes;
 }

@@ -41,6 +41,11 @@ export interface HeaderFacts {
   readonly isForeign: boolean;
   readonly sessionsOffset: number;
   readonly sessionCount: number;
+  /** Bytes of the segment. */
+  readonly size: number;
+  readonly databaseId: string;
+  /** The data directory when the segment was made; empty when its path was too long. */
+  readonly directory: string;
   /** Every commit has been written to the log file. */
   readonly durable: boolean;
   /** A sync of the log failed: what the log has is to be read anew from the disk. */
@@ -109,6 +114,9 @@ export function validateHeader(
     isForeign: isOtherDatabase || readHex(bytes, header, "lock_file") !== expected.lockFile,
     sessionsOffset: readGeometry("sessions_offset"),
     sessionCount: readGeometry("session_count"),
+    size: readGeometry("size"),
+    databaseId: readHex(bytes, header, "database_id"),
+    directory: readText(bytes, header, "directory"),
     durable: durable >= tail,
     poisoned: read("log_poisoned") !== 0,
     wasClosed: read("clean_shutdown") % 2 === 1,
@@ -178,6 +186,15 @@ function readHex(bytes: Uint8Array, layout: StructLayout, name: string): string 
   const field = layout.fields[name];
   if (field === undefined) throw new Error(`the library describes no field "${name}"`);
   return bytes.subarray(field.offset, field.offset + field.size).toHex();
+}
+
+/** Text with zeros after it; empty where the layout does not have it. */
+function readText(bytes: Uint8Array, layout: StructLayout, name: string): string {
+  const field = layout.fields[name];
+  if (field === undefined) return "";
+  const text = bytes.subarray(field.offset, field.offset + field.size);
+  const end = text.indexOf(0);
+  return new TextDecoder().decode(text.subarray(0, end < 0 ? text.length : end));
 }
 
 /** Pids of attached slots, given the bytes of the process array, for the question who uses it. */

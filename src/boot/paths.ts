@@ -1,5 +1,7 @@
 /** Where a database's files and its segment are. */
 
+import { AerostoreError } from "../errors.ts";
+
 /** The data directory when none is given, relative to the working directory. */
 export const dataDirectoryDefault = "./aerostore_data";
 const defaultName = "aerostore_data";
@@ -54,6 +56,34 @@ export function segmentPathDefault(directory: string, workingDirectory: string):
   if (directory === `${workingDirectory}/${defaultName}`) return `${sharedMemory}/aerostore.mmap`;
   const hash = new Bun.CryptoHasher("sha256").update(directory).digest("hex").slice(0, 16);
   return `${sharedMemory}/aerostore-${hash}.mmap`;
+}
+
+/** The name of a database whose usual one another database has. */
+export function segmentPathApart(directory: string, databaseId: string): string {
+  const hash = new Bun.CryptoHasher("sha256").update(`${databaseId}\0${directory}`).digest("hex");
+  return `${sharedMemory}/aerostore-${hash.slice(0, 16)}.mmap`;
+}
+
+/** Whether a segment's path is one that this code chooses, and not the user. */
+export function isChosenPath(segment: string): boolean {
+  return /^\/dev\/shm\/aerostore(?:-[0-9a-f]{16})?\.mmap$/.test(segment);
+}
+
+/** **Throws** `INVALID_VALUE` for a segment in the data directory, where only its own files are. */
+export function refuseSegmentInside(
+  { directory, segment }: DatabasePaths,
+  workingDirectory: string,
+): void {
+  const absolute = segment.startsWith("/") ? segment : `${workingDirectory}/${segment}`;
+  const path = Bun.fileURLToPath(Bun.pathToFileURL(absolute));
+  if (path !== directory && !path.startsWith(`${directory}/`)) return;
+  throw new AerostoreError(
+    "INVALID_VALUE",
+    `opening the database ${directory} with the segment ${segment}: the segment lies in the data ` +
+      "directory, which is for the files of the log and the checkpoint; choose a path elsewhere " +
+      "with shmPath (--shm), in /dev/shm at best",
+    { path: segment },
+  );
 }
 
 function given(path: string | undefined): string | undefined {

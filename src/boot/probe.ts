@@ -7,7 +7,7 @@ import { bootError } from "./failure.ts";
 import { encodePath } from "./files.ts";
 import type { BootLock } from "./files.ts";
 import { validateHeader } from "./header.ts";
-import type { HeaderVerdict, SegmentLayouts } from "./header.ts";
+import type { HeaderExpectation, HeaderVerdict, SegmentLayouts } from "./header.ts";
 import type { Identity } from "./identity.ts";
 import type { BootEvent } from "./machine.ts";
 import type { DatabasePaths } from "./paths.ts";
@@ -54,19 +54,28 @@ export class SegmentProbe {
 
   /** What there is at a path. **Throws** `PERMISSION` for what is not ours. */
   read(segment: string): Found {
-    const path = encodePath(segment);
-    const bytes = new Uint8Array(new ArrayBuffer(structs.header.size));
-    const size = new Float64Array(new ArrayBuffer(8));
-    const status = this.calls.aerostore_segment_probe(path, path, bytes, bytes, size);
-    if (status === Status.not_found) return { kind: "absent", reason: "there was no segment" };
-    if (status !== Status.ok) throw bootError(status, segment);
-    return validateHeader(bytes, structs, {
-      formatVersion: segmentFormat.version,
-      fingerprint: layoutFingerprint,
-      databaseId: this.expected.identity.databaseId,
-      bootId: this.expected.bootId,
-      lockFile: this.expected.lock.lockFile,
-      fileSize: size[0] ?? 0,
-    });
+    const { identity, bootId, lock } = this.expected;
+    const { databaseId } = identity;
+    return readHeader(this.calls, segment, { databaseId, bootId, lockFile: lock.lockFile });
   }
+}
+
+/** Judges the header of the segment at a path. **Throws** `PERMISSION` for what is not ours. */
+export function readHeader(
+  calls: Symbols,
+  segment: string,
+  expected: Pick<HeaderExpectation, "databaseId" | "bootId" | "lockFile">,
+): Found {
+  const path = encodePath(segment);
+  const bytes = new Uint8Array(new ArrayBuffer(structs.header.size));
+  const size = new Float64Array(new ArrayBuffer(8));
+  const status = calls.aerostore_segment_probe(path, path, bytes, bytes, size);
+  if (status === Status.not_found) return { kind: "absent", reason: "there was no segment" };
+  if (status !== Status.ok) throw bootError(status, segment);
+  return validateHeader(bytes, structs, {
+    formatVersion: segmentFormat.version,
+    fingerprint: layoutFingerprint,
+    fileSize: size[0] ?? 0,
+    ...expected,
+  });
 }

@@ -2,19 +2,21 @@
  * Runs the boot machine: does what its effects say and tells it what came of them. What an effect
  * needs from an earlier one is kept in `Boot`; decisions are all in `machine.ts`.
  */
+import { AerostoreError } from "../errors.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import type { RecoveryProgress } from "../recovery/recover.ts";
 import { bootError, systemError } from "./failure.ts";
-import { encodePath, kernelBootId, releaseBootLock, takeBootLock } from "./files.ts";
+import { encodePath, kernelBootId, readSmallFile, releaseBootLock, takeBootLock } from "./files.ts";
 import type { BootLock } from "./files.ts";
-import { makeDatabaseId, missingIdentity, readIdentity } from "./identity.ts";
+import { identityName, makeDatabaseId, missingIdentity, readIdentity } from "./identity.ts";
 import type { Identity } from "./identity.ts";
 import { bootInitial, nothingRecovered, transition } from "./machine.ts";
 import type { BootEffect, BootEvent, BootMode, BootState, RecoveryReport } from "./machine.ts";
-import { pathsFor } from "./paths.ts";
+import { isChosenPath, pathsFor, refuseSegmentInside, segmentPathApart } from "./paths.ts";
 import type { DatabasePaths } from "./paths.ts";
+import type { HeaderFacts } from "./header.ts";
 import { SegmentProbe } from "./probe.ts";
 
 /** What the caller of `open` wants. */
@@ -25,6 +27,15 @@ export interface BootRequest {
   /** Size of a segment that has to be created: a multiple of 1 MiB. */
   readonly segmentSize: number;
   readonly sessionCount: number;
+  /** An existing segment that has less is rebuilt: the size and the sessions asked for. */
+  readonly leastSize?: number | undefined;
+  readonly leastSessions?: number | undefined;
+  /** It is also rebuilt where it has more. */
+  readonly isExact?: boolean | undefined;
+  /** Whether a database is made where there is none. Default true. */
+  readonly create?: boolean | undefined;
+  /** Attaches to a segment that is there, and makes nothing. */
+  readonly readOnly?: boolean | undefined;
   /** How long another process may boot or recover before this one gives up. */
   readonly lockTimeoutMs: number;
   readonly onProgress: ((progress: BootProgress) => void) | undefined;
@@ -50,6 +61,8 @@ export interface BootReport {
   readonly recordsReplayed: number;
   /** Bytes of a torn tail that were cut off the log. */
   readonly truncatedBytes: number;
+  /** Options of `open` that had no effect, each with the reason. */
+  readonly ignored: readonly string[];
 }
 
 /** An attached session as the engine gave it. */
@@ -107,6 +120,7 @@ class Boot {
   #temporary: string | undefined;
   #session: OpenedSession | undefined;
   #reason: string | undefined;
+  readonly #ignored: string[] = [];
 
   constructor(calls: Symbols, request: BootRequest) {
     this.#calls = calls;
@@ -128,7 +142,7 @@ class Boot {
       case "lock":
         return this.#lock();
       case "probe":
-        return this.#probing.look();
+        return this.#look();
       case "attach":
         return this.#attach();
       case "count":
@@ -175,6 +189,7 @@ class Boot {
       rowsLoaded,
       recordsReplayed,
       truncatedBytes,
+      ignored: this.#ignored,
     };
     return { report, session, paths };
   }
@@ -198,7 +213,16 @@ class Boot {
     return this.#probe;
   }
 
+  get #mayCreate(): boolean {
+    const { create = true, readOnly = false } = this.#request;
+    return create && !readOnly;
+  }
+
   #lock(): BootEvent | Promise<BootEvent> {
+    const { directory } = this.#request;
+    if (directory === "") throw new RangeError("the data directory has no name: give its path");
+    // Before the lock, whose file would be made.
+    if (!this.#mayCreate) refuseMissing(this.#calls, directory);
     const lock = takeBootLock(this.#calls, this.#request.directory);
     return typeof lock === "number" ? this.#waitForLock(lock) : this.#identify(lock);
   }
@@ -219,19 +243,36 @@ class Boot {
       await Bun.sleep(lockPauseMs);
       lock = takeBootLock(this.#calls, directory);
     }
+    if (lock === Status.permission) throw (await building()).ownerError(directory);
     if (typeof lock === "number") throw bootError(lock, directory);
     return this.#identify(lock);
   }
 
-  /** Whose directory it is, behind the lock. */
+  /** Whose directory it is, after the lock, which is given back where that is an error. */
   #identify(lock: BootLock): BootEvent | Promise<BootEvent> {
     this.#bootLock = lock;
+    const giveBack = (error: unknown): never => {
+      this.#unlock();
+      throw error;
+    };
+    try {
+      const event = this.#identified(lock);
+      return event instanceof Promise ? event.catch(giveBack) : event;
+    } catch (error) {
+      return giveBack(error);
+    }
+  }
+
+  #identified(lock: BootLock): BootEvent | Promise<BootEvent> {
     const identity = readIdentity(this.#calls, lock);
     this.#paths = pathsFor(lock.directory, process.cwd(), {
       option: this.#request.shmPath,
       environment: process.env["AEROSTORE_SHM_PATH"],
       recorded: identity?.segment,
     });
+    if (identity?.segment !== this.#paths.segment) {
+      refuseSegmentInside(this.#paths, process.cwd());
+    }
     if (identity === undefined) return this.#makeIdentity(this.#paths);
     return this.#locked(identity, this.#paths);
   }
@@ -251,6 +292,78 @@ class Boot {
     const lock = this.#lockHeld;
     this.#probe = new SegmentProbe(this.#calls, paths, { identity, bootId, lock });
     return { kind: "locked" };
+  }
+
+  /** Looks at the segment; under another name where another database has the usual one. */
+  #look(): BootEvent | Promise<BootEvent> {
+    const event = this.#probing.look();
+    const { found, paths } = this.#probing;
+    if (found?.kind === "valid") return this.#judgeSize(found.facts, event);
+    if (found?.kind === "unfit" && found.facts.isForeign && this.#isNameFree) {
+      const { directory } = found.facts;
+      const isThere = directory === "" || hasIdentity(this.#calls, directory);
+      const databaseId = this.#identity?.databaseId ?? "";
+      const segment = segmentPathApart(paths.directory, databaseId);
+      if (isThere && segment !== paths.segment) {
+        this.#paths = { ...paths, segment };
+        this.#locked({ databaseId, segment: this.#identity?.segment ?? segment }, this.#paths);
+        return this.#look();
+      }
+    }
+    return event.kind === "invalid" && this.#request.readOnly === true
+      ? { kind: "failed", error: this.#nothingToRead(event.reason) }
+      : event;
+  }
+
+  /** Whether this code chose the segment's name, and so may choose another one. */
+  get #isNameFree(): boolean {
+    const environment = process.env["AEROSTORE_SHM_PATH"] ?? "";
+    if (this.#request.shmPath !== undefined || environment !== "") return false;
+    return isChosenPath(this.#known.segment);
+  }
+
+  #nothingToRead(reason: string): AerostoreError {
+    const { directory, segment } = this.#known;
+    return new AerostoreError(
+      "READ_ONLY",
+      `opening the database ${directory} read-only: ${reason}, and such a handle makes none; ` +
+        "open it once without readOnly (--read-only)",
+      { path: segment },
+    );
+  }
+
+  /** A segment with less than was asked for is rebuilt, where that is possible now. */
+  #judgeSize(facts: HeaderFacts, valid: BootEvent): BootEvent | Promise<BootEvent> {
+    const { leastSize, leastSessions, isExact = false, readOnly } = this.#request;
+    const wishes: string[] = [];
+    if (leastSize !== undefined && leastSize !== facts.size) {
+      wishes.push(`maxBytes: the segment has ${facts.size} bytes, not ${leastSize}`);
+    }
+    if (leastSessions !== undefined && leastSessions !== facts.sessionCount) {
+      wishes.push(`maxSessions: the segment has ${facts.sessionCount}, not ${leastSessions}`);
+    }
+    if (wishes.length === 0) return valid;
+    const isLarger = (leastSize ?? 0) > facts.size || (leastSessions ?? 0) > facts.sessionCount;
+    if ((isLarger || isExact) && readOnly !== true) return this.#enlarge(facts, wishes, valid);
+    const reason = isLarger ? "this handle is read-only" : "`aerostore resize` makes it smaller";
+    for (const wish of wishes) this.#ignored.push(`${wish}; ${reason}`);
+    return valid;
+  }
+
+  async #enlarge(
+    { durable }: HeaderFacts,
+    wishes: readonly string[],
+    valid: BootEvent,
+  ): Promise<BootEvent> {
+    const { liveSessions } = await import("./use.ts");
+    const users = liveSessions(this.#probing);
+    if (users === 0 && durable) return { kind: "invalid", reason: wishes.join("; ") };
+    const reason =
+      users > 0
+        ? `${users} sessions use it; close them all and open it again, or \`aerostore resize\``
+        : "it has commits that are not in the log yet; open it again";
+    for (const wish of wishes) this.#ignored.push(`${wish}; ${reason}`);
+    return valid;
   }
 
   #attach(): BootEvent | Promise<BootEvent> {
@@ -293,6 +406,7 @@ class Boot {
       databaseId: this.#identity?.databaseId ?? "",
       bootId: kernelBootId(this.#calls),
       lockFile: this.#lockHeld.lockFile,
+      directory: this.#known.directory,
     });
     const status = this.#calls.aerostore_segment_create(path, path, options);
     if (status === Status.no_space) throw bootError(Status.segment_full, segment);
@@ -368,6 +482,26 @@ class Boot {
     const { writeIdentity } = await building();
     writeIdentity(this.#calls, this.#lockHeld, { ...this.#identity, segment });
   }
+}
+
+function hasIdentity(calls: Symbols, directory: string): boolean {
+  try {
+    return readSmallFile(calls, 0, `${directory}/${identityName}`) !== undefined;
+  } catch {
+    return true;
+  }
+}
+
+/** **Throws** `IO_ERROR` where there is no database. */
+function refuseMissing(calls: Symbols, directory: string): void {
+  const path = directory.startsWith("/") ? directory : `${process.cwd()}/${directory}`;
+  if (hasIdentity(calls, path)) return;
+  throw new AerostoreError(
+    "IO_ERROR",
+    `opening "${directory}": there is no database, and this handle makes none; ` +
+      "name another directory, or open it without readOnly and create: false",
+    { path: directory },
+  );
 }
 
 /** What is needed to make something. */

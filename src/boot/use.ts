@@ -53,7 +53,9 @@ type Unfit = Extract<HeaderVerdict, { readonly kind: "unfit" }>;
 function judgeForeign(probe: SegmentProbe, { facts, reason }: Unfit): BootEvent {
   const advice = "choose another path with shmPath (--shm)";
   const isCurrent = facts.bootId === probe.expected.bootId;
-  const pids = isCurrent ? livePids(probe, facts.sessionsOffset, facts.sessionCount) : [];
+  const pids = isCurrent
+    ? livePids(probe.paths.segment, facts.sessionsOffset, facts.sessionCount)
+    : [];
   if (pids.length > 0) {
     const users = `which process ${pids.join(", ")} uses`;
     return refuse(probe, "PERMISSION", `${reason}, ${users}; ${advice}`);
@@ -92,7 +94,8 @@ function refuse(probe: SegmentProbe, code: ErrorCode, why: string): BootEvent {
   return { kind: "failed", error: new AerostoreError(code, message, { path: segment }) };
 }
 
-function liveSessions({ calls, paths, expected }: SegmentProbe): number {
+/** How many sessions are attached to the database, by the locks that they hold. */
+export function liveSessions({ calls, paths, expected }: SegmentProbe): number {
   const count = new Uint32Array(new ArrayBuffer(4));
   const status = calls.aerostore_lock_sessions(expected.lock.at, count);
   if (status !== Status.ok) throw bootError(status, paths.lock);
@@ -100,9 +103,9 @@ function liveSessions({ calls, paths, expected }: SegmentProbe): number {
 }
 
 /** Living processes that say they are attached to a segment whose lock file is not known here. */
-function livePids({ paths }: SegmentProbe, offset: number, count: number): number[] {
+export function livePids(segment: string, offset: number, count: number): number[] {
   const slots = new Uint8Array(count * structs.sessionSlot.size);
-  const fd = openSync(paths.segment, "r");
+  const fd = openSync(segment, "r");
   try {
     readSync(fd, slots, 0, slots.length, offset);
   } finally {

@@ -42,6 +42,7 @@ export interface Command {
 export const commonOptions: OptionSpecs = {
   dir: { value: "PATH", help: `data directory (default ${dataDirectoryDefault})` },
   shm: { value: "PATH", help: "segment file, instead of the one that belongs to the directory" },
+  "read-only": { help: "attach to a database that is up, and change nothing" },
   json: { help: "JSON on standard output: one document, or one to a line for rows" },
   debug: { help: "show the stack trace of an error" },
   help: { help: "show this" },
@@ -131,6 +132,7 @@ export async function openDatabase(
       });
     },
     ...(shmPath === undefined ? {} : { shmPath }),
-    ...(tables === undefined ? {} : { tables }),
+    ...(tables === undefined ? { create: false } : { tables }),
+    ...(args.has("read-only") ? { readOnly: true } : {}),
   });
 }

@@ -31,6 +31,8 @@ const commands = new Map<string, () => Promise<Command>>([
   ["check", async () => (await import("./commands/check.ts")).check],
   ["checkpoint", async () => (await import("./commands/checkpoint.ts")).checkpoint],
   ["recover", async () => (await import("./commands/recover.ts")).recover],
+  ["segments", async () => (await import("./commands/segments.ts")).segments],
+  ["resize", async () => (await import("./commands/resize.ts")).resize],
   ["config", async () => (await import("./commands/config.ts")).config],
   ["export", async () => (await import("./commands/export.ts")).exportRows],
   ["serve", async () => (await import("./commands/serve.ts")).serve],

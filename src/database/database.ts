@@ -1,5 +1,5 @@
 /** `open` and the handle that it gives. */
-import { join } from "node:path";
+import { AerostoreError } from "../errors.ts";
 import { boot } from "../boot/run.ts";
 import type { BootProgress, BootReport, Booted } from "../boot/run.ts";
 import { dataDirectoryDefault } from "../boot/paths.ts";
@@ -34,10 +34,22 @@ export interface OpenOptions {
   readonly tables?: readonly AnyTable[] | undefined;
   /** The segment file, over `AEROSTORE_SHM_PATH` and the default. */
   readonly shmPath?: string | undefined;
-  /** Size of the segment, when one has to be created: 4 MiB to 32 GiB. Default 1 GiB, sparse. */
+  /**
+   * Size of the segment: 4 MiB to 32 GiB. Default 1 GiB, sparse. A smaller one that is there is
+   * rebuilt from checkpoint and log while no session is attached; else `db.boot.ignored` says so.
+   */
   readonly maxBytes?: number | undefined;
   /** Sessions that may be attached at once, likewise: 16 to 4,096. Default 256. */
   readonly maxSessions?: number | undefined;
+  /** Attaches to a database that is up, and only reads; all that writes is `READ_ONLY`. */
+  readonly readOnly?: boolean | undefined;
+  /** Whether a database is made where there is none, which else is `IO_ERROR`. Default true. */
+  readonly create?: boolean | undefined;
+  /**
+   * Whether the log is kept. Default true. Without it rows live as long as the segment: until the
+   * machine restarts. What the first one to open says counts for all.
+   */
+  readonly log?: boolean | undefined;
   /** How long to wait while another process boots or recovers the database. Default 600,000. */
   readonly bootTimeoutMs?: number | undefined;
   /** Told at each step of the way. */
@@ -49,6 +61,7 @@ export type Outcome = keyof typeof OutcomeState;
 
 const openOptionNames: readonly (keyof OpenOptions)[] = [
   ...(["tables", "shmPath", "maxBytes", "maxSessions", "bootTimeoutMs", "onBoot"] as const),
+  ...(["readOnly", "create", "log"] as const),
 ];
 const maxBytesDefault = 1 << 30;
 const bootTimeoutMsDefault = 600_000;
@@ -63,24 +76,47 @@ export async function open(
   directory: string = dataDirectoryDefault,
   options: OpenOptions = {},
 ): Promise<Database> {
+  return openAs(directory, options, false);
+}
+
+/** `open` that also makes the segment smaller, to what the options say. **Throws** likewise. */
+export async function openResized(directory: string, options: OpenOptions): Promise<Database> {
+  return openAs(directory, options, true);
+}
+
+async function openAs(
+  directory: string,
+  options: OpenOptions,
+  isExact: boolean,
+): Promise<Database> {
   checkOptions("open", options, openOptionNames);
   const maxBytes = options.maxBytes ?? maxBytesDefault;
   checkOption("maxBytes", maxBytes, limits.segmentSizeMin, limits.segmentSizeMax);
   const sessionCount = options.maxSessions ?? limits.sessionCountDefault;
   checkOption("maxSessions", sessionCount, limits.sessionCountMin, limits.sessionCountMax);
+  const segmentSize = Math.ceil(maxBytes / limits.extentSize) * limits.extentSize;
+  const { readOnly = false, log = true } = options;
   const place = callerPlace();
   const { symbols } = loadLibrary();
   const booted = await boot(symbols, {
     directory,
     shmPath: options.shmPath,
-    segmentSize: Math.ceil(maxBytes / limits.extentSize) * limits.extentSize,
+    segmentSize,
     sessionCount,
+    leastSize: options.maxBytes === undefined ? undefined : segmentSize,
+    leastSessions: options.maxSessions,
+    isExact,
+    create: options.create,
+    readOnly: options.readOnly,
     lockTimeoutMs: options.bootTimeoutMs ?? bootTimeoutMsDefault,
     onProgress: options.onBoot,
   });
-  const database = new Database(symbols, booted, place);
+  const database = new Database(symbols, booted, { place, readOnly, log });
   try {
-    for (const table of options.tables ?? []) database.createTable(table);
+    for (const table of options.tables ?? []) {
+      if (readOnly) database.table(table);
+      else database.createTable(table);
+    }
   } catch (error) {
     database.close();
     throw error;
@@ -92,6 +128,14 @@ function checkOption(name: string, value: number, min: number, max: number): voi
   if (!Number.isInteger(value) || value < min || value > max) {
     throw new RangeError(`${name} is a whole number from ${min} to ${max}, not ${value}`);
   }
+}
+
+/** What `open` was told that the handle keeps. */
+interface Opened {
+  /** Where the program called it. */
+  readonly place?: string;
+  readonly readOnly?: boolean;
+  readonly log?: boolean;
 }
 
 /** How a handle was closed. */
@@ -111,7 +155,9 @@ class DatabaseScope extends Scope {
   override useToWrite(): number {
     const { inside } = this.handle;
     if (inside !== undefined) throw refuseInside("a write through the database", inside);
-    return super.useToWrite();
+    const tx = this.use();
+    if (this.handle.readOnly) throw readOnlyError();
+    return tx;
   }
 
   /** **Throws** `TypeError` inside a transaction or a snapshot. */
@@ -147,10 +193,17 @@ function refuseInside(attempted: string, { readOnly }: Inside): TypeError {
   );
 }
 
+function readOnlyError(): AerostoreError {
+  return new AerostoreError(
+    "READ_ONLY",
+    "the database was opened read-only: open it without readOnly (--read-only) to write",
+  );
+}
+
 /** Where the program called: the first place outside this runtime, for messages. */
 function callerPlace(): string {
   const lines = (new Error().stack ?? "").split("\n").slice(1);
-  const runtime = join(import.meta.dir, "..");
+  const runtime = import.meta.dir.slice(0, import.meta.dir.lastIndexOf("/") + 1);
   const line = lines.find((each) => !each.includes(runtime)) ?? "";
   return /\(?([^()\s]+:\d+:\d+)\)?$/.exec(line)?.[1] ?? "";
 }
@@ -168,7 +221,8 @@ export class Database implements Disposable, AsyncDisposable {
   #checkpointer: Checkpointer | undefined;
 
   /** For `open`. */
-  constructor(calls: Symbols, { report, session: opened, paths }: Booted, place = "") {
+  constructor(calls: Symbols, { report, session: opened, paths }: Booted, how: Opened = {}) {
+    const { place = "", readOnly = false, log = true } = how;
     const session = new Session(calls, opened.handle, viewSessionBlock(opened.ioAddress));
     this.boot = report;
     this.directory = paths.directory;
@@ -179,12 +233,15 @@ export class Database implements Disposable, AsyncDisposable {
       searches: new SearchRunner(session),
       durability: new DurabilityMonitor(session),
       open: new OpenTransactions(),
+      readOnly,
       inside: undefined,
     };
     const where = place === "" ? "" : `, opened at ${place},`;
     this.#scope = new DatabaseScope(this.#handle, `the database ${paths.directory}${where}`);
+    // The maintenance thread writes the log, and belongs to processes that write.
+    if (readOnly) return;
     session.run({ attempted: "opening the log", path: paths.directory }, () =>
-      calls.aerostore_log_attach(opened.handle, 1),
+      calls.aerostore_log_attach(opened.handle, log ? 1 : 0),
     );
   }
 
@@ -225,6 +282,7 @@ export class Database implements Disposable, AsyncDisposable {
    */
   transact<T>(body: (transaction: Transaction) => T, options?: TransactOptions): T {
     this.#scope.use();
+    if (this.#handle.readOnly) throw readOnlyError();
     return transact(this.#handle, body, options);
   }
 
@@ -237,8 +295,9 @@ export class Database implements Disposable, AsyncDisposable {
   /** Begins a transaction; any number may be open. **Throws** `CLOSED`. */
   begin(options: BeginOptions = {}): Transaction {
     checkOptions("begin", options, ["readOnly", "isRetry"]);
-    const { readOnly = false, isRetry = false } = options;
+    const { readOnly = this.#handle.readOnly, isRetry = false } = options;
     this.#scope.use();
+    if (this.#handle.readOnly && !readOnly) throw readOnlyError();
     return new Transaction(this.#handle, readOnly, isRetry);
   }
 
@@ -283,6 +342,7 @@ export class Database implements Disposable, AsyncDisposable {
   /** Writes a checkpoint. **Throws** `IO_ERROR`, `LOG_POISONED`. */
   async checkpoint(options?: CheckpointOptions): Promise<CheckpointReport> {
     this.#scope.use();
+    if (this.#handle.readOnly) throw readOnlyError();
     const { Checkpointer } = await import("../admin/checkpoint.ts");
     this.#checkpointer ??= new Checkpointer(this.#handle.session, this.directory);
     return this.#checkpointer.run(options);

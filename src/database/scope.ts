@@ -15,6 +15,8 @@ export interface Handle {
   readonly searches: SearchRunner;
   readonly durability: DurabilityMonitor;
   readonly open: OpenTransactions;
+  /** It only reads: `open(directory, { readOnly: true })`. */
+  readonly readOnly: boolean;
   /** What the function that `transact` or `snapshot` runs now was given. */
   inside: Inside | undefined;
 }

@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "eff851c75e469e6d";
-export const abiHash = 0xf69f8239a9841800n;
+export const layoutFingerprint = "6c61e875806f691b";
+export const abiHash = 0x2e6ea57576971621n;
 
 export const Status = {
   ok: 0,

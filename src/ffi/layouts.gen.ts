@@ -25,7 +25,7 @@ export const layouts = {
     },
   },
   SegmentHeader: {
-    size: 1024,
+    size: 1280,
     align: 128,
     fields: {
       magic: { type: "u32", offset: 0, size: 4 },
@@ -82,6 +82,7 @@ export const layouts = {
       checkpoint_failures: { type: "u64", offset: 944, size: 8 },
       checkpointed_ms: { type: "u64", offset: 952, size: 8 },
       log_size: { type: "u64", offset: 960, size: 8 },
+      directory: { type: "[256]u8", offset: 968, size: 256 },
     },
   },
   SessionSlot: {
@@ -211,7 +212,7 @@ export const layouts = {
     },
   },
   CreateOptions: {
-    size: 56,
+    size: 312,
     align: 8,
     fields: {
       size: { type: "u64", offset: 0, size: 8 },
@@ -220,6 +221,7 @@ export const layouts = {
       boot_id: { type: "[16]u8", offset: 32, size: 16 },
       session_count: { type: "u32", offset: 48, size: 4 },
       cell_count: { type: "u32", offset: 52, size: 4 },
+      directory: { type: "[256]u8", offset: 56, size: 256 },
     },
   },
   SessionOpened: {

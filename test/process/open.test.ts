@@ -434,7 +434,7 @@ describe("segments that cannot be attached", () => {
     const db = await temporary.open({ tables });
     fill(db, 5);
     db.close();
-    const elsewhere = temporary.path("elsewhere.mmap");
+    const elsewhere = `${temporary.shmPath}.elsewhere`;
     const written = readFileSync(temporary.shmPath);
     pretendUnwritten(temporary.shmPath);
     const move = (): Promise<Database> => temporary.open({ shmPath: elsewhere });

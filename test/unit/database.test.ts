@@ -472,7 +472,7 @@ describe("the handle", () => {
     const table = other.table(Things);
     const prepared = table.prepare("-compare {= id $id}");
     const tx = other.begin();
-    const durable = other.durable();
+    const durable = codeOf(() => other.durable());
     fill(2_000);
     const long = table.search();
     other.close();
@@ -510,7 +510,7 @@ describe("the handle", () => {
     for (const call of calls) {
       expect([String(call), await codeOf(call)]).toEqual([String(call), "CLOSED"]);
     }
-    await durable;
+    expect(["none", "CLOSED"]).toContain(await durable);
     tx.abort();
   });
 

@@ -112,6 +112,10 @@ const raising: Readonly<Record<ErrorCode, (setting: Setting) => unknown>> = {
     db.table(Notes).get(1);
   },
   ABI_MISMATCH: ({ temporary }) => openLibrary(temporary.path("absent.so")),
+  READ_ONLY: async ({ temporary }) => {
+    const reader = await temporary.open({ readOnly: true });
+    reader.table(Notes).delete(1);
+  },
   IO_ERROR: ({ db }) => db.table(Notes).ingestTsv(Bun.file("/absent.tsv")),
 };
 

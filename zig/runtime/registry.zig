@@ -6,9 +6,10 @@
 //! **Who may die where**: a thread that ends with open handles, as a terminated Worker's does, has
 //! them closed on its way out, when it is inside no call any more.
 //!
-//! **Memory**: a segment stays mapped for as long as the process lives: a call of a terminated
-//! Worker may still be inside it. An attachment whose last handle closed stops its thread and keeps
-//! its mapping for the next handle.
+//! **Memory**: an attachment whose last handle closed stops its thread and keeps its mapping for
+//! the next handle, as long as the file has a name. A file without one, because the segment was
+//! rebuilt or removed, can have no next handle: the next open unmaps it. No call can be inside
+//! then: a handle closes on its own thread, and a terminated Worker's after its last call.
 const std = @import("std");
 const limits = @import("../limits.zig");
 const mutant = @import("../instrument/mutant.zig");
@@ -126,6 +127,7 @@ pub const Registry = struct {
             if (place.handle == null) break i;
         } else return error.TooManySessions;
         const owner = try registry.currentOwner();
+        registry.forgetNameless();
         const attached = try registry.attach(path, fingerprint);
         try catalog.verify(&attached.segment);
         try attached.enter(directory);
@@ -195,6 +197,23 @@ pub const Registry = struct {
         };
         registry.attached.appendAssumeCapacity(attached);
         return attached;
+    }
+
+    /// Unmaps what has no handle and can get none.
+    fn forgetNameless(registry: *Registry) void {
+        const items = &registry.attached;
+        var index: usize = 0;
+        while (index < items.items.len) {
+            const attached = items.items[index];
+            const st = os.stat(attached.segment.fd) catch null;
+            if (attached.handle_count > 0 or st == null or st.?.named) {
+                index += 1;
+                continue;
+            }
+            _ = items.swapRemove(index);
+            attached.segment.detach();
+            registry.allocator.destroy(attached);
+        }
     }
 
     pub fn get(registry: *Registry, number: u32) ?*Handle {

@@ -17,6 +17,8 @@ pub const CreateOptions = extern struct {
     boot_id: [16]u8,
     session_count: u32,
     cell_count: u32,
+    /// Path of the data directory, for lists of segments: zeros after it, nothing if it is longer.
+    directory: [layout.directory_size]u8,
 };
 
 pub fn createSegment(path: [:0]const u8, options: CreateOptions, fingerprint: u64) !void {
@@ -35,6 +37,7 @@ pub fn createSegment(path: [:0]const u8, options: CreateOptions, fingerprint: u6
         .lock_file = options.lock_file,
         .fingerprint = fingerprint,
     });
+    segment.header.directory = options.directory;
     // Tokens of an earlier segment must mean nothing in this one.
     var start: [8]u8 = undefined;
     os.randomBytes(&start);
@@ -75,6 +78,9 @@ pub const BootLock = struct {
 pub fn takeBootLock(path: [:0]const u8, real: []u8) !BootLock {
     const directory = try os.openDirectory(path);
     errdefer os.close(directory);
+    // What is made there belongs to the one who makes it: a command of root's would lock out the
+    // user whose directory it is.
+    if ((try os.stat(directory)).uid != os.effectiveUser()) return error.Permission;
     const real_path = try os.pathOf(directory, real);
     const fd = try os.openAt(directory, lock_name, .{ .create = true });
     errdefer os.close(fd);

@@ -20,6 +20,9 @@ pub const csn_bits = 48;
 
 pub const Geometry = @import("geometry.zig").Geometry;
 
+/// Bytes of `Header.directory`.
+pub const directory_size = 256;
+
 pub const Header = extern struct {
     magic: u32,
     format_version: u32,
@@ -129,6 +132,9 @@ pub const Header = extern struct {
     checkpointed_ms: Word(u64),
     /// Bytes of the log files, as the writer last saw them.
     log_size: Word(u64),
+    /// Path of the data directory when the segment was made, for lists of segments; zeros after it.
+    /// Written before the segment is published.
+    directory: [directory_size]u8,
 
     pub fn computeChecksum(header: *const Header) u64 {
         const bytes: [*]const u8 = @ptrCast(header);
