@@ -37,12 +37,12 @@ export type AircraftColumns = {
 export const Aircraft: TableDefinition<ShapeOf<AircraftColumns>> = defineTable("Aircraft", {
   hex: t.string(12).alias("icao24").primaryKey(),
   flight: t.string(16).alias("callsign").nullable().index(),
-  lat: t.decimal(6).alias("latitude").nullable().index(),
-  lon: t.decimal(6).alias("longitude").nullable().index(),
+  lat: t.decimal(6).asNumber().alias("latitude").nullable().index(),
+  lon: t.decimal(6).asNumber().alias("longitude").nullable().index(),
   altitude: t.i32().alias("alt_baro").nullable().index(),
   geom_altitude: t.i32().alias("alt_geom").nullable(),
-  gs: t.decimal(1).nullable().index(),
-  track: t.decimal(2).nullable(),
+  gs: t.decimal(1).asNumber().nullable().index(),
+  track: t.decimal(2).asNumber().nullable(),
   vertical_rate: t.i32().alias("baro_rate").nullable(),
   squawk: t.string(8).nullable().index(),
   emergency: t.string(16).nullable(),
@@ -53,5 +53,5 @@ export const Aircraft: TableDefinition<ShapeOf<AircraftColumns>> = defineTable("
   updated_at: t.timestamp().nullable().index(),
   position_at: t.timestamp().nullable(),
   source: t.string(24).nullable(),
-  rssi: t.decimal(1).nullable(),
+  rssi: t.decimal(1).asNumber().nullable(),
 });

@@ -14,8 +14,8 @@ export type FlightColumns = {
 
 export const FlightState: TableDefinition<ShapeOf<FlightColumns>> = defineTable("FlightState", {
   flight_id: t.string(24).alias("flight", "ident").primaryKey(),
-  lat: t.decimal(6).index(),
-  lon: t.decimal(6).alias("long", "longitude").index(),
+  lat: t.decimal(6).asNumber().index(),
+  lon: t.decimal(6).asNumber().alias("long", "longitude").index(),
   altitude: t.i32().alias("alt").index(),
   gs: t.u16().alias("groundspeed").index(),
   updated_at: t.u64().alias("updated", "ts").index(),

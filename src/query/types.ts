@@ -14,7 +14,9 @@ type ValueFor<V> = [V] extends [boolean]
       ? number | bigint | `${number}` | Date
       : [V] extends [string]
         ? V
-        : RawValue;
+        : [V] extends [number | string]
+          ? number | bigint | `${number}`
+          : RawValue;
 
 type OperandFor<V> = ValueFor<V> | Parameter;
 
@@ -22,11 +24,15 @@ type OperandFor<V> = ValueFor<V> | Parameter;
 type IsText<V> = [V] extends [string] ? (string extends V ? true : false) : false;
 /** The type of a column that is known only at run time. */
 type IsOpen<V> = [V] extends [string | number | bigint | boolean | Uint8Array]
-  ? [string | number] extends [V]
+  ? [string | boolean] extends [V]
     ? true
     : false
   : true;
-type HasTruth<V> = [V] extends [boolean | number | bigint] ? true : false;
+type HasTruth<V> = [V] extends [boolean | number | bigint]
+  ? true
+  : [string | number, V] extends [V, string | number]
+    ? true
+    : false;
 
 type ComparisonOperator = Comparison | "==" | "<>";
 

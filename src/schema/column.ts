@@ -27,6 +27,13 @@ export interface ColumnSpec {
   readonly unique: boolean;
   readonly default: ColumnValue | undefined;
   readonly aliases: readonly string[];
+  /**
+   * What rows read by this declaration give where a value has several forms: numbers, also where
+   * they are only near, or bigints. Not stored: another declaration may read otherwise.
+   */
+  readonly reads?: "number" | "bigint" | undefined;
+  /** Decimals with too many digits are rounded on writing by this declaration; not stored. */
+  readonly isRounded?: boolean | undefined;
 }
 
 /** A column in its place. */
@@ -88,6 +95,45 @@ export class ColumnBuilder<out Read, out Write, out Role extends ColumnRole> {
     return new ColumnBuilder({ ...this.spec, default: value });
   }
 
+  /**
+   * 64-bit integers read as numbers; this declaration writes safe ones only. One beyond, which
+   * another declaration wrote, reads as the nearest number. **Throws** `TypeError` for other kinds.
+   */
+  number(): ColumnBuilder<Exclude<Read, bigint>, Write, Role> {
+    this.#expect("number()", "i64", "u64");
+    return new ColumnBuilder({ ...this.spec, reads: "number" });
+  }
+
+  /** 64-bit integers read as bigints. **Throws** `TypeError` for other kinds. */
+  bigint(): ColumnBuilder<Exclude<Read, number>, Write, Role> {
+    this.#expect("bigint()", "i64", "u64");
+    return new ColumnBuilder({ ...this.spec, reads: "bigint" });
+  }
+
+  /**
+   * A decimal reads as a number whatever its length: the nearest one beyond 15 digits, where it
+   * otherwise reads as text. **Throws** `TypeError` for other kinds.
+   */
+  asNumber(): ColumnBuilder<Exclude<Read, string>, Write, Role> {
+    this.#expect("asNumber()", "decimal");
+    return new ColumnBuilder({ ...this.spec, reads: "number" });
+  }
+
+  /**
+   * Writing a decimal with more digits than the scale rounds it to the nearest, ties to even, where
+   * it otherwise is `INVALID_VALUE`. **Throws** `TypeError` for other kinds.
+   */
+  rounded(): ColumnBuilder<Read, Write, Role> {
+    this.#expect("rounded()", "decimal");
+    return new ColumnBuilder({ ...this.spec, isRounded: true });
+  }
+
+  #expect(method: string, ...kinds: readonly Kind[]): void {
+    const { kind } = this.spec;
+    if (kinds.includes(kind)) return;
+    throw new TypeError(`${method} is for ${kinds.join(" and ")} columns, not for ${kind}`);
+  }
+
   /** Other names for the column, in searches and ingest. */
   alias(...names: readonly string[]): ColumnBuilder<Read, Write, Role> {
     return new ColumnBuilder({ ...this.spec, aliases: [...this.spec.aliases, ...names] });
@@ -117,8 +163,11 @@ export interface ColumnTypes {
   f32(): NumberColumn;
   /** NaN is refused; -0 is stored as 0. */
   f64(): NumberColumn;
-  /** Exact, `scale` (0 to 15) digits behind the point; takes numbers and digit strings. */
-  decimal(scale: number): ColumnBuilder<number, number | string, "required">;
+  /**
+   * Exact, `scale` (0 to 15) digits after the point; takes numbers and digit strings. Reads as a
+   * number up to 15 digits in all, which is what a number holds, and as digits beyond.
+   */
+  decimal(scale: number): ColumnBuilder<number | string, number | string, "required">;
   /** Milliseconds since 1970, a safe integer; takes a `Date`, too. */
   timestamp(): ColumnBuilder<number, number | Date, "required">;
   /** At most `bytesMax` bytes of UTF-8: 1 to 8,192, as a key or indexed 255. */

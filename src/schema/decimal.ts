@@ -10,10 +10,15 @@ const scaledDigitsMax = 40;
 const decimalPattern = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?$/;
 
 /**
- * `text` times 10^`scale`, exactly. Zeros behind the last significant decimal do not count.
+ * `text` times 10^`scale`, exactly, or the nearest integer, ties to even, when `isRounded`. Zeros
+ * after the last significant decimal do not count.
  * Magnitudes from 10^40 on, which no column can hold, all give 10^40. Linear in the text.
  */
-export function parseScaled(text: string, scale: number): bigint | DecimalProblem {
+export function parseScaled(
+  text: string,
+  scale: number,
+  isRounded = false,
+): bigint | DecimalProblem {
   const match = decimalPattern.exec(text);
   if (match === null) return "syntax";
   const [, sign = "", whole = "", fraction = "", exponent = "0"] = match;
@@ -22,14 +27,25 @@ export function parseScaled(text: string, scale: number): bigint | DecimalProble
   // The value is digits * 10^(exponent - fraction.length); the result that times 10^scale.
   const shift = Number(exponent) - fraction.length + scale;
   const dropped = shift < 0 ? digits.slice(shift) : "";
-  if (/[1-9]/.test(dropped)) return "decimals";
-  if (digits === "" || digits.length === dropped.length) return 0n;
+  const isInexact = /[1-9]/.test(dropped);
+  if (isInexact && !isRounded) return "decimals";
+  if (digits === "") return 0n;
   // Far outside every column: no need to build it.
   const scaled =
     digits.length + shift > scaledDigitsMax
       ? 10n ** BigInt(scaledDigitsMax)
       : BigInt(digits.slice(0, digits.length - dropped.length) + "0".repeat(Math.max(shift, 0)));
-  return sign === "-" ? -scaled : scaled;
+  const nearest = isInexact ? scaled + roundingOf(scaled, dropped, -shift) : scaled;
+  return sign === "-" ? -nearest : nearest;
+}
+
+/** What rounding adds to `scaled`, after which come the digits `dropped` of `width` places. */
+function roundingOf(scaled: bigint, dropped: string, width: number): bigint {
+  // Fewer digits than places: zeros stand before them.
+  const fraction = dropped.padStart(width, "0");
+  const half = `5${"0".repeat(width - 1)}`;
+  if (fraction !== half) return fraction > half ? 1n : 0n;
+  return scaled % 2n;
 }
 
 /** The text of a scaled integer, without zeros behind the last decimal that counts. */

@@ -88,7 +88,8 @@ export type ColumnArray =
 
 /**
  * An array for `count` values of `column`: typed for numbers and bools (0 and 1), 64-bit integers
- * as bigints; plain for text and enums, and, because a typed array has no null, where nullable.
+ * as bigints, decimals as the nearest numbers; plain for text and enums, and, because a typed array
+ * has no null, where nullable.
  */
 export function makeColumnArray(column: ColumnDefinition, count: number): ColumnArray {
   if (column.nullable) return new Array<ColumnValue>(count).fill(null);
@@ -113,9 +114,9 @@ export function makeColumnArray(column: ColumnDefinition, count: number): Column
     case "timestamp":
       return new Float64Array(count);
     case "i64":
-      return new BigInt64Array(count);
+      return column.reads === "number" ? new Float64Array(count) : new BigInt64Array(count);
     case "u64":
-      return new BigUint64Array(count);
+      return column.reads === "number" ? new Float64Array(count) : new BigUint64Array(count);
     case "string":
     case "bytes":
     case "enum":
@@ -135,7 +136,8 @@ export function columnReaderFor(table: ImageTable, column: ColumnDefinition): Co
 }
 
 function generateColumnReader(table: ImageTable, column: ColumnDefinition): ColumnReader {
-  const exact = !column.nullable && (column.kind === "i64" || column.kind === "u64");
+  const isWide = column.kind === "i64" || column.kind === "u64";
+  const exact = !column.nullable && isWide && column.reads !== "number";
   const read = exact
     ? `    const v = ${column.kind}[(at + ${column.offset}) >> 3];`
     : `${readNulls([column])}\n${readColumn(column, "v")}`;
@@ -203,10 +205,11 @@ function readExpression(column: ColumnDefinition, name: string): string {
     case "f64":
       return `let ${name} = f64[(${at}) >> 3];`;
     case "i64":
+    case "u64":
+      if (column.reads === "bigint") return `let ${name} = ${column.kind}[(${at}) >> 3];`;
+      return readWide(column.kind === "i64" ? "i32" : "u32", "");
     case "timestamp":
       return readWide("i32", "");
-    case "u64":
-      return readWide("u32", "");
     case "decimal":
       return readWide("i32", ` else ${name} /= ${10 ** column.scale};`);
     case "enum":
@@ -221,7 +224,8 @@ function readExpression(column: ColumnDefinition, name: string): string {
     const word = `(${at}) >> 2`;
     const sum = `${upper}[(${word}) + 1] * 4294967296 + u32[${word}]`;
     // A sum that is not exact lies outside the safe integers too.
-    const unsafe = `${name} > 9007199254740991 || ${name} < -9007199254740991`;
+    const max = column.kind === "decimal" && column.reads !== "number" ? 1e15 - 1 : 2 ** 53 - 1;
+    const unsafe = `${name} > ${max} || ${name} < -${max}`;
     return `let ${name} = ${sum}; if (${unsafe}) ${name} = ${slow};${otherwise}`;
   }
 

@@ -19,6 +19,8 @@ const integerBounds = {
   u32: [0, 4_294_967_295],
 } as const;
 
+/** Scaled integers below it have at most 15 digits, and are exact as numbers. */
+const digitsMax = 10n ** 15n;
 const i64Min = -(2n ** 63n);
 const i64Max = 2n ** 63n - 1n;
 const u64Max = 2n ** 64n - 1n;
@@ -63,6 +65,9 @@ export function writeValue(
       if (wide === undefined || wide < min || wide > max) {
         return refuse(`an integer from ${min} to ${max}, as a safe number or a bigint`);
       }
+      if (column.reads === "number" && !Number.isSafeInteger(Number(wide))) {
+        return refuse("a safe integer: the column is declared with number()");
+      }
       writeWide(memory, at, wide);
       return;
     }
@@ -75,7 +80,7 @@ export function writeValue(
     case "decimal": {
       const digits = typeof value === "number" ? numberText(value) : value;
       if (typeof digits !== "string") return refuse("a number or a digit string");
-      const scaled = parseScaled(digits, column.scale);
+      const scaled = parseScaled(digits, column.scale, column.isRounded);
       if (scaled === "syntax") return refuse("a number or a digit string");
       if (scaled === "decimals") return refuse(`at most ${column.scale} decimals`);
       if (scaled < i64Min || scaled > i64Max) {
@@ -151,13 +156,17 @@ export function readValue(memory: Memory, at: number, column: ColumnDefinition):
     case "f64":
       return memory.f64[at >> 3] ?? 0;
     case "i64":
-      return narrow(memory.i64[at >> 3] ?? 0n);
+      return asRead(memory.i64[at >> 3] ?? 0n, column);
     case "u64":
-      return narrow(memory.u64[at >> 3] ?? 0n);
+      return asRead(memory.u64[at >> 3] ?? 0n, column);
     case "timestamp":
       return Number(memory.i64[at >> 3] ?? 0n);
-    case "decimal":
-      return Number(formatScaled(memory.i64[at >> 3] ?? 0n, column.scale));
+    case "decimal": {
+      const scaled = memory.i64[at >> 3] ?? 0n;
+      const digits = formatScaled(scaled, column.scale);
+      const isShort = scaled < digitsMax && scaled > -digitsMax;
+      return isShort || column.reads === "number" ? Number(digits) : digits;
+    }
     case "string": {
       const size = textSize(memory, at, column);
       return memory.u8.toString("utf8", at + 2, at + 2 + size);
@@ -169,6 +178,11 @@ export function readValue(memory: Memory, at: number, column: ColumnDefinition):
     case "enum":
       return column.labels[memory.u16[at >> 1] ?? 0] ?? "";
   }
+}
+
+/** A 64-bit integer in the form that the declaration asks for. */
+function asRead(wide: bigint, { reads }: ColumnDefinition): number | bigint {
+  return reads === "bigint" ? wide : reads === "number" ? Number(wide) : narrow(wide);
 }
 
 /** A number while it is safe. */

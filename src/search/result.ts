@@ -62,13 +62,17 @@ type NumberArray =
 /** The values of a column: a typed array where it can be one. */
 export type ColumnValues<V> = [V] extends [number]
   ? NumberArray
-  : [V] extends [boolean]
-    ? Uint8Array
-    : [null] extends [V]
-      ? V[]
-      : [V] extends [number | bigint]
-        ? BigInt64Array | BigUint64Array
-        : V[];
+  : [V] extends [string]
+    ? V[]
+    : [V] extends [number | string]
+      ? Float64Array
+      : [V] extends [boolean]
+        ? Uint8Array
+        : [null] extends [V]
+          ? V[]
+          : [V] extends [number | bigint]
+            ? BigInt64Array | BigUint64Array
+            : V[];
 
 const keptSizeMax = 16 << 20;
 const batchSizeMin = 64 << 10;

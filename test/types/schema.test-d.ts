@@ -25,8 +25,8 @@ holds<
     typeof Quotes.$row,
     {
       symbol: string;
-      bid: number;
-      ask: number | null;
+      bid: number | string;
+      ask: number | string | null;
       size: number;
       ts: number | bigint;
       side: "buy" | "sell" | null;

@@ -210,7 +210,7 @@ describe("values", () => {
     [one(t.f32()), [0, 0.5, -Infinity, 16_777_216], [NaN, 1e39, "1"]],
     [
       one(t.decimal(6)),
-      [0, 46.679232, -0.000001, 1e-6, 9_007_199_254.740993, 1e12],
+      [0, 46.679232, -0.000001, 1e-6, 999_999_999.999999, "1000000000.000001", "1000000000000"],
       [
         0.1 + 0.2,
         1e-7,
@@ -227,7 +227,11 @@ describe("values", () => {
         "9223372036855",
       ],
     ],
-    [one(t.decimal(0)), [1, -5, 2 ** 53], [0.5]],
+    [one(t.decimal(6).asNumber()), [0, -1e-6, 9_007_199_254.740993, 1e12], [1e13, 1e-7]],
+    [one(t.decimal(0)), [1, -5, 1e15 - 1, "1000000000000000", "-9223372036854775808"], [0.5]],
+    [one(t.i64().number()), [0, -1, 2 ** 53 - 1], [2n ** 53n, 2 ** 53, 0.5]],
+    [one(t.i64().bigint()), [0n, -1n, 2n ** 63n - 1n], [2n ** 63n, 0.5]],
+    [one(t.u64().bigint()), [0n, 2n ** 64n - 1n], [-1n]],
     [
       one(t.string(8)),
       ["", "12345678", "Zürich", "日本", "\u0000", "a\u0000", "\ufeffab", "é", "😀"],
@@ -277,10 +281,39 @@ describe("values", () => {
     expect(single.read()).toEqual({ id: 1, value: 0 });
   });
 
-  test("codec: decimals take digit strings exactly and give the nearest number", () => {
+  test("codec: rounded decimals go to the nearest, ties to even", () => {
+    const bench = benchFor(one(t.decimal(2).rounded()));
+    for (const [given, stored] of [
+      [0.125, 0.12],
+      [0.375, 0.38],
+      [-0.125, -0.12],
+      ["0.1250000000001", 0.13],
+      [0.1 + 0.2, 0.3],
+      [1e-30, 0],
+      ["0.005", 0],
+      ["0.015", 0.02],
+      ["0.0051", 0.01],
+      [99.995, 100],
+      ["-99.9951", -100],
+    ] as const) {
+      bench.write({ id: 1, value: given });
+      expect([given, bench.read()]).toEqual([given, { id: 1, value: stored }]);
+    }
+  });
+
+  test("codec: what reads of a column are is for kinds that have a choice", () => {
+    expect(() => t.string(5).rounded()).toThrow(TypeError);
+    expect(() => t.i32().number()).toThrow(TypeError);
+    expect(() => t.decimal(2).bigint()).toThrow(TypeError);
+    expect(() => t.i64().asNumber()).toThrow(TypeError);
+  });
+
+  test("codec: decimals take digit strings exactly, and give back what is exact", () => {
     const bench = benchFor(one(t.decimal(6)));
     for (const [text, number] of [
-      ["9223372036854.775807", 9223372036854.775807],
+      ["9223372036854.775807", "9223372036854.775807"],
+      ["987654321.12345600", 987654321.123456],
+      ["9876543210.123456", "9876543210.123456"],
       ["-1.5000000000", -1.5],
       ["+.5", 0.5],
       ["1e3", 1000],

@@ -549,6 +549,28 @@ describe("the handle", () => {
     expect(message).toContain("const db = await open");
   });
 
+  test("values: writing back what was read changes nothing", () => {
+    const definition = defineTable("long", {
+      id: t.u64().primaryKey(),
+      price: t.decimal(8),
+      wide: t.i64(),
+      single: t.f32(),
+    });
+    db.createTable(definition);
+    const long = db.table(definition);
+    long.insert({
+      id: 2n ** 64n - 1n,
+      price: "987654321.12345678",
+      wide: -(2n ** 63n),
+      single: 0.1,
+    });
+    const row = long.search().first();
+    expect(row).toMatchObject({ price: "987654321.12345678", wide: -(2n ** 63n) });
+    expect(long.upsertMany(row === undefined ? [] : [row])).toMatchObject({ unchanged: 1 });
+    expect(db.table("long").get(2n ** 64n - 1n)).toEqual(row);
+    expect([...long.search().column("price")]).toEqual([987654321.12345678]);
+  });
+
   test("options: an unknown one is a TypeError with the nearest name", async () => {
     const calls: readonly (readonly [() => unknown, string])[] = [
       [() => temporary.open({ maxByte: 1 } as never), '"maxBytes"'],

@@ -150,7 +150,8 @@ describe("schema bytes", () => {
   test.each([FlightState, everyKind])("schema: what was encoded is decoded", (table) => {
     const bytes = encodeSchema(table);
     const decoded = decodeSchema(bytes);
-    expect(decoded.columns).toEqual([...table.columns]);
+    // How a declaration reads and writes is its own, and is not stored.
+    expect(decoded.columns).toEqual(table.columns.map(({ reads, ...column }) => column));
     expect(decoded.imageSize).toBe(table.imageSize);
     expect(encodeSchema(decoded)).toEqual(bytes);
     expect(listDifferences(decoded, table)).toEqual([]);
