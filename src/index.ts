@@ -1,6 +1,8 @@
 /** Aerostore: everything that programs use. */
 export { open } from "./database/database.ts";
 export type { Database, OpenOptions, Outcome } from "./database/database.ts";
+export { bearing, distance } from "./geo/sphere.ts";
+export type { LatLon } from "./geo/sphere.ts";
 export { AerostoreError } from "./errors.ts";
 export type { ErrorCode, ErrorDetails } from "./errors.ts";
 export { t } from "./schema/column.ts";

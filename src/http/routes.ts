@@ -5,6 +5,8 @@ import type { AccessOptions } from "./access.ts";
 import { listTables, showTable } from "./catalog.ts";
 import { limitsDefault, path } from "./door.ts";
 import type { Door, Handler, Limits, Method } from "./door.ts";
+import { faces } from "./faces.ts";
+import type { FacesOptions } from "./faces.ts";
 import { healthz, readyz } from "./health.ts";
 import { metrics } from "./metrics.ts";
 import { deleteRow, getRow, patchRow, putRow } from "./one-row.ts";
@@ -19,6 +21,8 @@ export interface RoutesOptions extends AccessOptions {
   readonly prefix?: string | undefined;
   /** Bounds that differ from the defaults. */
   readonly limits?: Partial<Limits> | undefined;
+  /** The paths of flight programs, from a table of airframes. `false`: none. Default: all. */
+  readonly faces?: FacesOptions | false | undefined;
   /** Called with each error that is the server's own failure. Default: `console.error`. */
   readonly onError?: ((error: unknown) => void) | undefined;
   /** In `/openapi.json`. Default `1`. */
@@ -76,7 +80,14 @@ export function routes(db: Database, options: RoutesOptions = {}): Routes {
     "/healthz": { GET: whole("open", healthz()) },
     "/readyz": { GET: whole("open", readyz(door)) },
   };
+  const known = options.faces === false ? {} : faces(door, options.faces ?? {});
+  const all = {
+    ...paths,
+    ...Object.fromEntries(
+      Object.entries(known).map(([name, handle]) => [name, { GET: whole("read", handle) }]),
+    ),
+  };
   return Object.fromEntries(
-    Object.entries(paths).map(([name, methods]) => [prefix + name, path(door, name, methods)]),
+    Object.entries(all).map(([name, methods]) => [prefix + name, path(door, name, methods)]),
   );
 }

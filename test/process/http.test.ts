@@ -413,7 +413,8 @@ describe("http: server", () => {
       schemas: { Planes: { properties: { altitude: { type: "integer" } } } },
     });
     const served = Object.keys(routes(db)).map((name) => name.replaceAll(/:(\w+)/g, "{$1}"));
-    const described = [...Object.keys(description.paths), "/openapi.json"];
+    const faces = ["/data/aircraft.json", "/data/receiver.json", "/re-api/", "/states/all"];
+    const described = [...Object.keys(description.paths), "/openapi.json", ...faces];
     expect(described.toSorted()).toEqual(served.toSorted());
   });
 

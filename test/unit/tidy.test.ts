@@ -59,6 +59,7 @@ const zigLevels: Readonly<Record<string, number>> = {
 const srcLevels: Readonly<Record<string, number>> = {
   "errors.ts": 0,
   ffi: 1,
+  geo: 1,
   schema: 2,
   query: 3,
   boot: 3,
