@@ -34,7 +34,13 @@ export type { IngestReject } from "./ingest/rejects.ts";
 export type { IngestSource } from "./ingest/source.ts";
 export type { Parameters, Prepared } from "./database/prepared.ts";
 export type { ExplainedPlan } from "./query/plan/explain.ts";
-export type { SearchClause, SearchInput, SearchQuery, SearchSort } from "./query/types.ts";
+export type {
+  PageStart,
+  SearchClause,
+  SearchInput,
+  SearchQuery,
+  SearchSort,
+} from "./query/types.ts";
 export type { ColumnValues, Result } from "./search/result.ts";
 export type { Stats } from "./admin/stats.ts";
 export type { ExplainOptions, Table } from "./database/table.ts";

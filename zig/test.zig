@@ -39,6 +39,7 @@ comptime {
     _ = @import("query/meter.zig");
     _ = @import("query/model.zig");
     _ = @import("query/order.zig");
+    _ = @import("query/page.zig");
     _ = @import("query/parallel.zig");
     _ = @import("query/plan.zig");
     _ = @import("query/point.zig");

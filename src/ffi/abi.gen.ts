@@ -3,7 +3,7 @@ import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
 export const layoutFingerprint = "6c61e875806f691b";
-export const abiHash = 0x2e6ea57576971621n;
+export const abiHash = 0x0a825102802205fdn;
 
 export const Status = {
   ok: 0,

@@ -272,6 +272,8 @@ export const searchFormat = {
   flagProjectKey: 8,
   flagMeasured: 16,
   sortDescending: 1,
+  afterDescending: 1,
+  afterNull: 2,
   clauseHasLow: 1,
   clauseHasHigh: 2,
   clauseLowInclusive: 4,

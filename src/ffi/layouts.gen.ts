@@ -465,7 +465,8 @@ export const layouts = {
       limit: { type: "u64", offset: 48, size: 8 },
       projection: { type: "u64", offset: 56, size: 8 },
       guard_count: { type: "u16", offset: 64, size: 2 },
-      reserved: { type: "[14]u8", offset: 66, size: 14 },
+      after_count: { type: "u16", offset: 66, size: 2 },
+      reserved: { type: "[12]u8", offset: 68, size: 12 },
     },
   },
   SearchArm: {
@@ -515,6 +516,15 @@ export const layouts = {
       reserved: { type: "u32", offset: 4, size: 4 },
       low: { type: "u64", offset: 8, size: 8 },
       high: { type: "u64", offset: 16, size: 8 },
+    },
+  },
+  SearchAfter: {
+    size: 8,
+    align: 4,
+    fields: {
+      column: { type: "u16", offset: 0, size: 2 },
+      flags: { type: "u16", offset: 2, size: 2 },
+      operand: { type: "u32", offset: 4, size: 4 },
     },
   },
   SearchOperand: {

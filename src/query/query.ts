@@ -58,6 +58,20 @@ export type Count =
   | { readonly kind: "count"; readonly count: number }
   | { readonly kind: "parameter"; readonly name: string };
 
+/** The row after which the result begins, in the order of the sort; `null` is null. */
+export type After = { readonly position: number | undefined } & (
+  | {
+      readonly kind: "values";
+      /** Of the sort columns as written, and of the key. */
+      readonly values: readonly (Operand | null)[];
+    }
+  | {
+      readonly kind: "row";
+      /** By the names of columns; others than those of the order are not looked at. */
+      readonly values: readonly (readonly [name: string, value: Operand | null])[];
+    }
+);
+
 /** A column to set, and to what. */
 export interface Assignment {
   readonly column: Name;
@@ -82,6 +96,7 @@ export interface Query {
   /** 0 is no limit. */
   readonly limit: Count;
   readonly offset: Count;
+  readonly after: After | undefined;
   /** Columns to read; `undefined` is all. */
   readonly fields: readonly Name[] | undefined;
   readonly countOnly: boolean;
@@ -107,10 +122,17 @@ export function parameterNames(query: Query): ReadonlySet<string> {
   for (const group of query.or ?? []) for (const clause of group) noteOperands(clause, note);
   note(query.limit);
   note(query.offset);
+  for (const each of query.after?.values ?? []) note(isOperand(each) ? each : (each?.[1] ?? null));
   if (query.action.kind === "update") {
     for (const { value } of query.action.assignments) note(value);
   }
   return names;
+}
+
+function isOperand(
+  value: Operand | readonly [string, Operand | null] | null,
+): value is Operand | null {
+  return !Array.isArray(value);
 }
 
 function noteOperands(clause: Clause, note: (operand: Operand) => void): void {

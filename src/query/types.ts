@@ -3,6 +3,7 @@
  * column takes and the values that it compares with are checked where a query is written.
  */
 import type { Parameter } from "./parse/parameter.ts";
+import type { ColumnValue } from "../schema/column.ts";
 import type { Comparison, MatchOperator, RawValue } from "./query.ts";
 
 /** Values that a column of type `V` compares with. */
@@ -57,6 +58,9 @@ export type SearchClause<Row> = {
   [K in ColumnOf<Row>]: ClauseFor<K, NonNullable<Row[K]>>;
 }[ColumnOf<Row>];
 
+/** Columns of the order and their values in the last row of a page. */
+export type PageStart = Readonly<Record<string, ColumnValue>>;
+
 /** One clause, or a list of them that must all hold. */
 export type SearchClauses<Row> = SearchClause<Row> | readonly SearchClause<Row>[];
 
@@ -78,6 +82,11 @@ export interface SearchQuery<Row, Patch = Row> {
   /** The most rows to give. **0 is no limit**, and so is leaving it out: all rows. */
   readonly limit?: number | Parameter | undefined;
   readonly offset?: number | Parameter | undefined;
+  /**
+   * The last row of the page before, or its values of the sort columns and the key: the result
+   * begins after it. `Result.next` is one.
+   */
+  readonly after?: Partial<Row> | PageStart | readonly unknown[] | undefined;
   readonly fields?: readonly ColumnOf<Row>[] | undefined;
   readonly countOnly?: boolean | undefined;
   /** Says that all rows are meant, which `updateWhere` and `deleteWhere` want to be told. */

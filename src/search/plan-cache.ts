@@ -19,9 +19,11 @@ import type { KeyWords } from "../query/resolve/index-key.ts";
 import { plan as planQuery, planFor, windowRows } from "../query/plan/planner.ts";
 import type { Dependence, Plan } from "../query/plan/planner.ts";
 import { reaches } from "../query/plan/reach.ts";
-import { findsAll } from "../query/query.ts";
-import type { Count, Query } from "../query/query.ts";
+import { findsAll, parameterNames } from "../query/query.ts";
+import type { Count, Name, Operand, Query } from "../query/query.ts";
+import type { PageStart } from "../query/types.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
+import type { AnyTable } from "../schema/table.ts";
 import { inputAt, numbers } from "../session/session.ts";
 import type { Session } from "../session/session.ts";
 
@@ -42,6 +44,8 @@ export interface KeptSearch {
   /** The one used last is the first; they differ in the rows that they are for. */
   plans: PlannedSearch[];
   uses: number;
+  /** The search for one row after a page of this one. */
+  probe?: KeptSearch;
 }
 
 /** A plan to run, once its parameters are bound. */
@@ -206,7 +210,7 @@ export class PlanCache {
     this.#refresh(binding, kept);
     const [first] = kept.plans;
     if (first !== undefined && kept.dependence === "none") {
-      return { planned: first, parameters };
+      return { planned: first, parameters, kept };
     }
     const window = windowRows(kept.query, parameters);
     const known = kept.plans.find(({ plan }) => reaches(plan.reach, window));
@@ -237,6 +241,36 @@ export class PlanCache {
       dropGuards(planned.encoded);
     }
     return planned;
+  }
+
+  /** The search for one row after `start`, which is a place in the order of another search. */
+  probe(
+    binding: TableBinding,
+    { planned, parameters, kept }: ReadySearch,
+    start: PageStart,
+  ): ReadySearch {
+    const names = Object.keys(start);
+    const query = (): Query => {
+      const values = names.map((name): Operand => ({ kind: "parameter", name: probeName(name) }));
+      const sort = names.map((text) => {
+        return planned.query.sort.find(({ column }) => namesColumn(binding, column, text));
+      });
+      return {
+        ...planned.query,
+        after: { kind: "values", values, position: undefined },
+        limit: { kind: "count", count: 1 },
+        offset: { kind: "count", count: 0 },
+        sort: sort.filter((each) => each !== undefined),
+      };
+    };
+    const probe = kept?.probe ?? this.#keep(binding, query());
+    if (kept !== undefined) kept.probe = probe;
+    const needed = parameterNames(probe.query);
+    const values: [string, unknown][] = Object.entries(parameters).filter(([name]) =>
+      needed.has(name),
+    );
+    for (const name of names) values.push([probeName(name), start[name] ?? null]);
+    return this.bind(binding, probe, Object.fromEntries(values));
   }
 
   /** A plan by these values, kept as the first one. */
@@ -315,6 +349,21 @@ function parseToRead(query: unknown): Query {
   const { kind } = parsed.action;
   if (kind === "read") return parsed;
   throw parseError(`a search only reads, and this query has -${kind}`, undefined, "execute()");
+}
+
+/** No name of a parameter in a text has a space. */
+function probeName(column: string): string {
+  return `after ${column}`;
+}
+
+function namesColumn({ definition }: TableBinding, { text }: Name, name: string): boolean {
+  return definition.find(text)?.name === name;
+}
+
+/** The columns of a query's sort, each once, then the key if it is not among them. */
+export function pageColumns(definition: AnyTable, { sort }: Query): readonly ColumnDefinition[] {
+  const columns = new Set(sort.flatMap(({ column }) => definition.find(column.text) ?? []));
+  return [...columns.add(definition.key)];
 }
 
 function plannedOf({ definition }: TableBinding, query: Query, plan: Plan): PlannedSearch {

@@ -6,11 +6,13 @@
  * `keptSizeMax` bytes a pass over the rows keeps no more, and is the only one.
  */
 import { AerostoreError } from "../errors.ts";
-import type { ColumnDefinition } from "../schema/column.ts";
+import type { ColumnDefinition, ColumnValue } from "../schema/column.ts";
+import type { PageStart } from "../query/types.ts";
 import { columnReaderFor, makeColumnArray } from "../schema/decode.ts";
 import type { RowDecoder } from "../schema/decode.ts";
 import { Memory } from "../schema/memory.ts";
 import type { AnyTable } from "../schema/table.ts";
+import { readValue } from "../schema/value.ts";
 
 /** Images of rows in memory that nobody else writes, one after the other. */
 export interface RowChunk {
@@ -35,6 +37,16 @@ export interface ResultScope {
   use(): number;
 }
 
+/** How a result goes on, where its window has an order and an end. */
+export interface NextPage {
+  /** Columns of the order, the primary key last. */
+  readonly columns: readonly ColumnDefinition[];
+  /** Rows of a whole page. */
+  readonly limit: number;
+  /** Whether a row comes after this one now. */
+  hasMore(start: PageStart): boolean;
+}
+
 /** What a result is made of. */
 export interface ResultParts<Row> {
   readonly table: AnyTable;
@@ -47,6 +59,7 @@ export interface ResultParts<Row> {
   readonly source?: RowSource | undefined;
   /** Length of a result without rows (`-countOnly`). */
   readonly count?: number | undefined;
+  readonly next?: NextPage | undefined;
 }
 
 type NumberArray =
@@ -94,6 +107,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
   readonly #stride: number;
   readonly #chunks: RowChunk[];
   readonly #count: number | undefined;
+  readonly #next: NextPage | undefined;
   #source: RowSource | undefined;
   #rowCount: number;
   /** Rows were read and not kept, so that no second pass is possible. */
@@ -114,6 +128,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
     this.#chunks = [parts.first];
     this.#rowCount = parts.first.rowCount;
     this.#count = parts.count;
+    this.#next = parts.next;
     this.#source = parts.source;
     if (parts.source !== undefined) abandoned.register(this, parts.source, this);
   }
@@ -130,6 +145,24 @@ export class Result<Row> implements Iterable<Row>, Disposable {
     if (this.#source !== undefined) this.#readAll();
     if (this.#isCut) throw this.#spent();
     return this.#rowCount;
+  }
+
+  /**
+   * What `after` of the next page takes: the place of the last row in the order. `undefined` when
+   * no row comes after it, and for a search without a sort or without a limit. A full page is
+   * followed by a search for one more row. **Throws** what a search throws.
+   */
+  get next(): PageStart | undefined {
+    const next = this.#next;
+    if (next === undefined || this.length < next.limit) return undefined;
+    const chunk = this.#chunks.findLast(({ rowCount }) => rowCount > 0);
+    if (chunk === undefined) return undefined;
+    const start: Record<string, ColumnValue> = {};
+    const image = chunk.at + (chunk.rowCount - 1) * this.#stride;
+    for (const column of next.columns) {
+      start[column.name] = valueIn(chunk.memory, image, column);
+    }
+    return next.hasMore(start) ? start : undefined;
   }
 
   /** The first row, if there is one. */
@@ -272,6 +305,13 @@ export class Result<Row> implements Iterable<Row>, Disposable {
       { table: this.#table.name },
     );
   }
+}
+
+/** The value of a column in the image at byte `image`. */
+function valueIn(memory: Memory, image: number, column: ColumnDefinition): ColumnValue {
+  const bit = column.position - 1; // of the key negative: it is never null
+  const nulls = bit < 0 ? 0 : (memory.u32[(image >> 2) + (bit >> 5)] ?? 0) >>> (bit & 31);
+  return (nulls & 1) === 1 ? null : readValue(memory, image + column.offset, column);
 }
 
 /** Steps through the rows of chunks. */

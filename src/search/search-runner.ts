@@ -7,11 +7,13 @@ import { bindParameters, dropGuards, measurePlan } from "../query/plan/encode.ts
 import type { EncodedPlan } from "../query/plan/encode.ts";
 import type { Measured } from "../query/plan/explain.ts";
 import { guardsMax } from "../query/plan/reach.ts";
+import { countOf } from "../query/plan/planner.ts";
 import type { Plan } from "../query/plan/planner.ts";
 import { PlanCache } from "./plan-cache.ts";
+import { pageColumns } from "./plan-cache.ts";
 import type { ReadySearch } from "./plan-cache.ts";
 import { Result } from "./result.ts";
-import type { RowChunk, RowSource } from "./result.ts";
+import type { NextPage, RowChunk, RowSource } from "./result.ts";
 import { RowArena } from "./row-memory.ts";
 import { Memory } from "../schema/memory.ts";
 import type { TableDefinition, TableShape } from "../schema/table.ts";
@@ -67,8 +69,26 @@ export class SearchRunner {
       scope,
       first: this.#arena.copy(session.memory, outputAt, rowCount, stride),
       source: done ? undefined : new Cursor(session, cursor, stride, scope),
+      next: this.#nextOf(binding, ready, scope),
       count: plan.countOnly ? (session.f64[numbers.count] ?? 0) : undefined,
     });
+  }
+
+  /** How the search goes on, if its window is a page. */
+  #nextOf(binding: TableBinding, ready: ReadySearch, scope: SearchScope): NextPage | undefined {
+    const { query } = ready.planned;
+    const limit = countOf(query.limit, ready.parameters);
+    if (query.sort.length === 0 || limit === 0 || query.countOnly) return undefined;
+    return {
+      columns: pageColumns(binding.definition, query),
+      limit,
+      hasMore: (start) => {
+        const { calls, handle } = this.#session;
+        const found = this.open(binding, this.plans.probe(binding, ready, start), scope.use());
+        if (!found.done) calls.aerostore_search_close(handle, found.cursor);
+        return found.rowCount > 0;
+      },
+    };
   }
 
   /** All rows of a search, decoded as they come. **Throws** what the engine reports. */

@@ -9,7 +9,8 @@
 //!   * `scan(source) Scan`: every visible row once, in any order;
 //!   * `split(source) ?Split`: the same in parts for several threads (`parallel.zig`), or null;
 //!   * `seek(source, column, from, until, direction) Error!Cursor`: the visible rows in index order
-//!     with keys from `from` up to `until` (forward) or down to it (backward), both included. The
+//!     with keys from `from` up to `until` (forward) or down to it (backward), both included. After
+//!     the words of its key `from` may have a tie: rows of that key before it are left out. The
 //!     bounds are borrowed. A row comes at the key that its image has, and once. A cursor's `fill`
 //!     has a third argument, `enough`: having that many rows, it stops where the group changes, and
 //!     says so in `isAtChange()`. A group is what comes in any order: rows with equal keys, and
@@ -563,9 +564,10 @@ pub fn Executor(comptime Source: type) type {
                         const range = reader.rangeAt(execution, arm);
                         const direction = directionOf(execution);
                         const is_forward = !direction.backward;
+                        const near = if (is_forward) range.low else range.high;
                         reader.open = .{ .cursor = try execution.source.seek(
                             arm.column.position,
-                            if (is_forward) range.low else range.high,
+                            execution.program.startIn(near),
                             if (is_forward) range.high else range.low,
                             direction,
                         ) };

@@ -53,7 +53,8 @@ pub const Header = extern struct {
     /// Columns that the caller will look at; the engine does not read it.
     projection: u64,
     guard_count: u16 = 0,
-    reserved: [14]u8 = @splat(0),
+    after_count: u16 = 0,
+    reserved: [12]u8 = @splat(0),
 
     comptime {
         assert(@sizeOf(Header) == 80);
@@ -93,6 +94,18 @@ pub const Sort = extern struct {
 };
 
 pub const sort_descending: u16 = 1;
+
+/// A column of the order, and its value in the row after which the page begins. The last one is the
+/// primary key.
+pub const After = extern struct {
+    column: u16,
+    flags: u16,
+    operand: u32,
+};
+
+pub const after_descending: u16 = 1;
+/// The row has null here; the operand is not read.
+pub const after_null: u16 = 2;
 
 /// For how many rows of a clause the plan was chosen: with another number, another plan may be
 /// better, and this one is not run.
@@ -158,6 +171,7 @@ comptime {
     assert(@sizeOf(Group) == 8);
     assert(@sizeOf(Sort) == 8);
     assert(@sizeOf(Guard) == 24);
+    assert(@sizeOf(After) == 8);
     assert(@sizeOf(Clause) == 16);
     assert(@sizeOf(Operand) == 16);
     assert(@offsetOf(Operand, "value") == 8);
@@ -174,6 +188,7 @@ pub const Plan = struct {
     groups: []const Group,
     sorts: []const Sort,
     guards: []const Guard,
+    afters: []const After,
     clauses: []const Clause,
     operands: []const Operand,
     text: []const u8,
@@ -198,6 +213,7 @@ pub const Plan = struct {
             .groups = try sections.take(Group, header.group_count),
             .sorts = try sections.take(Sort, header.sort_count),
             .guards = try sections.take(Guard, header.guard_count),
+            .afters = try sections.take(After, header.after_count),
             .clauses = try sections.take(Clause, header.clause_count),
             .operands = try sections.take(Operand, header.operand_count),
             .text = try sections.take(u8, header.text_size),
@@ -226,6 +242,10 @@ pub const Plan = struct {
         for (plan.guards) |guard| {
             if (guard.reserved != 0) return error.InvalidPlan;
             if (guard.clause >= plan.clauses.len) return error.InvalidPlan;
+        }
+        for (plan.afters) |after| {
+            if (after.flags & ~(after_descending | after_null) != 0) return error.InvalidPlan;
+            if (after.operand >= plan.operands.len) return error.InvalidPlan;
         }
         for (plan.clauses) |*clause| try plan.checkClause(clause);
         for (plan.operands) |operand| {
@@ -311,7 +331,10 @@ test "plan: a frame that does not add up is refused" {
     for (0..bytes.len) |size| {
         try testing.expectError(error.InvalidPlan, Plan.decode(bytes[0..size]));
     }
-    const significant = [_]usize{ 0, 4, 7, 8, 18, 19, 20, 22, 24, 28, 32, 36, 64, 66, 80, 81, 84 };
+    const significant = [_]usize{
+        0,  4,  7,  8,  18, 19, 20, 22, 24, 28, 32, 36,
+        64, 66, 68, 80, 81, 84,
+    };
     for (significant) |at| {
         var broken: [bytes.len]u8 align(8) = bytes.*;
         broken[at] +%= 17;

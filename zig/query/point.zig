@@ -36,6 +36,7 @@ pub fn of(schema: *const Schema, bytes: []const u8, buffer: *[key_size_max]u8) ?
     if (header.arm_count != 1 or header.clause_count != 1 or header.operand_count != 1) return null;
     if (header.residual_count != 0 or header.group_count != 0) return null;
     if (header.sort_count != 0 or header.guard_count != 0) return null;
+    if (header.after_count != 0) return null;
     if (!std.mem.allEqual(u8, &header.reserved, 0)) return null;
     if (header.offset != 0 or header.flags & ~flags_allowed != 0) return null;
     if (header.magic != plan_module.magic or header.version != plan_module.version) return null;

@@ -18,6 +18,7 @@ const plan_module = @import("plan.zig");
 const predicate = @import("predicate.zig");
 const route = @import("route.zig");
 const Allocator = std.mem.Allocator;
+const After = @import("page.zig").After;
 const Conjunction = predicate.Conjunction;
 const Image = predicate.Image;
 const Order = order_module.Order;
@@ -49,6 +50,10 @@ pub const Program = struct {
     /// A row must satisfy one of them, if there are any.
     groups: []const Conjunction,
     order: Order,
+    /// Where the page begins; null at the first row.
+    after: ?After,
+    /// Where the walk of its index begins, key and tie.
+    walk_start: ?[]const u64,
     /// Rows come from the arm in the order of the first sort column.
     walk: bool,
     /// The order in which the walk takes rows with equal keys: that of the primary key or its
@@ -83,6 +88,8 @@ pub const Program = struct {
             .residual = .empty,
             .groups = &.{},
             .order = .{ .columns = &.{} },
+            .after = null,
+            .walk_start = null,
             .walk = false,
             .ties = .any,
             .is_walk_exact = false,
@@ -151,9 +158,16 @@ pub const Program = struct {
         program.measured = header.flags & plan_module.flag_measured != 0;
         program.offset = header.offset;
         program.limit = if (header.limit == 0) std.math.maxInt(u64) else header.limit;
+        program.after = try After.compile(allocator, schema, &plan);
+        program.walk_start = null;
         if (program.walk) try program.checkWalk();
         program.ties = if (program.walk) program.tiesOfWalk() else .any;
         program.is_walk_exact = program.walk and program.isOrderOfIndex();
+        const after = if (program.after) |*after| after else return;
+        if (program.walk and !is_never) {
+            try after.cut(allocator, &arms[0]);
+            if (program.ties != .any) program.walk_start = try after.start(allocator, schema);
+        }
     }
 
     pub fn deinit(program: *Program) void {
@@ -197,6 +211,7 @@ pub const Program = struct {
     /// Whether a row that came from an arm belongs to the result.
     pub inline fn accepts(program: *const Program, image: Image) bool {
         if (!program.residual.holds(image)) return false;
+        if (program.after) |*after| if (!after.isBefore(image)) return false;
         if (program.groups.len == 0) return true;
         for (program.groups) |*group| {
             if (group.holds(image)) return true;
@@ -207,13 +222,14 @@ pub const Program = struct {
     /// Whether every row that comes from an arm belongs to the result.
     pub fn acceptsAll(program: *const Program) bool {
         const residual = &program.residual;
-        return program.arms.len == 1 and program.groups.len == 0 and
+        return program.arms.len == 1 and program.groups.len == 0 and program.after == null and
             residual.predicates.len == 0 and residual.null_care == 0;
     }
 
     /// Moves the rows that `accepts` to the front, in their order; returns how many.
     pub fn select(program: *const Program, rows: []predicate.Row) usize {
-        const count = program.residual.select(rows);
+        var count = program.residual.select(rows);
+        if (program.after) |*after| count = after.select(rows[0..count]);
         if (program.groups.len == 0) return count;
         var kept: usize = 0;
         for (rows[0..count]) |row| {
@@ -244,6 +260,12 @@ pub const Program = struct {
     pub fn isThrough(program: *const Program, image: Image, last: Image) bool {
         assert(program.order.columns.len > 0);
         return program.order.compare(0, image, last) != .gt;
+    }
+
+    /// Where to begin in a range of the walk: behind its end, where the page begins with its key.
+    pub fn startIn(program: *const Program, near: []const u64) []const u64 {
+        const start = program.walk_start orelse return near;
+        return if (key.equal(start[0..near.len], near)) start else near;
     }
 
     /// Whether it is one scan of the table.

@@ -285,12 +285,17 @@ pub const Source = struct {
             .source = source,
             .index = index,
             .direction = direction,
-            .from = from,
+            .from = from[0..index.key_words],
             .until = until,
             .at = null,
             .ended = false,
         };
-        if (direction.backward) {
+        if (direction.backward and from.len > index.key_words and cursor.isByKey()) {
+            // On with the rows of the first key; those of the keys before it follow.
+            const found = try index.list.seek(.{ .words = from, .slot = 0 });
+            cursor.at = if (found) |first| first.entry else null;
+            cursor.behind = .{ .words = cursor.from, .slot = 0 };
+        } else if (direction.backward) {
             cursor.behind = .{ .words = from, .slot = std.math.maxInt(rel_ptr.Ref) };
         } else {
             const found = try index.list.seek(.{ .words = from, .slot = 0 });

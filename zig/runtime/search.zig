@@ -485,6 +485,7 @@ const ScanRecord = struct {
         program.walk = false;
         program.ties = .any;
         program.is_walk_exact = false;
+        program.walk_start = null;
         program.count_only = false;
         var source: Source = .{
             .allocator = engine.context.allocator,

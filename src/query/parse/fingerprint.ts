@@ -3,14 +3,14 @@
  * values of comparisons and ranges become parameters. Those of `in` and of patterns stay, for they
  * say what can be looked up.
  */
-import type { Clause, Count, Name, Operand, Query, RawValue } from "../query.ts";
+import type { After, Clause, Count, Name, Operand, Query, RawValue } from "../query.ts";
 
 export interface Shape {
   /** Equal for queries of one shape, and for no others. */
   readonly key: string;
   /** The query with parameters; their names are numbers, which no other parameter has. */
   readonly query: Query;
-  readonly parameters: Readonly<Record<string, RawValue>>;
+  readonly parameters: Readonly<Record<string, RawValue | null>>;
 }
 
 /** The shape of `query`; `undefined` for what is planned by itself. Linear. */
@@ -29,16 +29,17 @@ export function shapeOf(query: Query): Shape | undefined {
   lifter.note(`|${query.reverse}${query.countOnly}`);
   lifter.count(query.limit);
   lifter.count(query.offset);
+  const after = lifter.after(query.after);
   for (const field of query.fields ?? []) lifter.name(field);
   if (query.fields !== undefined) lifter.note("f");
   const { key, parameters } = lifter;
-  return { key, query: { ...query, compare, or }, parameters };
+  return { key, query: { ...query, compare, or, after }, parameters };
 }
 
 class Lifter {
   key = "";
   isShared = true;
-  readonly parameters: Record<string, RawValue> = {};
+  readonly parameters: Record<string, RawValue | null> = {};
   #count = 0;
 
   note(text: string): void {
@@ -82,13 +83,26 @@ class Lifter {
     }
   }
 
-  #lift(operand: Operand): Operand {
-    if (operand.kind === "parameter") {
+  after(after: After | undefined): After | undefined {
+    if (after === undefined) return undefined;
+    this.key += `a${after.kind}`;
+    if (after.kind === "values") {
+      return { ...after, values: after.values.map((each) => this.#lift(each)) };
+    }
+    const values = after.values.map(([text, operand]): readonly [string, Operand] => {
+      this.name({ text, position: undefined });
+      return [text, this.#lift(operand)];
+    });
+    return { ...after, values };
+  }
+
+  #lift(operand: Operand | null): Operand {
+    if (operand?.kind === "parameter") {
       this.#keep(operand);
       return operand;
     }
     const name = String(this.#count++);
-    this.parameters[name] = operand.value;
+    this.parameters[name] = operand?.value ?? null;
     this.key += "?";
     return { kind: "parameter", name };
   }

@@ -9,7 +9,8 @@ import { nearestName } from "../../schema/nearest.ts";
 import { describeValue } from "../../schema/value.ts";
 import { clauseListOf, groupsOf } from "./clause.ts";
 import { type Item, listOf, plainText, valueOf } from "./syntax.ts";
-import type { Action, Assignment, Clause, Count, Name, Query, SortKey } from "../query.ts";
+import type { Action, After, Assignment, Clause, Count, Name, Operand } from "../query.ts";
+import type { Query, SortKey } from "../query.ts";
 import { parseError, splitWords } from "./lexer.ts";
 
 /** Words of a query: options and their arguments, which may be text or arrays. */
@@ -74,6 +75,12 @@ const options: ReadonlyMap<string, Option> = new Map<string, Option>([
     }),
   ],
   [
+    "-after",
+    argument((draft, item) => {
+      draft.after = afterOf(item);
+    }),
+  ],
+  [
     "-fields",
     argument((draft, item) => {
       draft.fields = listOf(item, "columns").map(nameOf);
@@ -124,6 +131,7 @@ export function parseStapi(query: unknown): Query {
     reverse: false,
     limit: { kind: "count", count: 0 },
     offset: { kind: "count", count: 0 },
+    after: undefined,
     fields: undefined,
     countOnly: false,
     action: { kind: "read" },
@@ -228,6 +236,22 @@ function countOf(item: Item, option: string): Count {
     );
   }
   return { kind: "count", count };
+}
+
+/** Values in the order of the sort, the key last; or a row. */
+function afterOf(item: Item): After {
+  const { position } = item;
+  if (item.kind !== "raw" || !isRecord(item.value)) {
+    const values = listOf(item, "values of the sort columns and the key").map(valueOf);
+    return { kind: "values", values, position };
+  }
+  const values = Object.entries(item.value).flatMap(
+    ([name, value]): readonly (readonly [string, Operand | null])[] => {
+      if (value === undefined) return [];
+      return [[name, valueOf({ kind: "raw", value, position: undefined })]];
+    },
+  );
+  return { kind: "row", values, position };
 }
 
 /** A safe whole number from 0, also as text. */

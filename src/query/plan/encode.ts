@@ -15,8 +15,9 @@ import { nearestName } from "../../schema/nearest.ts";
 import { isBytes } from "../../schema/plain-value.ts";
 import { describeValue } from "../../schema/value.ts";
 import { halvesOf } from "../resolve/index-key.ts";
-import { holdsInteger, patternOf, placeOf } from "../resolve/bound.ts";
+import { holdsInteger, invalidValue, patternOf, placeOf } from "../resolve/bound.ts";
 import type { Place, Stored } from "../resolve/bound.ts";
+import { type AfterColumn, checkNull } from "./after.ts";
 import type { Plan } from "./planner.ts";
 import type { PlannerColumn, PlannerTable } from "../resolve/planner-table.ts";
 import type { Count, RawValue } from "../query.ts";
@@ -26,13 +27,15 @@ import type { Bound, Term, TermOperand } from "../resolve/term.ts";
 /** Where a parameter is written. Offsets are bytes from the start of the plan. */
 export type ParameterSlot =
   | {
-      readonly kind: "value" | "pattern";
+      readonly kind: "value" | "pattern" | "after";
       readonly name: string;
       readonly column: PlannerColumn;
       readonly operandOffset: number;
       /** Offset and room of its text; 0 for columns of fixed size. */
       readonly textOffset: number;
       readonly textSizeMax: number;
+      /** Offset of the record that says whether a value of `-after` is null. */
+      readonly recordOffset: number;
     }
   | { readonly kind: "limit" | "offset"; readonly name: string; readonly countOffset: number };
 
@@ -61,6 +64,8 @@ const sortFields = layouts.SearchSort.fields;
 const sortSize = layouts.SearchSort.size;
 const guardFields = layouts.SearchGuard.fields;
 const guardSize = layouts.SearchGuard.size;
+const afterFields = layouts.SearchAfter.fields;
+const afterSize = layouts.SearchAfter.size;
 const clauseFields = layouts.SearchClause.fields;
 const clauseSize = layouts.SearchClause.size;
 const operandSize = layouts.SearchOperand.size;
@@ -107,7 +112,10 @@ export function encodePlan(plan: Plan): EncodedPlan {
     arms.length * armSize +
     plan.groups.length * groupSize +
     plan.order.length * sortSize;
-  const { view, slots } = writer.finish(guardsAt + guards.length * guardSize, plan);
+  const operands = plan.after.map((each) => writer.addAfter(each));
+  const aftersAt = guardsAt + guards.length * guardSize;
+  const head = aftersAt + plan.after.length * afterSize;
+  const { view, slots } = writer.finish(head, aftersAt, plan);
   const { buffer } = view;
   let at = headerSize;
   for (const arm of arms) {
@@ -131,6 +139,19 @@ export function encodePlan(plan: Plan): EncodedPlan {
     putField(view, at, guardFields.high, high);
     at += guardSize;
   }
+  for (const [index, { column, descending, operand }] of plan.after.entries()) {
+    const isNull = operand === null ? searchFormat.afterNull : 0;
+    putField(view, at, afterFields.column, column.position);
+    putField(
+      view,
+      at,
+      afterFields.flags,
+      descending ? isNull | searchFormat.afterDescending : isNull,
+    );
+    putField(view, at, afterFields.operand, operands[index] ?? 0);
+    at += afterSize;
+  }
+  putField(view, 0, header.after_count, plan.after.length);
   putField(view, 0, header.arm_count, arms.length);
   putField(view, 0, header.guard_count, guards.length);
   writeHeader(view, plan);
@@ -200,10 +221,19 @@ const highFlags: BoundFlags = {
   inclusive: searchFormat.clauseHighInclusive,
 };
 
+interface WrittenOperand {
+  readonly column: PlannerColumn;
+  readonly operand: TermOperand;
+  readonly isPattern: boolean;
+  /** Its place in `-after`, if it has one. */
+  readonly after?: number;
+}
+
 /** Collects clauses and operands, then lays them out. */
 class Writer {
   readonly #clauses: { term: Term; flags: number; first: number; count: number }[] = [];
-  readonly #operands: { column: PlannerColumn; operand: TermOperand; isPattern: boolean }[] = [];
+  readonly #operands: WrittenOperand[] = [];
+  #afterCount = 0;
 
   addClauses(terms: readonly Term[]): void {
     for (const term of terms) this.#addClause(term);
@@ -241,6 +271,13 @@ class Writer {
     this.#clauses.push({ term, flags, first, count: this.#operands.length - first });
   }
 
+  /** The number of the operand of a value of `-after`. */
+  addAfter({ column, operand }: AfterColumn): number {
+    const value = operand ?? { kind: "constant", value: isText(column) ? new Uint8Array(0) : 0 };
+    const after = this.#afterCount++;
+    return this.#operands.push({ column, operand: value, isPattern: false, after }) - 1;
+  }
+
   #addOperand(column: PlannerColumn, operand: TermOperand): void {
     this.#operands.push({ column, operand, isPattern: false });
   }
@@ -258,6 +295,7 @@ class Writer {
   /** Writes clauses, operands and text behind `head` bytes, with their counts in the header. */
   finish(
     head: number,
+    aftersAt: number,
     plan: Plan,
   ): { readonly view: DataView<ArrayBuffer>; readonly slots: readonly ParameterSlot[] } {
     const operandsAt = head + this.#clauses.length * clauseSize;
@@ -291,19 +329,20 @@ class Writer {
     const slots: ParameterSlot[] = countSlots(plan.offset, plan.limit);
     let textOffset = textAt;
     for (const each of this.#operands) {
-      const { column, operand, isPattern } = each;
+      const { column, operand, isPattern, after } = each;
       const room = textRoom(each);
       if (room > 0 || isText(column)) writeWide(view, at + valueAt, textOffset - textAt, 0);
       if (operand.kind === "constant") {
         writeStored(view, at, textOffset, column, operand.value);
       } else {
         slots.push({
-          kind: isPattern ? "pattern" : "value",
+          kind: after !== undefined ? "after" : isPattern ? "pattern" : "value",
           name: operand.name,
           column,
           operandOffset: at,
           textOffset,
           textSizeMax: room,
+          recordOffset: aftersAt + (after ?? 0) * afterSize,
         });
       }
       at += operandSize;
@@ -371,6 +410,13 @@ function bindSlot({ view, bytes, table }: EncodedPlan, slot: ParameterSlot, give
     return;
   }
   const { column, operandOffset, textOffset } = slot;
+  if (slot.kind === "after") {
+    const flags = getField(view, slot.recordOffset, afterFields.flags) & ~searchFormat.afterNull;
+    const isNull = given === null || (given === "" && !isText(column));
+    const bound = isNull ? flags | searchFormat.afterNull : flags;
+    putField(view, slot.recordOffset, afterFields.flags, bound);
+    if (isNull) return checkNull(table, column);
+  }
   if (typeof given === "string" && isText(column)) {
     const size = writeAscii(bytes, textOffset, slot.textSizeMax, given);
     if (size >= 0) {
@@ -392,6 +438,9 @@ function bindSlot({ view, bytes, table }: EncodedPlan, slot: ParameterSlot, give
     return;
   }
   const place: Place = placeOf(table, column, value);
+  if (slot.kind === "after" && place.kind !== "at") {
+    throw invalidValue(table, column, value, "a value that the column can hold");
+  }
   view.setUint8(operandOffset + positionAt, positions[place.kind]);
   if (place.kind !== "belowAll") writeStored(view, operandOffset, textOffset, column, place.value);
 }

@@ -31,6 +31,7 @@
  *    must hold, so their order is free.
  */
 import { type Access, accessAll, accessOf } from "./access-path.ts";
+import { type AfterColumn, resolveAfter } from "./after.ts";
 import { boundCardinality, givenCardinality, type Values } from "./bound-cardinality.ts";
 import { type Cardinality, estimateTerm } from "./cardinality.ts";
 import { dependenceOf, isWindowBound, type Reach, reachOf, unlimitedReach } from "./reach.ts";
@@ -73,6 +74,8 @@ export interface Plan extends Candidate {
   readonly keyDescending: boolean;
   readonly offset: Count;
   readonly limit: Count;
+  /** Where the page begins; empty at the first row. */
+  readonly after: readonly AfterColumn[];
   readonly fields: readonly PlannerColumn[];
   readonly countOnly: boolean;
   /** Names of the query's parameters, also of those that the plan does not need. */
@@ -143,7 +146,7 @@ function baseOf(query: Query, table: PlannerTable) {
 
 function nothingPlan(query: Query, table: PlannerTable, cardinality: Cardinality): Plan {
   const nothing = nothingCandidate();
-  const rows = { order: [], tableRows: cardinality.rowCount(), resultRows: 0 };
+  const rows = { order: [], after: [], tableRows: cardinality.rowCount(), resultRows: 0 };
   const fixed = { dependence: "none", reach: unlimitedReach } as const;
   return { ...baseOf(query, table), ...rows, ...nothing, ...fixed, candidates: [nothing] };
 }
@@ -164,7 +167,10 @@ function plansOf(
   });
   const base = baseOf(query, table);
   if (condition === "never") return [];
-  const order = query.countOnly ? [] : orderOf(sort, condition.terms, table, query.reverse);
+  const sorted = orderOf(sort, condition.terms, table, query.reverse);
+  const after =
+    query.after === undefined ? [] : resolveAfter(table, query.after, sort, sorted, query.reverse);
+  const order = query.countOnly ? [] : sorted;
   const bound = values === undefined ? undefined : boundCardinality(table, cardinality, values);
   const window = windowRows(query, values);
   const weigher = new Weigher(condition, order, window, bound ?? cardinality);
@@ -190,6 +196,7 @@ function plansOf(
       examined,
       cost,
       order: isSingle ? [] : order,
+      after,
       tableRows: weigher.rows,
       resultRows: weigher.resultRows(),
       candidates,
@@ -251,8 +258,8 @@ export function windowRows(query: Query, values: Values | undefined): number {
   return limit === 0 ? Infinity : limit + countOf(query.offset, values);
 }
 
-/** A parameter's count may not be known when a plan is made. */
-function countOf(count: Count, values: Values | undefined): number {
+/** A limit or an offset; that of a parameter is assumed where its value is not known. */
+export function countOf(count: Count, values: Values | undefined): number {
   if (count.kind === "count") return count.count;
   return wholeNumber(values?.[count.name]) ?? assumedCount;
 }
