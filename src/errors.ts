@@ -76,10 +76,24 @@ export class AerostoreError extends Error {
     Object.assign(this, Object.fromEntries(known.map((name) => [name, details[name]])));
   }
 
+  /** What JSON shows: code, message, whether to try again, and what is known of where. */
+  toJSON(): Readonly<Record<string, unknown>> {
+    const known = detailNames.filter((name) => this[name] !== undefined);
+    const details = Object.fromEntries(known.map((name) => [name, plainJson(this[name])]));
+    return { code: this.code, message: this.message, retryable: this.retryable, ...details };
+  }
+
   /** Whether running the same transaction again may succeed. */
   get retryable(): boolean {
     return retryableByCode[this.code];
   }
+}
+
+/** Numbers while they are safe, digits beyond: JSON has no wider ones. */
+function plainJson(value: unknown): unknown {
+  if (typeof value !== "bigint") return value;
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : String(value);
 }
 
 /** Whether `text` is one of the codes. */

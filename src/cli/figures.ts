@@ -15,9 +15,11 @@ export function printFigures(
   for (const line of alignTable(figureLines(report, ""), ["left", "right"])) terminal.print(line);
 }
 
-/** Numbers of 64 bits as numbers, like everywhere in rows. */
+/** 64-bit integers as numbers while they are safe, as digits beyond: JSON has no wider ones. */
 function plainNumber(_key: string, value: unknown): unknown {
-  return typeof value === "bigint" ? Number(value) : value;
+  if (typeof value !== "bigint") return value;
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : String(value);
 }
 
 function figureLines(report: object, prefix: string): string[][] {

@@ -4,6 +4,7 @@
  */
 import { AerostoreError } from "../errors.ts";
 import { nearestName } from "../schema/nearest.ts";
+import manifest from "../../package.json" with { type: "json" };
 import { parseArguments, UsageError } from "./arguments.ts";
 import {
   type Command,
@@ -40,6 +41,14 @@ const commands = new Map<string, () => Promise<Command>>([
   ["tcl-bridge", async () => (await import("./commands/tcl-bridge.ts")).tclBridge],
 ]);
 
+commands.set("completion", async () => {
+  const { completionOf } = await import("./commands/completion.ts");
+  return completionOf(async () => {
+    const others = [...commands].filter(([name]) => name !== "completion");
+    return Promise.all(others.map(([, load]) => load()));
+  });
+});
+
 /** Runs one command line; the exit status. Never throws. */
 export async function runCommandLine(argv: readonly string[], terminal: Terminal): Promise<number> {
   const [name, ...rest] = argv;
@@ -48,18 +57,26 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
     terminal.flush();
     return done;
   }
+  if (name === "--version") {
+    terminal.print(manifest.version);
+    terminal.flush();
+    return done;
+  }
   const command = await commands.get(name ?? "")?.();
   if (command === undefined) {
-    if (name !== undefined) terminal.note(unknownCommand(name));
     terminal.note(await overview());
+    if (name !== undefined) terminal.note(`\n${unknownCommand(name)}`);
     return misused;
   }
+  let status = done;
   try {
-    const status = await runCommand(command, rest, terminal);
+    status = await runCommand(command, rest, terminal);
     terminal.flush();
     return status;
   } catch (error) {
-    return report(error, command, rest.includes("--debug"), terminal);
+    // The reader of a pipe may have seen enough; what the command found out stands.
+    if (error instanceof OutputClosed) return status;
+    return report(error, command, rest, terminal);
   }
 }
 
@@ -93,18 +110,27 @@ function unknownCommand(name: string): string {
 }
 
 /** Says what went wrong on standard error; the exit status. */
-function report(error: unknown, command: Command, debug: boolean, terminal: Terminal): number {
-  if (error instanceof OutputClosed) return done;
-  if (error instanceof UsageError) {
-    terminal.note(`aerostore ${command.name}: ${printable(error.message)}`);
-    terminal.note(usageOf(command));
-    return misused;
-  }
+function report(
+  error: unknown,
+  command: Command,
+  words: readonly string[],
+  terminal: Terminal,
+): number {
+  const isUsage = error instanceof UsageError;
   const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof AerostoreError ? error.code : codeOf(error);
-  terminal.note(`${code}: ${printable(message.replace(/\s*\n\s*/g, " "))}`);
-  if (debug && error instanceof Error) terminal.note(error.stack ?? "");
-  return failed;
+  const code = isUsage ? "USAGE" : error instanceof AerostoreError ? error.code : codeOf(error);
+  if (words.includes("--json")) {
+    terminal.note(
+      JSON.stringify({ error: error instanceof AerostoreError ? error : { code, message } }),
+    );
+  } else if (isUsage) {
+    // The error comes last, where the eye is.
+    terminal.note(`${usageOf(command)}\n\naerostore ${command.name}: ${printable(message)}`);
+  } else {
+    terminal.note(`${code}: ${printable(message.replace(/\s*\n\s*/g, " "))}`);
+  }
+  if (words.includes("--debug") && error instanceof Error) terminal.note(error.stack ?? "");
+  return isUsage ? misused : failed;
 }
 
 /** The code of an error that is not ours. */

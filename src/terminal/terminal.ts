@@ -1,7 +1,8 @@
 /** Where output goes: results to standard output, everything else to standard error. */
 import { writeSync } from "node:fs";
+import { AerostoreError } from "../errors.ts";
 
-/** Whoever read the output has closed it: a command ends quietly. */
+/** The reader of the output has closed it: a command ends quietly. */
 export class OutputClosed extends Error {
   override readonly name = "OutputClosed";
 }
@@ -70,23 +71,32 @@ function writeAll(file: number, text: string): void {
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : undefined;
       if (code === "EPIPE" || code === "EIO") throw new OutputClosed();
-      if (code !== "EAGAIN") throw error;
-      // A pipe that somebody made non-blocking is full.
+      if (code !== "EAGAIN") throw outputError(file, error);
+      // A pipe that another program made non-blocking is full.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
   }
 }
 
+function outputError(file: number, error: unknown): AerostoreError {
+  const stream = file === 1 ? "standard output" : "standard error";
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const found = code === "ENOSPC" ? "no space is left on the device" : String(error);
+  return new AerostoreError("IO_ERROR", `writing to ${stream}: ${found}`, { cause: error });
+}
+
 /**
- * Text for a screen: control characters are shown as escapes, so that stored data cannot move the
- * cursor or change colours.
+ * Text for a screen: control characters, and those that turn the direction of writing, are shown as
+ * escapes, so that stored data cannot move the cursor, change colours or show itself as other text.
  */
 export function printable(text: string): string {
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (control) => {
+  return text.replace(controls, (control) => {
     const code = control.charCodeAt(0).toString(16);
-    return `\\x${code.padStart(2, "0")}`;
+    return code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
   });
 }
+
+const controls = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** A number with its thousands apart. */
 export function formatCount(count: number): string {

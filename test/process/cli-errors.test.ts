@@ -28,8 +28,8 @@ describe("wrong usage", () => {
   test("an unknown command: the nearest one", async () => {
     const run = await runCli(["serach"]);
     expect({ ...run, stderr: "" }).toEqual({ status: 2, stdout: "", stderr: "" });
-    expect(run.stderr).toStartWith(
-      'aerostore: there is no command "serach"; did you mean search?\n',
+    expect(run.stderr).toEndWith(
+      '\naerostore: there is no command "serach"; did you mean search?\n',
     );
   });
 
@@ -45,7 +45,7 @@ describe("wrong usage", () => {
       expect(help.stderr).toBe("");
       expect({ ...wrong, stderr: "" }).toEqual({ status: 2, stdout: "", stderr: "" });
       expect(wrong.stderr).toBe(
-        `aerostore ${name}: there is no option --no-such-option\n${help.stdout}`,
+        `${help.stdout}\naerostore ${name}: there is no option --no-such-option\n`,
       );
     });
   }
@@ -75,7 +75,8 @@ describe("wrong usage", () => {
       using sandbox = new CliSandbox();
       const run = await sandbox.run(words);
       expect({ ...run, stderr: "" }).toEqual({ status: 2, stdout: "", stderr: "" });
-      const [line = "", ...usage] = run.stderr.split("\n");
+      const usage = run.stderr.trimEnd().split("\n");
+      const line = usage.at(-1) ?? "";
       expect(line).toStartWith(`aerostore ${words[0]}: `);
       expect(line).toContain(message);
       expect(usage[0]).toStartWith(`usage: aerostore ${words[0]}`);

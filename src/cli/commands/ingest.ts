@@ -40,6 +40,7 @@ export const ingest: Command = {
     const [path = ""] = args.words;
     const rejects = args.text("rejects");
     const reasons: IngestReject[] = [];
+    let rows = 0;
     using progress = new Progress(terminal, path === "-" ? "standard input" : basename(path));
     const options: IngestOptions = {
       ...readFeedOptions(args),
@@ -48,7 +49,10 @@ export const ingest: Command = {
       onReject: (reject) => {
         if (reasons.length < reasonsMax) reasons.push(reject);
       },
-      onProgress: (state) => progress.update(state),
+      onProgress: (state) => {
+        ({ rows } = state);
+        progress.update(state);
+      },
       onLook: (description) => terminal.note(printable(description)),
     };
     const input = await openInput(path === "-" ? Bun.stdin : Bun.file(path), options);
@@ -60,6 +64,15 @@ export const ingest: Command = {
         invocation,
         builtIn === undefined ? undefined : [builtIn],
       );
+      using _interrupted = onInterrupt(() => {
+        progress[Symbol.dispose]();
+        terminal.note(
+          `interrupted after ${formatCount(rows)} rows, which are in the table but for the last ` +
+            "batch; run the same command again to go on: rows that are in count as unchanged",
+        );
+        db.close();
+        process.exit(interruptedStatus);
+      });
       report = await db.table(name).ingest(input, options);
     } finally {
       await input.close();
@@ -70,6 +83,15 @@ export const ingest: Command = {
     return report.rejected > 0 ? failed : done;
   },
 };
+
+/** What shells make of an interrupt. */
+const interruptedStatus = 130;
+
+/** Calls `end` at Ctrl-C, until it is disposed of. */
+function onInterrupt(end: () => void): Disposable {
+  process.once("SIGINT", end);
+  return { [Symbol.dispose]: () => process.off("SIGINT", end) };
+}
 
 function noteRejects(
   terminal: Terminal,
