@@ -25,7 +25,8 @@ pub const cell_count_default = 1 << 15;
 pub const cell_count_min = 1 << 10;
 pub const cells_per_session_min = 4;
 
-pub const table_count_max = 256;
+/// Few under the scheduler, where each entry of the catalog that is looked at is a step.
+pub const table_count_max = if (@import("build_options").scheduler) 8 else 256;
 pub const column_count_max = 65;
 pub const index_count_max = 64;
 pub const image_size_max = 16 * 1024;

@@ -41,6 +41,7 @@ pub const Status = enum(i32) {
     plan_stale = -35,
     /// The log file was removed, renamed or replaced under its writer.
     log_removed = -36,
+    too_many_tables = -37,
 };
 
 pub fn statusOf(err: anyerror) Status {
@@ -49,7 +50,8 @@ pub fn statusOf(err: anyerror) Status {
         error.DuplicateKey => .duplicate_key,
         error.UnknownTable => .unknown_table,
         error.MissingValue => .missing_value,
-        error.SegmentFull, error.OutOfMemory, error.TooManyTables => .segment_full,
+        error.SegmentFull, error.OutOfMemory => .segment_full,
+        error.TooManyTables => .too_many_tables,
         error.SegmentCorrupt => .segment_corrupt,
         error.SnapshotTooOld => .snapshot_too_old,
         error.TransactionTooLarge => .transaction_too_large,

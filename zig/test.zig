@@ -83,6 +83,7 @@ comptime {
     _ = @import("testing/storage_sim.zig");
     _ = @import("testing/trail_test.zig");
     _ = @import("txn/batch.zig");
+    _ = @import("txn/catalog.zig");
     _ = @import("txn/commit.zig");
     _ = @import("txn/context.zig");
     _ = @import("txn/drain.zig");
@@ -118,6 +119,7 @@ comptime {
     _ = @import("runtime/durability.zig");
     _ = @import("runtime/admin.zig");
     _ = @import("runtime/check.zig");
+    _ = @import("runtime/check_catalog.zig");
     _ = @import("runtime/checkpoint.zig");
     _ = @import("runtime/connection.zig");
     _ = @import("runtime/io.zig");
@@ -148,6 +150,7 @@ comptime {
     _ = @import("txn/transaction_test.zig");
     _ = @import("testing/accounting.zig");
     _ = @import("testing/campaign.zig");
+    _ = @import("testing/catalog_test.zig");
     _ = @import("testing/explore.zig");
     _ = @import("testing/explorer.zig");
     _ = @import("testing/history.zig");

@@ -95,6 +95,13 @@ function describeProblem(session: Session, view: DataView, base: number): string
       return `${logName(view)} at byte ${offset}: ${logReason(reason)}`;
     case ProblemKind.row_invalid:
       return `${name}: a row holds what its columns cannot (${where})`;
+    case ProblemKind.table_not_logged:
+      return (
+        `${name}: neither the checkpoint nor the log has this table with its schema, so a cold ` +
+        "start would lose its rows; export them"
+      );
+    case ProblemKind.table_not_committed:
+      return `${name}: the checkpoint or the log has this table, and the segment does not`;
     case undefined:
       return `${name}: damage of an unknown kind (${where})`;
   }

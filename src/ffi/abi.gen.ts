@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "6c61e875806f691b";
-export const abiHash = 0x0a825102802205fdn;
+export const layoutFingerprint = "5b9c63f66eb831bb";
+export const abiHash = 0x81636e6d84807f27n;
 
 export const Status = {
   ok: 0,
@@ -37,6 +37,7 @@ export const Status = {
   exists: -34,
   plan_stale: -35,
   log_removed: -36,
+  too_many_tables: -37,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 

@@ -97,6 +97,8 @@ export const ProblemKind = {
   checkpoint_damaged: 8,
   log_damaged: 9,
   row_invalid: 10,
+  table_not_logged: 11,
+  table_not_committed: 12,
 } as const;
 export type ProblemKind = (typeof ProblemKind)[keyof typeof ProblemKind];
 
@@ -243,7 +245,7 @@ export const segmentFormat = {
   cellSize: 8,
   latchSize: 8,
   outcomeSize: 8,
-  catalogSlotSize: 8,
+  catalogSlotSize: 24,
   pageEntrySize: 8,
   extentEntrySize: 4,
   depotCellSize: 8,

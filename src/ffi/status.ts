@@ -30,6 +30,7 @@ const publicCodes: Readonly<Record<string, ErrorCode>> = {
   no_space: "IO_ERROR",
   not_found: "IO_ERROR",
   not_regular: "PERMISSION",
+  too_many_tables: "SEGMENT_FULL",
   transaction_too_large: "SEGMENT_FULL",
 };
 
@@ -40,7 +41,7 @@ export function errorFromStatus(status: number, attempt: Attempt): Error {
   if (!isErrorCode(code)) {
     return new Error(`internal error while ${attempt.attempted}: the engine returned ${name}`);
   }
-  const usual = usualWords[code];
+  const usual = narrowWords[name] ?? usualWords[code];
   const found = attempt.found ?? usual?.[0] ?? name.replaceAll("_", " ");
   const advice = attempt.advice ?? usual?.[1];
   const message = `${attempt.attempted}${subject(attempt)}: ${found}`;
@@ -64,6 +65,14 @@ function subject(attempt: Attempt): string {
   ].filter((part) => part !== "");
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
+
+/** Words of a status whose public code is a wider one. */
+const narrowWords: Readonly<Record<string, readonly [found: string, advice?: string]>> = {
+  too_many_tables: [
+    "the database has 256 tables, the most that there can be",
+    "keep these rows in a table that exists, or in a database of their own",
+  ],
+};
 
 /** Per code: what was found, what to do. */
 const usualWords: Readonly<Partial<Record<ErrorCode, readonly [found: string, advice?: string]>>> =

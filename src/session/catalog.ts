@@ -93,8 +93,14 @@ export class Catalog {
     const session = this.#session;
     const bytes = encodeSchema(definition);
     const call = (): Status => session.calls.aerostore_table_create(session.handle, bytes, bytes);
-    session.run({ attempted: "creating a table", table: definition.name }, call);
-    // Somebody may have created it in the meantime, differently.
+    try {
+      session.run({ attempted: "creating a table", table: definition.name }, call);
+    } catch (error) {
+      // Another session has created one of this name meanwhile: say what differs.
+      const isOther = error instanceof AerostoreError && error.code === "SCHEMA_MISMATCH";
+      if (isOther) this.#compare(this.#stored(definition.name), definition);
+      throw error;
+    }
     this.#compare(this.#stored(definition.name), definition);
   }
 
@@ -140,7 +146,8 @@ export class Catalog {
     }
     this.#byName = byName;
     this.#byId = byId;
-    this.#version = version;
+    // While another session is creating a table, the next look must not trust this one.
+    this.#version = session.u32[words.found] === 1 ? version : undefined;
   }
 
   *#read(): Generator<StoredTable> {

@@ -1,8 +1,8 @@
 /**
  * A database whose disk gets full, or fails: what commits, waits and reads say meanwhile and
  * afterwards. Needs the library with fault points. `full`, `retry`, `failing`, `beside`,
- * `rotation`, `linking HITS` or `removal HOW`; `poison` and `heir` are two processes of one
- * database.
+ * `rotation`, `linking HITS`, `removal HOW` or `table`; `later` looks at what that one has left;
+ * `poison` and `heir` are two processes of one database.
  */
 import { copyFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -186,6 +186,24 @@ async function rotation(db: Database): Promise<object> {
   return { code, rows: report.rows, hasRotated: db.stats().log.epoch > before };
 }
 
+const Later = defineTable("Later", { id: t.u32().primaryKey() });
+
+/** A table that could not be created on a full disk is created when there is room. */
+async function table(db: Database): Promise<object> {
+  fail("space", always);
+  const codes = {
+    waiting: await codeOf(() => commitSync(db, 1)),
+    creating: await codeOf(() => db.createTable(Later)),
+    again: await codeOf(() => db.createTable(Later)),
+    using: await codeOf(() => db.table(Later)),
+  };
+  fail("space", 0);
+  await until(() => !db.stats().log.isStalled);
+  db.createTable(Later);
+  db.transact((tx) => tx.table(Later).upsert({ id: 7 }), { durability: "sync" });
+  return { codes, problems: db.check().problems };
+}
+
 function rowsOf(db: Database): number[] {
   return db
     .table(Rows)
@@ -220,6 +238,12 @@ switch (post.word(0)) {
     break;
   case "beside":
     say(JSON.stringify(await beside(db)));
+    break;
+  case "table":
+    say(JSON.stringify(await table(db)));
+    break;
+  case "later":
+    say(JSON.stringify({ rows: db.table(Later).count(), problems: db.check().problems }));
     break;
   case "rotation":
     say(JSON.stringify(await rotation(db)));

@@ -135,3 +135,18 @@ test("disk: a new log file that cannot be made leaves the old one in use", async
   crew.removeSegment();
   expect(await crew.run(program, ["look"], { env })).toMatchObject({ rows: [1, 2] });
 });
+
+test("disk: a table that could not be created leaves nothing in the way", async () => {
+  await using crew = new Crew();
+  expect(await crew.run(program, ["table"], { env })).toEqual({
+    codes: {
+      waiting: "IO_ERROR",
+      creating: "IO_ERROR",
+      again: "IO_ERROR",
+      using: "UNKNOWN_TABLE",
+    },
+    problems: [],
+  });
+  crew.removeSegment();
+  expect(await crew.run(program, ["later"], { env })).toEqual({ rows: 1, problems: [] });
+});

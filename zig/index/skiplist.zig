@@ -72,28 +72,10 @@ pub const Skiplist = struct {
         }
     };
 
-    /// Makes the head entry of a new index.
-    pub fn create(
-        segment: *const Segment,
-        session: *Session,
-        index: *layout.Index,
-        position_words: u32,
-    ) Error!void {
-        const class = classes.entryClass(height_max, position_words);
-        const ref = try arena.take(segment, session.index, class, &session.slot.held_entry);
-        const entry = try segment.at(Entry, ref);
-        entry.state.store(
-            (EntryState{ .height = height_max, .closed = false, .tag = 0 }).raw(),
-            .monotonic,
-        );
-        entry.slot.store(rel_ptr.none, .monotonic);
-        for (0..height_max) |level| {
-            const old = Link.of(entry.links()[level].load(.monotonic));
-            entry.links()[level].store(old.next(rel_ptr.none).raw(), .monotonic);
-        }
-        index.position_words = position_words;
-        index.head = ref;
-        session.slot.held_entry.store(0, .release);
+    /// Makes zeroed memory the head entry of a new index; it is published with the index.
+    pub fn fillHead(entry: *Entry) void {
+        const state: EntryState = .{ .height = height_max, .closed = false, .tag = 0 };
+        entry.state.store(state.raw(), .monotonic);
     }
 
     pub fn wordsOf(list: Skiplist, entry: *Entry) []const u64 {

@@ -47,6 +47,11 @@ pub const Mutant = enum {
     /// An abort leaves its versions on top of their rows, or lets them be reused at once (P18).
     abort_left,
     abort_reused,
+    /// A table is seen before its creation is decided, stays after it was aborted, or is created
+    /// without a look at the names of others (txn/catalog.zig).
+    table_early,
+    table_left,
+    names_unchecked,
     /// The repair leaves the commit of the dead as it is (P26).
     repair_idle,
     /// The repair leaves what the dead was about to share, or share in (P27).

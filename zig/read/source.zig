@@ -100,10 +100,10 @@ pub const Source = struct {
         const segment = source.segment;
         var all: i64 = 0;
         for (0..limits.table_count_max) |id| {
-            // pairs with the publication of the table
-            const ref = segment.catalog[id].table.load(.acquire);
-            if (ref == rel_ptr.none) continue;
-            const table = segment.at(layout.Table, ref) catch continue;
+            const entry = &segment.catalog[id];
+            // Acquire: pairs with the stamp; a table without it has hardly any rows.
+            if (layout.Mark.of(entry.mark.load(.acquire)) != .csn) continue;
+            const table = segment.at(layout.Table, entry.table.load(.acquire)) catch continue;
             all +|= table.slot_count.load(.monotonic);
         }
         return own >= @divTrunc(all, 8);

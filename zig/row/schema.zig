@@ -441,6 +441,10 @@ pub const TestColumn = struct {
     limit: u32 = 0,
 };
 
+/// Bytes that `encodeForTest` writes at most.
+pub const bytes_for_test_max = @sizeOf(SchemaHeader) + columns_max * @sizeOf(ColumnRecord) +
+    indexes_max * @sizeOf(IndexRecord) + 1;
+
 /// Lays columns out one after the other and writes schema bytes; for the tests of this and other
 /// modules. Returns the used part of `buffer`.
 pub fn encodeForTest(columns: []const TestColumn, buffer: []u8) []u8 {

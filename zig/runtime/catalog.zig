@@ -1,44 +1,32 @@
 //! The work behind the exports about tables: creating and listing them, and their statistics.
 //!
-//! **Concurrency**: as the handle that is passed; creating is serialized by a lock of the kernel.
+//! **Concurrency**: as the handle that is passed.
 const std = @import("std");
 const limits = @import("../limits.zig");
-const os = @import("../os.zig");
-const layout = @import("../segment/layout.zig");
-const rel_ptr = @import("../segment/rel_ptr.zig");
 const estimate = @import("../index/estimate.zig");
+const catalog = @import("../txn/catalog.zig");
+const table_catalog = @import("../table/catalog.zig");
 const Handle = @import("connection.zig").Handle;
 const Pins = @import("../txn/pins.zig").Pins;
-
-const lock_byte_catalog = 1;
 
 /// Before each schema in what `readCatalog` writes; padding to 8 bytes follows the schema.
 pub const Entry = extern struct { table: u32, schema_size: u32 };
 
 pub fn createTable(handle: *Handle, schema_bytes: []const u8) !void {
-    const result = &handle.io.result;
-    // DDL is rare: one at a time, by a lock that the kernel gives back.
-    const deadline = os.monotonicNs() + 100_000_000;
-    while (!try os.lockByte(handle.lock_fd, lock_byte_catalog)) {
-        if (os.monotonicNs() >= deadline) return error.Busy;
-        os.sleepNs(1_000_000);
-    }
-    defer os.unlockByte(handle.lock_fd, lock_byte_catalog);
-
     const created = try handle.engine.createTable(schema_bytes);
-    result.table = created.id;
-    handle.noteCommit(if (created.is_new) handle.engine.context.last_csn else 0);
+    handle.io.result.table = created.id;
+    handle.noteCommit(created.csn); // also where it was there: the caller relies on it
 }
 
+/// The committed tables. `found` in the result is 0 when another session is creating one, so that
+/// the catalog may change without its version.
 pub fn readCatalog(handle: *Handle, out: []u8) !void {
     const segment = handle.engine.context.session.segment;
+    const is_changing = try catalog.isChanging(segment);
     var size: usize = 0;
     for (0..limits.table_count_max) |id| {
-        const ref = segment.catalog[id].table.load(.acquire); // pairs with the publication
-        if (ref == rel_ptr.none) continue;
-        const table = try segment.at(layout.Table, ref);
-        const bytes = try segment.bytesAt(ref, @sizeOf(layout.Table) + @as(u64, table.schema_size));
-        const schema = bytes[@sizeOf(layout.Table)..];
+        const found = try catalog.committed(segment, id) orelse continue;
+        const schema = try table_catalog.schemaBytes(segment, found.ref);
         const padded = std.mem.alignForward(usize, schema.len, 8);
         if (size + @sizeOf(Entry) + padded <= out.len) {
             const entry: Entry = .{ .table = @intCast(id), .schema_size = @intCast(schema.len) };
@@ -50,6 +38,7 @@ pub fn readCatalog(handle: *Handle, out: []u8) !void {
         size += @sizeOf(Entry) + padded;
     }
     handle.io.result.size = @intCast(size);
+    handle.io.result.found = @intFromBool(!is_changing);
     if (size > out.len) return error.BufferTooSmall;
 }
 

@@ -23,7 +23,10 @@ const bulk = @import("../table/bulk.zig");
 const primary_map = @import("../table/primary_map.zig");
 const SlotScan = @import("../table/slot_scan.zig").SlotScan;
 const view_ = @import("../table/view.zig");
+const catalog = @import("../txn/catalog.zig");
 const fate = @import("../txn/status.zig");
+const Known = @import("check_catalog.zig").Known;
+const ring = @import("../segment/ring.zig");
 const Engine = @import("../txn/engine.zig").Engine;
 const Snapshot = @import("../txn/pins.zig").Snapshot;
 const Link = rel_ptr.Link;
@@ -51,6 +54,10 @@ pub const ProblemKind = enum(u32) {
     checkpoint_damaged = 8,
     log_damaged = 9,
     row_invalid = 10,
+    /// A table that neither checkpoint nor log has, or not with this schema.
+    table_not_logged = 11,
+    /// A table that checkpoint or log has, and the catalog does not.
+    table_not_committed = 12,
 };
 
 pub const Problem = extern struct { kind: u32, table: u32, column: u32, reason: u32, offset: f64 };
@@ -92,6 +99,9 @@ pub const Check = struct {
     loader: ?checkpoint_load.Loader = null,
     has_checkpoint: bool = false,
     reader: ?wal_reader.Reader = null,
+    /// The tables that the files tell of, and the CSN from which on one may be in none of them.
+    known: Known = .{},
+    known_end_csn: u64 = 0,
     /// How often the files were begun again.
     file_tries: u32 = 0,
     report: Report = std.mem.zeroes(Report),
@@ -166,8 +176,11 @@ pub const Check = struct {
     /// The view of the table in hand; null at the end of the tables.
     fn nextTable(check: *Check) ?*const view_.TableView {
         while (check.table_id < limits.table_count_max) : (check.table_id += 1) {
-            // pairs with its release
-            if (check.segment().catalog[check.table_id].table.load(.acquire) == 0) continue;
+            const found = catalog.committed(check.segment(), check.table_id) catch {
+                check.note(.table_unreadable, 0, 0, 0);
+                continue;
+            };
+            if (found == null) continue;
             return check.engine.context.table(check.table_id) catch {
                 check.note(.table_unreadable, 0, 0, 0);
                 continue;
@@ -380,7 +393,7 @@ pub const Check = struct {
             return check.endCheckpoint();
         } orelse return check.endCheckpoint();
         switch (event) {
-            .table => {},
+            .table => |table| check.known.note(table.table_id, table.schema_bytes),
             .rows => |rows| check.report.checkpoint_rows += @floatFromInt(rows.row_count),
         }
     }
@@ -400,6 +413,7 @@ pub const Check = struct {
         check.reader = null;
         check.start_csn = bulk.csn_recovered + 1;
         check.has_checkpoint = false;
+        check.known = .{};
         check.report.checkpoint_rows = 0;
         check.report.log_transactions = 0;
         check.phase = .checkpoint;
@@ -428,8 +442,32 @@ pub const Check = struct {
         check.phase = .log;
     }
 
+    fn compareCatalog(check: *Check) void {
+        if (check.segment().header.log_enabled.load(.acquire) == 0) return; // set before it is used
+        defer check.table_id = 0;
+        for (0..limits.table_count_max) |id| {
+            check.table_id = @intCast(id);
+            const difference = check.known.compare(
+                check.segment(),
+                check.table_id,
+                check.known_end_csn,
+            ) catch {
+                check.note(.table_unreadable, 0, 0, 0);
+                continue;
+            };
+            switch (difference) {
+                .none => {},
+                .not_logged => check.note(.table_not_logged, 0, 0, 0),
+                .not_committed => check.note(.table_not_committed, 0, 0, 0),
+            }
+        }
+    }
+
     fn checkLog(check: *Check) !void {
         if (check.reader == null) {
+            // What is drained is in the files that are opened after this (W9).
+            const drained = ring.drainedOf(check.segment().header.drained.load(.seq_cst));
+            check.known_end_csn = @min(drained, check.snapshot.csn);
             var fault: ?wal_reader.Fault = null;
             check.reader = wal_reader.Reader.open(check.storage.?, check.allocator, .{
                 .start_csn = check.start_csn,
@@ -452,11 +490,13 @@ pub const Check = struct {
                 check.phase = .done;
                 return;
             };
-            if (transaction == null) {
+            const found = transaction orelse {
                 check.report.truncated_size = @floatFromInt(reader.report.truncated_size);
+                check.compareCatalog();
                 check.phase = .done;
                 return;
-            }
+            };
+            check.known.noteRecord(found.record);
             check.report.log_transactions += 1;
         }
     }

@@ -10,17 +10,17 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
-const layout = @import("../segment/layout.zig");
 const log_state = @import("../segment/log_state.zig");
-const rel_ptr = @import("../segment/rel_ptr.zig");
 const checkpoint_write = @import("../checkpoint/write.zig");
 const engine_ = @import("../txn/engine.zig");
+const catalog = @import("../txn/catalog.zig");
 const fate = @import("../txn/status.zig");
+const table_catalog = @import("../table/catalog.zig");
 const ring = @import("../segment/ring.zig");
 const fault = @import("../instrument/fault.zig");
 const wal_file = @import("../wal/file.zig");
 const registry = @import("registry.zig");
-const Link = rel_ptr.Link;
+const Link = @import("../segment/rel_ptr.zig").Link;
 
 const lock_byte_checkpoint = 2;
 const wait_slice_ns = 20_000_000;
@@ -148,16 +148,12 @@ pub const Checkpointer = struct {
         {
             errdefer writer.abandon();
             for (0..limits.table_count_max) |id| {
-                // pairs with the publication
-                const ref = attached.segment.catalog[id].table.load(.acquire);
-                if (ref == rel_ptr.none) continue;
+                // One that is undecided has a CSN from the snapshot on, or none yet.
+                const stored = try catalog.committed(&attached.segment, id) orelse continue;
+                if (stored.csn >= snapshot) continue;
                 const table = try engine.context.table(@intCast(id));
-                if (table.shared.created_csn >= snapshot) continue;
-                const bytes = try attached.segment.bytesAt(
-                    ref,
-                    @sizeOf(layout.Table) + @as(u64, table.shared.schema_size),
-                );
-                try writer.beginTable(@intCast(id), bytes[@sizeOf(layout.Table)..], &table.codec);
+                const bytes = try table_catalog.schemaBytes(&attached.segment, stored.ref);
+                try writer.beginTable(@intCast(id), bytes, &table.codec);
                 var walk = table.map().walk();
                 while (try walk.next()) |found| {
                     const head = Link.of(found.slot.head.load(.seq_cst)).ref;

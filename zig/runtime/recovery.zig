@@ -17,7 +17,7 @@ const deltas = @import("../row/delta.zig");
 const wal_reader = @import("../wal/reader.zig");
 const storage_ = @import("../wal/storage.zig");
 const bulk = @import("../table/bulk.zig");
-const catalog = @import("../table/catalog.zig");
+const catalog = @import("../txn/catalog.zig");
 const view_ = @import("../table/view.zig");
 const Engine = @import("../txn/engine.zig").Engine;
 const Key = @import("../table/primary_map.zig").Key;
@@ -145,7 +145,13 @@ pub const Recovery = struct {
         errdefer recovery.noteCheckpointFault(loader.fault);
         while (try loader.next()) |event| {
             switch (event) {
-                .table => |table| try recovery.createTable(table.table_id, table.schema_bytes),
+                .table => |table| recovery.createTable(
+                    table.table_id,
+                    table.schema_bytes,
+                ) catch |err| return if (err == error.Malformed)
+                    loader.refuse(.malformed, loader.offset)
+                else
+                    err,
                 .rows => |rows| {
                     var block = rows;
                     try recovery.loadRows(loader, &block);
@@ -195,12 +201,15 @@ pub const Recovery = struct {
     }
 
     fn createTable(recovery: *Recovery, id: u32, schema_bytes: []const u8) !void {
-        _ = try catalog.create(
+        catalog.restore(
             &recovery.engine.context.session,
-            schema_bytes,
             id,
+            schema_bytes,
             bulk.csn_recovered,
-        );
+        ) catch |err| return switch (err) {
+            error.InvalidSchema, error.SchemaMismatch => error.Malformed, // nobody writes that
+            else => err,
+        };
         recovery.report.tables += 1;
     }
 
@@ -381,7 +390,7 @@ pub const Recovery = struct {
         while (recovery.index_table < limits.table_count_max) {
             const id = recovery.index_table;
             recovery.index_table += 1;
-            if (segment.catalog[id].table.load(.acquire) == 0) continue;
+            if (try catalog.committed(segment, id) == null) continue;
             const table = try recovery.engine.context.table(id);
             for (table.indexes[0..table.index_count]) |*index| {
                 try bulk.buildIndex(

@@ -9,7 +9,7 @@ const layout = @import("layout.zig");
 /// Bytes of one element of a region.
 pub const cell_size = @sizeOf(u64);
 pub const latch_size = @sizeOf(u64);
-pub const catalog_slot_size = @sizeOf(u64);
+pub const catalog_slot_size = @sizeOf(layout.CatalogEntry);
 pub const page_entry_size = @sizeOf(u64);
 pub const extent_entry_size = @sizeOf(u32);
 pub const depot_cell_size = @sizeOf(u64);

@@ -360,6 +360,9 @@ pub const SessionSlot = extern struct {
     /// The cell of the depot that this session is about to claim or has claimed, plus one; 0 none.
     /// Release: in program order for the repairer, whose acquire pairs with it.
     depot_cell: Word(u32),
+    /// The catalog entry that this session is about to claim or has claimed, plus one; 0 none.
+    /// Release: in program order for the repairer, whose acquire pairs with it.
+    catalog_entry: Word(u32),
 
     /// Of all sessions that have had this slot, so that their sums never fall.
     counters: Counters align(limits.cache_line_size),
@@ -597,7 +600,7 @@ pub const EntryState = packed struct(u32) {
     }
 };
 
-pub const IndexStatus = enum(u32) { none = 0, building = 1, ready = 2, _ };
+pub const IndexStatus = enum(u32) { none = 0, ready = 2, _ };
 
 pub const Index = extern struct {
     /// Release when it changes; pairs with the acquire of whoever looks.
@@ -607,8 +610,6 @@ pub const Index = extern struct {
     /// An entry of full height before all others.
     head: Ref,
     unique: u32,
-    /// Readable for snapshots at or above this CSN (P24).
-    ready_csn: Word(u64),
 };
 
 pub const bucket_levels_max = 20;
@@ -616,13 +617,10 @@ pub const bucket_levels_max = 20;
 /// One table; has a span of pages of its own. The schema bytes follow.
 pub const Table = extern struct {
     id: u32,
-    /// Release when it changes; pairs with the acquire of whoever looks.
-    status: Word(u32),
     schema_size: u32,
     image_size: u32,
     version_class: u32,
     key_offset: u32,
-    created_csn: u64,
     schema_checksum: u64,
     /// Live rows; a death may leave it off by what was dying.
     row_count: Word(i64) align(limits.cache_line_size),
@@ -635,20 +633,20 @@ pub const Table = extern struct {
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     buckets: [bucket_levels_max]Word(u32),
     indexes: [limits.column_count_max]Index align(limits.cache_line_size),
-
-    pub const status_ready = 2;
-
-    pub fn schemaBytes(table: *Table) []const u8 {
-        const bytes: [*]const u8 = @ptrCast(table);
-        return bytes[@sizeOf(Table)..][0..table.schema_size];
-    }
 };
 
-/// One file of the catalog: table id is the position.
+/// One table of the catalog; its id is the position (`txn/catalog.zig`).
 pub const CatalogEntry = extern struct {
-    /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
+    /// A `Mark`: who creates the table, or the CSN from which on it is there.
+    /// Sequentially consistent, as a version's.
+    mark: Word(u64),
+    /// Of the table's name, never 0 then.
+    name_hash: Word(u64),
+    /// The `Table`, in a run of pages of its own.
+    /// Release publishes the table; pairs with the acquire in `stateOf`.
     table: Word(u32),
-    span: u32,
+    /// How many pages.
+    pages: Word(u32),
 };
 
 comptime {
@@ -662,5 +660,5 @@ comptime {
     assert(@sizeOf(Retired) == 16);
     assert(@sizeOf(Intent) == 16);
     assert(@sizeOf(Table) + 4096 <= limits.page_size);
-    assert(@sizeOf(CatalogEntry) == 8);
+    assert(@sizeOf(CatalogEntry) == 24);
 }

@@ -13,6 +13,7 @@ const Map = @import("primary_map.zig").Map;
 const Skiplist = @import("../index/skiplist.zig").Skiplist;
 const RowCodec = @import("../row/packed.zig").RowCodec;
 const Segment = segment_.Segment;
+const Ref = @import("../segment/rel_ptr.zig").Ref;
 
 pub const IndexView = struct {
     column: *const schema_.Column,
@@ -68,14 +69,13 @@ pub const TableView = struct {
     /// Every bit of a column that is not the key.
     columns_mask: u64,
 
-    pub const LoadError = error{ UnknownTable, SegmentCorrupt };
-
-    /// Decodes table `id` into `view`; its bytes are input.
-    pub fn load(view: *TableView, segment: *const Segment, id: u32) LoadError!void {
-        if (id >= limits.table_count_max) return error.UnknownTable;
-        // pairs with the publication of the table
-        const ref = segment.catalog[id].table.load(.acquire);
-        if (ref == 0) return error.UnknownTable;
+    /// Decodes the committed table `id`, which lies at `ref`, into `view`; its bytes are input.
+    pub fn load(
+        view: *TableView,
+        segment: *const Segment,
+        id: u32,
+        ref: Ref,
+    ) segment_.Corrupt!void {
         const shared = try segment.at(layout.Table, ref);
         if (shared.id != id) return error.SegmentCorrupt;
         const bytes = try segment.bytesAt(
@@ -156,9 +156,10 @@ test "view: a table that does not have the indexes of its schema is damaged" {
     defer world.deinit();
     const engine = try world.attach();
     const id = try world.createTable(engine);
-    const table = try world.segment.at(layout.Table, world.segment.catalog[id].table.raw);
+    const ref = world.segment.catalog[id].table.raw;
+    const table = try world.segment.at(layout.Table, ref);
     var view: TableView = undefined;
-    try view.load(&world.segment, id);
+    try view.load(&world.segment, id, ref);
     try std.testing.expectEqual(2, view.index_count);
     const Damage = struct { column: u32, status: layout.IndexStatus, unique: u32 };
     for ([_]Damage{
@@ -171,6 +172,6 @@ test "view: a table that does not have the indexes of its schema is damaged" {
         defer index.* = before;
         index.status.raw = damage.status;
         index.unique = damage.unique;
-        try std.testing.expectError(error.SegmentCorrupt, view.load(&world.segment, id));
+        try std.testing.expectError(error.SegmentCorrupt, view.load(&world.segment, id, ref));
     }
 }

@@ -28,7 +28,7 @@ pub const Error = error{
 };
 
 /// Where a record is.
-const Place = enum { free, held, retired, bucket, row, version, entry, head_entry };
+const Place = enum { free, held, retired, bucket, row, version, entry };
 
 const Owned = struct { class: u32, place: Place };
 
@@ -79,7 +79,8 @@ const Accounts = struct {
         const state = layout.State.of(slot.state.raw);
         if (state.phase != .open or slot.intent_count.raw != 0 or slot.retire_latch.raw != 0 or
             slot.reclaim_held.raw != 0 or slot.depot_cell.raw != 0 or
-            slot.vacuum_entry.raw != 0 or slot.vacuum_slot.raw != 0)
+            slot.vacuum_entry.raw != 0 or slot.vacuum_slot.raw != 0 or
+            slot.catalog_entry.raw != 0)
         {
             report("session {d}: {t}, {d} intents, latch {d}, reclaim {x}, vacuum {x} {x}", .{
                 index,
@@ -197,16 +198,13 @@ const Accounts = struct {
         }
     }
 
-    fn walkTable(accounts: *Accounts, ref: Ref) Error!void {
-        const shared = try accounts.segment.at(layout.Table, ref);
-        const size = @sizeOf(layout.Table) + shared.schema_size;
-        try accounts.noteRun(
-            ref,
-            @intCast(std.math.divCeil(u32, @intCast(size), limits.page_size) catch unreachable),
-        );
-        for (&shared.buckets, 0..) |*bucket, level| {
-            const pages: u32 = if (level == 0) 1 else @as(u32, 1) << @intCast(level - 1);
-            try accounts.noteRun(bucket.raw, pages);
+    fn walkTable(accounts: *Accounts, entry: *const layout.CatalogEntry) Error!void {
+        if (layout.Mark.of(entry.mark.raw) != .csn) return damaged("a table is not decided", .{});
+        const shared = try accounts.segment.at(layout.Table, entry.table.raw);
+        // Its first level of buckets and the heads of its lists lie in it.
+        try accounts.noteRun(entry.table.raw, entry.pages.raw);
+        for (shared.buckets[1..], 0..) |*bucket, level| {
+            try accounts.noteRun(bucket.raw, @as(u32, 1) << @intCast(level));
         }
         try accounts.walkMap(shared);
         for (&shared.indexes) |*index| {
@@ -223,7 +221,9 @@ const Accounts = struct {
             if (next.marked) return damaged("slot {d} is linked and marked", .{ref});
             if (slot.order.raw < order) return damaged("slot {d} is out of order", .{ref});
             order = slot.order.raw;
-            if (order & 1 == 0) {
+            if (ref == shared.map_head) {
+                // in the table
+            } else if (order & 1 == 0) {
                 try accounts.note(ref, classes.slot_class, .bucket);
             } else {
                 try accounts.note(ref, classes.slot_class, .row);
@@ -263,7 +263,6 @@ const Accounts = struct {
     fn walkList(accounts: *Accounts, index: *layout.Index) Error!void {
         const head = try accounts.segment.at(layout.Entry, index.head);
         const full = limits.skiplist_height_max;
-        try accounts.note(index.head, classes.entryClass(full, index.position_words), .head_entry);
         var level: u32 = 0;
         while (level < full) : (level += 1) {
             var link = Link.of(head.links()[level].raw);
@@ -389,8 +388,12 @@ pub fn check(allocator: std.mem.Allocator, segment: *const Segment) Error!Totals
     for (0..segment.session_count) |index| try accounts.walkSession(@intCast(index));
     try accounts.walkDepot();
     for (0..limits.table_count_max) |id| {
-        const ref = segment.catalog[id].table.raw;
-        if (ref != rel_ptr.none) try accounts.walkTable(ref);
+        const entry = &segment.catalog[id];
+        if (entry.mark.raw != 0) {
+            try accounts.walkTable(entry);
+        } else if (entry.table.raw != rel_ptr.none or entry.name_hash.raw != 0) {
+            return damaged("entry {d} of the catalog is free and not empty", .{id});
+        }
     }
     try accounts.walkPages();
     return accounts.totals;

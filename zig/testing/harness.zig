@@ -17,6 +17,8 @@ const fate = @import("../txn/status.zig");
 const ring = @import("../segment/ring.zig");
 const write_ = @import("../txn/write.zig");
 const accounting = @import("accounting.zig");
+const arena = @import("../segment/arena.zig");
+const Session = @import("../segment/session.zig").Session;
 const Engine = engine_.Engine;
 const Link = rel_ptr.Link;
 
@@ -244,12 +246,25 @@ pub const World = struct {
 };
 
 pub fn schemaBytes(buffer: []u8) []u8 {
-    return schema_.encodeForTest(&.{
+    return namedSchema("T", true, buffer);
+}
+
+/// The same under another name, or with one index less.
+pub fn namedSchema(name: []const u8, both_indexed: bool, buffer: []u8) []u8 {
+    return schema_.encodeNamedForTest(name, &.{
         .{ .kind = .u64 },
         .{ .kind = .i64, .indexed = true },
-        .{ .kind = .u64, .indexed = true },
+        .{ .kind = .u64, .indexed = both_indexed },
         .{ .kind = .u64 },
-    }, buffer);
+    }, &.{}, buffer);
+}
+
+/// An index of one word that belongs to no table.
+pub fn makeIndex(session: *Session, index: *layout.Index) !void {
+    const ref = try arena.allocatePages(session.segment, session.index, .table, 1);
+    Skiplist.fillHead(try session.segment.at(layout.Entry, ref));
+    index.head = ref;
+    index.position_words = 1;
 }
 
 pub const Row = struct {

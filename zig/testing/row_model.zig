@@ -9,7 +9,7 @@ const Random = std.Random;
 
 /// A schema of random kinds, and images that keep the laws of `docs/internals/row-image.md`.
 pub const Table = struct {
-    schema_bytes: [32 + 16 * schemas.columns_max]u8,
+    schema_bytes: [schemas.bytes_for_test_max]u8,
     schema_size: usize,
     schema: schemas.Schema,
 

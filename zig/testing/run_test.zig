@@ -21,7 +21,7 @@ test "skiplist: a run has the entries before a position, the nearest first, and 
     _ = session.pinFloor(true);
     defer session.unpin();
     var index = std.mem.zeroes(layout.Index);
-    try Skiplist.create(session.segment, session, &index, 1);
+    try harness.makeIndex(session, &index);
     const list: Skiplist = .{ .segment = session.segment, .index = &index, .words_count = 1 };
     for (0..entry_count) |i| {
         const key: u64 = i * 7 % entry_count;

@@ -48,7 +48,7 @@ test "skiplist: every level stays in order where others link between the positio
     if (!scheduler.supported) return error.SkipZigTest;
     const allocator = std.testing.allocator;
     for (0..12) |round| {
-        const world = try harness.World.init(allocator, .{});
+        const world = try harness.World.init(allocator, .{ .size = 16 << 20 });
         defer world.deinit();
 
         const first = try world.attach();
@@ -63,7 +63,7 @@ test "skiplist: every level stays in order where others link between the positio
 
 fn expectOrder(first: *Session, second: *Session, seed: u64) !void {
     var index = std.mem.zeroes(layout.Index);
-    try Skiplist.create(first.segment, first, &index, 1);
+    try harness.makeIndex(first, &index);
     const list: Skiplist = .{ .segment = first.segment, .index = &index, .words_count = 1 };
     var one: Linker = .{ .session = first, .list = list, .keys = &.{ 10, 40, 50 }, .along = true };
     var other: Linker = .{

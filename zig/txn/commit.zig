@@ -21,6 +21,7 @@ const fault = @import("../instrument/fault.zig");
 const mutant = @import("../instrument/mutant.zig");
 const key_ = @import("../row/key.zig");
 const view_ = @import("../table/view.zig");
+const catalog = @import("catalog.zig");
 const entries = @import("index_entries.zig");
 const fate = @import("status.zig");
 const log_buffer = @import("log_buffer.zig");
@@ -70,34 +71,62 @@ pub fn run(
     const slot = session.slot;
     try log_state.check(session.segment.header);
     if (writes.len > paged.count_max / 2) return error.TransactionTooLarge;
-    var age = session.retry;
-    if (age.csn == 0) age.csn = @intCast(session.segment.header.tail.load(.monotonic));
-    slot.age.store(age.raw(), .release); // a hint to those who wait
-    context.age = age.csn;
+    noteAge(context);
 
     context.observed = reads;
-    if (session.state().phase != .open) close(slot, session.state());
+    // A creation has claimed its entry by now: aborted since, it must not begin again here.
+    if (!isBegun(slot)) reopen(session);
     try retire.reserve(session, slot, 2 * writes.len + 4);
     return attempt(context, writes, reads, extra_payload) catch |failure| {
         // What was read after others overtook this commit means nothing, be it an error (P32).
         const err = if (session.wasOvertaken()) context.lose(.wounded, null) else failure;
         _ = session.catchUp();
-        if (slot.intent_count.load(.monotonic) != 0 or session.state().phase != .open) {
-            while (true) { // each turn means that it was overtaken again
-                finishAborted(session, slot) catch |again| {
-                    if (session.catchUp()) continue else return again;
-                };
-                break;
-            }
-        }
+        if (isBegun(slot) or session.state().phase != .open) try abandon(context);
         if (err != error.LogFull) word.bump(&slot.counters.aborts, 1);
         if (err == error.Conflict) {
             context.countConflict();
-            if (context.conflict.cause == .wounded) age.wounds +|= 1;
-        }
-        session.retry = if (err == error.Conflict) age else .none;
+            keepAge(context);
+        } else session.retry = .none;
         return err;
     };
+}
+
+/// Notes how old the commit is that begins: as old as what it runs again (P17).
+pub fn noteAge(context: *Context) void {
+    const session = &context.session;
+    var age = session.retry;
+    if (age.csn == 0) age.csn = @intCast(session.segment.header.tail.load(.monotonic));
+    session.slot.age.store(age.raw(), .release); // a hint to those who wait
+    context.age = age.csn;
+}
+
+/// After a conflict: what runs again is as old as this.
+pub fn keepAge(context: *Context) void {
+    var age = layout.Age.of(context.session.slot.age.load(.monotonic)); // the owner's own
+    if (context.conflict.cause == .wounded) age.wounds +|= 1;
+    context.session.retry = age;
+}
+
+/// Ends a commit that others aborted before it had anything in shared memory.
+pub fn reopen(session: *Session) void {
+    if (session.state().phase != .open) close(session.slot, session.state());
+}
+
+/// Whether a commit has something in shared memory to finish or to undo.
+pub fn isBegun(slot: *SessionSlot) bool {
+    // Monotonic: the owner's own, or its repairer's.
+    return slot.intent_count.load(.monotonic) != 0 or slot.catalog_entry.load(.monotonic) != 0;
+}
+
+/// Undoes what the session has installed.
+pub fn abandon(context: *Context) segment_.Corrupt!void {
+    const session = &context.session;
+    while (true) { // each turn means that it was overtaken again
+        finishAborted(session, session.slot) catch |again| {
+            if (session.catchUp()) continue else return again;
+        };
+        return;
+    }
 }
 
 fn attempt(
@@ -518,6 +547,7 @@ pub fn finishCommitted(session: *Session, slot: *SessionSlot, csn: u64) segment_
         }
         fault.point("finish.retired");
     }
+    catalog.stamp(segment, slot, pending, csn);
     // The token's answer is known before the sequence moves on (P26).
     const token = slot.token.load(.monotonic); // the owner's, or its repairer's
     if (token != 0) outcome.settle(segment, index, token, .committed);
@@ -533,7 +563,7 @@ pub fn finishAborted(session: *Session, slot: *SessionSlot) segment_.Corrupt!voi
         (@intFromPtr(slot) - @intFromPtr(segment.sessions)) / @sizeOf(SessionSlot),
     );
     const count = slot.intent_count.load(.monotonic);
-    if (state.phase == .open and count != 0) {
+    if (state.phase == .open and isBegun(slot)) {
         // Whoever resolves a version of mine from here on finds it aborted.
         _ = slot.state.cas(state.raw(), state.with(.aborted).raw(), .seq_cst);
     }
@@ -564,13 +594,14 @@ pub fn finishAborted(session: *Session, slot: *SessionSlot) segment_.Corrupt!voi
         }
         fault.point("abort.retired");
     }
+    catalog.undo(segment, slot, layout.Mark.pendingWord(index, state.sequence));
     close(slot, state);
 }
 
 fn unlinkSlot(session: *Session, intent: layout.Intent) segment_.Corrupt!void {
     const segment = session.segment;
-    if (intent.table >= limits.table_count_max) return error.SegmentCorrupt;
-    const table = try segment.at(layout.Table, segment.catalog[intent.table].table.load(.acquire));
+    const found = try catalog.committed(segment, intent.table) orelse return error.SegmentCorrupt;
+    const table = try segment.at(layout.Table, found.ref);
     const map: Map = .{ .segment = segment, .table = table };
     try map.unlink(intent.slot);
 }

@@ -8,6 +8,7 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
 const mutant = @import("../instrument/mutant.zig");
+const catalog = @import("catalog.zig");
 const log_buffer = @import("log_buffer.zig");
 const records = @import("../wal/record.zig");
 const view_ = @import("../table/view.zig");
@@ -84,20 +85,19 @@ pub const Context = struct {
         const version = context.session.segment.header.catalog_version.load(.acquire);
         if (version != context.catalog_version) {
             for (&context.views) |each| {
-                if (each) |view| view.load(
-                    context.session.segment,
-                    view.id,
-                ) catch |err| switch (err) {
-                    error.UnknownTable => {},
-                    error.SegmentCorrupt => return error.SegmentCorrupt,
-                };
+                const view = each orelse continue;
+                const found = try catalog.committed(context.session.segment, view.id) orelse
+                    return error.SegmentCorrupt; // tables are not taken back once committed
+                try view.load(context.session.segment, view.id, found.ref);
             }
             context.catalog_version = version;
         }
         if (context.views[id]) |view| return view;
+        const found = try catalog.committed(context.session.segment, id) orelse
+            return error.UnknownTable;
         const view = context.allocator.create(view_.TableView) catch return error.SegmentFull;
         errdefer context.allocator.destroy(view);
-        try view.load(context.session.segment, id);
+        try view.load(context.session.segment, id, found.ref);
         context.views[id] = view;
         return view;
     }

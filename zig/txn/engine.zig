@@ -13,14 +13,13 @@ const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
 const view_ = @import("../table/view.zig");
-const catalog = @import("../table/catalog.zig");
 const Key = @import("../table/primary_map.zig").Key;
 const Batch = @import("batch.zig").Batch;
+const catalog = @import("catalog.zig");
 const commit = @import("commit.zig");
 const context_ = @import("context.zig");
 const drain = @import("drain.zig");
 const fate = @import("status.zig");
-const records = @import("../wal/record.zig");
 const repair = @import("repair.zig");
 const log_state = @import("../segment/log_state.zig");
 const ring = @import("../segment/ring.zig");
@@ -149,39 +148,31 @@ pub const Engine = struct {
         engine.context.deinit();
     }
 
+    /// Creates a table, or finds the one of the same name and schema.
     pub fn createTable(
         engine: *Engine,
         schema_bytes: []const u8,
     ) (Error || catalog.Error)!catalog.Created {
         const context = &engine.context;
-        engine.pins.enterCommit(&context.session);
-        defer engine.pins.leaveCommit(&context.session);
-
-        const created = try catalog.create(
-            &context.session,
-            schema_bytes,
-            null,
-            context.session.floor,
-        );
-        if (!created.is_new) return created;
-        const bytes = try context.allocator.alloc(u8, records.createTableSizeMax(schema_bytes.len));
-        defer context.allocator.free(bytes);
-
-        const size = records.encodeCreateTable(created.id, schema_bytes, bytes);
-        while (true) { // LogFull ends when the writer, or this session in its place, has drained
-            _ = commit.run(context, &.{}, null, bytes[0..size]) catch |err| switch (err) {
+        var conflict_count: u32 = 0;
+        while (true) {
+            engine.pins.enterCommit(&context.session);
+            const created = catalog.create(context, schema_bytes);
+            engine.pins.leaveCommit(&context.session);
+            return created catch |err| switch (err) {
+                // Ends when the writer, or this session in its place, has drained.
                 error.LogFull => {
                     try engine.waitForLog();
                     continue;
                 },
-                error.Conflict => { // with a pin of now: this one may have been overtaken
-                    engine.pins.leaveCommit(&context.session);
-                    engine.pins.enterCommit(&context.session);
+                error.Conflict => {
+                    if (conflict_count >= attempts_max) return err;
+                    engine.backOff(conflict_count);
+                    conflict_count += 1;
                     continue;
                 },
-                else => return err,
+                else => err,
             };
-            return created;
         }
     }
 

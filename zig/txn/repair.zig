@@ -15,6 +15,7 @@ const segment_ = @import("../segment/segment.zig");
 const word = @import("../segment/word.zig");
 const Word = word.Word;
 const view_ = @import("../table/view.zig");
+const catalog = @import("catalog.zig");
 const commit = @import("commit.zig");
 const fate = @import("status.zig");
 const mutant = @import("../instrument/mutant.zig");
@@ -112,8 +113,7 @@ fn repairCommit(session: *Session, slot: *SessionSlot) Error!void {
     if (mutant.is(.repair_idle)) return;
     const segment = session.segment;
     const state = State.of(slot.state.load(.seq_cst));
-    const started = slot.intent_count.load(.monotonic) != 0 or
-        slot.finish_start.load(.monotonic) != 0;
+    const started = commit.isBegun(slot) or slot.finish_start.load(.monotonic) != 0;
     switch (state.phase) {
         .open => if (started) try commit.finishAborted(session, slot),
         .aborted => try commit.finishAborted(session, slot),
@@ -213,8 +213,7 @@ fn isLinkedBucket(context: *Context, ref: Ref) Error!bool {
     const order = slot.order.load(.acquire);
     if (order & 1 == 1) return false;
     for (0..limits.table_count_max) |id| {
-        const table_ref = segment.catalog[id].table.load(.acquire);
-        if (table_ref == rel_ptr.none) continue;
+        if (try catalog.committed(segment, id) == null) continue;
         const view = try context.table(@intCast(id));
         if (try view.map().hasBucket(order, ref)) return true;
     }
@@ -227,10 +226,9 @@ fn isLinkedEntry(context: *Context, ref: Ref) Error!bool {
     const segment = context.session.segment;
     const entry = try segment.at(layout.Entry, ref);
     for (0..limits.table_count_max) |id| {
-        if (segment.catalog[id].table.load(.acquire) == rel_ptr.none) continue;
+        if (try catalog.committed(segment, id) == null) continue;
         const view = try context.table(@intCast(id));
         for (view.indexes[0..view.index_count]) |*index| {
-            if (index.list.index.head == ref) return true;
             var words: [limits.position_words_max]u64 = undefined;
             const key = index.list.wordsOf(entry);
             @memcpy(words[0..key.len], key);
@@ -310,7 +308,7 @@ fn lastRetired(
 fn sweepEntry(context: *Context, ref: Ref) Error!void {
     const segment = context.session.segment;
     for (0..limits.table_count_max) |id| {
-        if (segment.catalog[id].table.load(.acquire) == rel_ptr.none) continue;
+        if (try catalog.committed(segment, id) == null) continue;
         const view = try context.table(@intCast(id));
         for (view.indexes[0..view.index_count]) |*index| try index.list.sweep(ref);
     }
@@ -422,10 +420,8 @@ fn kindNaming(segment: *const segment_.Segment, index: u32, ref: Ref) ?classes.P
     }
     if (slot.log_buffer.load(.acquire) == ref) return .log;
     for (0..limits.table_count_max) |id| {
-        const table_ref = segment.catalog[id].table.load(.acquire);
-        if (table_ref == 0) continue;
-        if (table_ref == ref) return .table;
-        const table = segment.at(layout.Table, table_ref) catch continue;
+        const found = (catalog.committed(segment, id) catch continue) orelse continue;
+        const table = segment.at(layout.Table, found.ref) catch continue;
         for (&table.buckets) |*bucket| {
             if (bucket.load(.acquire) == ref) return .bucket; // pairs with `ensureLevel`
         }

@@ -32,6 +32,15 @@ pub fn of(segment: *const Segment, version: *Version) segment_.Corrupt!Fate {
 }
 
 pub fn ofMark(segment: *const Segment, version: *Version, mark_raw: u64) segment_.Corrupt!Fate {
+    return ofWord(segment, &version.mark, mark_raw);
+}
+
+/// The same for any word that holds a `Mark`, read as `mark_raw`.
+pub inline fn ofWord(
+    segment: *const Segment,
+    mark: *word.Word(u64),
+    mark_raw: u64,
+) segment_.Corrupt!Fate {
     var raw = mark_raw;
     while (true) { // each turn means that the owner took a step
         const pending = switch (layout.Mark.of(raw)) {
@@ -44,7 +53,7 @@ pub fn ofMark(segment: *const Segment, version: *Version, mark_raw: u64) segment
         const state_raw = slot.state.load(.seq_cst);
         const state = State.of(state_raw);
         if (state.sequence != pending.sequence) {
-            const again = version.mark.load(.seq_cst);
+            const again = mark.load(.seq_cst);
             if (again == raw) return .aborted;
             raw = again;
             continue;
@@ -72,7 +81,7 @@ pub fn ofMark(segment: *const Segment, version: *Version, mark_raw: u64) segment
                 .drained => if (slot.state.load(.seq_cst) == state_raw) return .aborted,
             }
         }
-        raw = version.mark.load(.seq_cst);
+        raw = mark.load(.seq_cst);
     }
 }
 
