@@ -56,7 +56,7 @@ export function chooseDialect(
   const wanted = options.header ?? (map?.hasNames === true ? true : undefined);
   const fields = line === undefined ? undefined : splitFields(line, marks);
   const hasHeader = fields !== undefined && (wanted ?? looksLikeHeader(table, fields));
-  const ignores = options.ignoreUnknown === true || (hasHeader && wanted === undefined);
+  const ignores = options.ignoreUnknown === true || options.header === undefined;
   if (hasHeader) {
     if (line !== undefined && isOpenQuote(line, marks)) {
       throw new AerostoreError("PARSE_ERROR", "the header has a quote that is not closed", {
@@ -208,7 +208,8 @@ function resolveNames(
   });
 }
 
-function looseName(name: string): string {
+/** A name without what header lines write otherwise: case, spaces, dashes and points. */
+export function looseName(name: string): string {
   return name
     .trim()
     .toLowerCase()
@@ -233,7 +234,12 @@ function headerColumns(
     }
     const column = resolved[index];
     if (column !== undefined || ignores) return column;
-    return findColumn(table, name, "the header", "; ignoreUnknown passes over it");
+    return findColumn(
+      table,
+      name,
+      "the header",
+      "; ignoreUnknown (--ignore-unknown) passes over it",
+    );
   });
   const unused = [...(map?.byName.keys() ?? [])].find((name) => !used.has(name));
   if (unused !== undefined) {

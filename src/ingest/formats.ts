@@ -93,8 +93,14 @@ export function detectFormat(
   const known = formatsByExtension.get(extension);
   if (known !== undefined) return known;
   if (head.text.startsWith("PAR1")) return "parquet";
-  if (head.json !== undefined) return head.json.isLine && !head.json.isList ? "ndjson" : "json";
+  if (head.json !== undefined) return isRowOnLine(head.json) ? "ndjson" : "json";
   return !head.line.includes("\t") && /[,;|]/.test(head.line) ? "csv" : "tsv";
+}
+
+/** Whether the first object is a row by itself, not a list of them nor what wraps one. */
+function isRowOnLine({ isLine, isList, members }: JsonHead): boolean {
+  const isWrapper = members.size === 1 && [...members.values()][0] === "[";
+  return isLine && !isList && !isWrapper;
 }
 
 /** What is known of a beginning; `undefined` when more of it is needed. */
@@ -134,7 +140,7 @@ function jsonHeadOf(text: string, start: number, whole: boolean): JsonHead | und
   const first = json.at;
   const isEnded = readHead(json, members);
   if (isEnded === undefined && !whole) return undefined;
-  const isLine = isEnded === true && !text.slice(first, json.at).includes("\n");
+  const isLine = isEnded !== undefined && !text.slice(first, json.at).includes("\n");
   return { isList, members, isLine };
 }
 

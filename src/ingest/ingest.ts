@@ -371,7 +371,11 @@ class Run {
       const found = Buffer.from(bytes.subarray(column - 1, column + 19)).toString("utf8");
       return found === "" ? ": JSON that is cut off" : `: no JSON at ${JSON.stringify(found)}`;
     }
-    if (dialect === undefined) return "";
+    if (dialect === undefined) {
+      const isHalf =
+        code === "invalid_utf8" && /\\u[dD][89a-fA-F]/.test(Buffer.from(bytes).toString("latin1"));
+      return isHalf ? ": half of a surrogate pair" : "";
+    }
     const isCount = code === "missing_column" || code === "extra_column";
     return isCount ? separatorAdvice(dialect, bytes, dialect.positions.length) : "";
   }

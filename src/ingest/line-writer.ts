@@ -23,12 +23,12 @@ export function createLineWriter(
     case "tsv":
       return {
         header: names.join("\t"),
-        line: (row) => names.map((name) => tsvText(row[name])).join("\t"),
+        line: (row) => lineStart(names.map((name) => tsvText(row[name])).join("\t")),
       };
     case "csv":
       return {
         header: names.join(","),
-        line: (row) => names.map((name) => csvText(row[name])).join(","),
+        line: (row) => lineStart(names.map((name) => csvText(row[name])).join(",")),
       };
     case "ndjson":
       return {
@@ -39,6 +39,11 @@ export function createLineWriter(
         },
       };
   }
+}
+
+/** A reader passes over one byte order mark where a line begins. */
+function lineStart(line: string): string {
+  return line.startsWith("\ufeff") ? `\ufeff${line}` : line;
 }
 
 function tsvText(value: ColumnValue | undefined): string {
@@ -64,8 +69,15 @@ function csvText(value: ColumnValue | undefined): string {
   return text === "" || /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-function jsonText(value: ColumnValue | undefined): string {
+/**
+ * A value as JSON. Integers are numbers while JavaScript's are exact, and strings of digits beyond;
+ * every numeric column takes both.
+ */
+export function jsonText(value: ColumnValue | undefined): string {
   if (value === null || value === undefined) return "null";
+  if (typeof value === "bigint") {
+    return Number.isSafeInteger(Number(value)) ? String(value) : `"${value}"`;
+  }
   // JSON has no infinity; as text a numeric column takes it.
   if (typeof value === "number" && !Number.isFinite(value)) return JSON.stringify(String(value));
   if (typeof value === "string" || value instanceof Uint8Array) {

@@ -19,7 +19,7 @@ import { recordHeadSize } from "./layout.ts";
 import { Memory } from "./memory.ts";
 import { nearestName } from "./nearest.ts";
 import { plainOf } from "./plain-value.ts";
-import { describeValue, writeValue } from "./value.ts";
+import { describeValue, refuseValue, writeValue } from "./value.ts";
 
 /** Text and bytes up to this length are copied by a loop; `Buffer`'s ways are faster beyond. */
 const loopLengthMax = 40;
@@ -55,6 +55,9 @@ export function generateEncoder(table: ImageTable, memory: Memory): RowEncoder {
   };
   const checkNames = (row: object, isPatch: boolean): void => refuseNames(table, row, isPatch);
   const checkRow = (row: unknown): void => refuseRow(table, row);
+  const emptyKey = (key: unknown): void => {
+    refuseValue(table.name, table.key, key, "a key that is not empty");
+  };
   const labels = table.columns.map(
     (column) => new Map(column.labels.map((label, index) => [label, index])),
   );
@@ -84,7 +87,7 @@ ${others.map((column) => encodeColumn(table, column)).join("\n")}
 return {
   record: (row, at) => {
     const key = row?.[${JSON.stringify(table.key.name)}];
-    if (key === undefined) checkRow(row);
+    if (key === undefined) checkRow(row);${refuseEmpty(table.key)}
     encode(row, key, false, at, false);
   },
   patch: (key, patch, at) => {
@@ -99,9 +102,9 @@ ${clear("at", 0, Math.ceil(table.key.size / 8) * 8)}
 ${writeColumn(table.key, "image")}
   },
 };`;
-  const names = ["memory", "slow", "checkNames", "checkRow", "labels", "plainOf"];
+  const names = ["memory", "slow", "checkNames", "checkRow", "emptyKey", "labels", "plainOf"];
   const build = new Function(...names, code);
-  const encoder: RowEncoder = build(memory, slow, checkNames, checkRow, labels, plainOf);
+  const encoder: RowEncoder = build(memory, slow, checkNames, checkRow, emptyKey, labels, plainOf);
   return encoder;
 }
 
@@ -117,6 +120,12 @@ function clear(base: string, from: number, to: number): string {
     stores.push(`f64[(${base} + ${offset}) >> 3] = 0;`);
   }
   return `  ${stores.join(" ")}`;
+}
+
+/** Code that refuses an empty key: rows are told apart by it, and lines of text cannot say it. */
+function refuseEmpty({ kind }: ColumnDefinition): string {
+  if (kind !== "string" && kind !== "bytes" && kind !== "enum") return "";
+  return "\n    else if (key !== null && key.length === 0) emptyKey(key);";
 }
 
 /** Code that reads the property of `column` into a variable. */

@@ -1,4 +1,5 @@
 /** Rows on standard output: a table for people, lines for programs. */
+import { looseName } from "../ingest/dialect.ts";
 import { createLineWriter } from "../ingest/line-writer.ts";
 import type { ColumnDefinition, ColumnValue } from "../schema/column.ts";
 import { formatCount, printable, type Terminal } from "./terminal.ts";
@@ -24,10 +25,27 @@ export function printRows(
   if (header && writer.header !== undefined) terminal.print(writer.header);
   let count = 0;
   for (const row of rows) {
-    terminal.print(writer.line(row));
+    const line = writer.line(row);
+    // An empty line says that no header follows.
+    if (count === 0 && !header && isLikeHeader(columns, line, format)) terminal.print("");
+    terminal.print(line);
     count += 1;
   }
   return count;
+}
+
+/** Whether a row reads as the names of columns, as a header would. */
+function isLikeHeader(
+  columns: readonly ColumnDefinition[],
+  line: string,
+  format: "tsv" | "csv" | "ndjson",
+): boolean {
+  if (format === "ndjson") return false;
+  const cells = line
+    .split(format === "tsv" ? "\t" : /[,;|]/)
+    .map((cell) => cell.replaceAll('"', ""));
+  const names = new Set(columns.flatMap(({ name, aliases }) => [name, ...aliases]).map(looseName));
+  return cells.some((cell) => names.has(looseName(cell)));
 }
 
 function printTable(

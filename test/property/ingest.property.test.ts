@@ -27,12 +27,16 @@ test("ingest: the rows of a stream do not depend on its pieces, nor on compressi
           keys.push([...engine.rows]);
         }
         const writer = createLineWriter(table.columns, "tsv");
-        const last = new Map(rows.map((row) => [writer.line(row).split("\t", 1)[0], row]));
+        // As a reader without escapes takes it: one byte order mark less at the start.
+        const cellsOf = (row: (typeof rows)[number]): string[] =>
+          writer
+            .line(row)
+            .replace(/^\ufeff/, "")
+            .split("\t");
+        const last = new Map(rows.map((row) => [cellsOf(row)[0], row]));
         const expected = [...last].map(([key, row]) => [
           key,
-          Object.fromEntries(
-            table.columns.map(({ name }, index) => [name, writer.line(row).split("\t")[index]]),
-          ),
+          Object.fromEntries(table.columns.map(({ name }, index) => [name, cellsOf(row)[index]])),
         ]);
         expect(keys).toEqual([expected, expected, expected]);
       },

@@ -66,6 +66,8 @@ const text: fc.Arbitrary<string> = fc.oneof(
     "a\\",
     "\u0000",
     "a\ufeff",
+    "\ufeff",
+    "\ufeff\ufeffb",
   ),
 );
 
@@ -109,12 +111,9 @@ function notNull(spec: ColumnSpec): fc.Arbitrary<ColumnValue> {
       // A line of nothing but an empty key would be an empty line.
       return fc.constantFrom(...labels).filter((label) => !spec.primaryKey || label !== "");
     default:
-      return (
-        text
-          .map((value) => clip(value, spec.limit))
-          // Not with a byte order mark in front: at the start of a stream that is passed over.
-          .filter((value) => !value.startsWith("\ufeff") && (!spec.primaryKey || value !== ""))
-      );
+      return text
+        .map((value) => clip(value, spec.limit))
+        .filter((value) => !spec.primaryKey || value !== "");
   }
 }
 
