@@ -14,6 +14,7 @@ import {
   placeOf,
   readElements,
   readString,
+  resumeElements,
   writeString,
 } from "../ingest/json-text.ts";
 import type { ListElement } from "../ingest/json-text.ts";
@@ -118,22 +119,33 @@ function splitSnapshot(text: string): Snapshot {
   const members = new Map<string, string>();
   const elements: ListElement[] = [];
   const json = new JsonText(text);
-  const broken = (): Snapshot => ({ members, elements, fault: json.at });
-  if (!json.take(0x7b)) return broken();
+  const keep = (element: ListElement): unknown => elements.push(element);
+  let listEnd = -1;
+  if (!json.take(0x7b)) return { members, elements, fault: json.at };
   json.space();
   while (!json.take(0x7d)) {
     const name = json.name();
-    if (name === undefined) return broken();
+    let isRead = name !== undefined;
     if ((name === "aircraft" || name === "ac") && json.byte === 0x5b) {
-      if (!readElements(json, (element) => elements.push(element))) return broken();
-    } else {
+      isRead = readElements(json, keep);
+      listEnd = json.at;
+    } else if (name !== undefined) {
       const start = json.at;
-      if (!json.value(1)) return broken();
+      isRead = json.value(1);
       members.set(name, text.slice(start, json.at));
     }
     json.space();
-    if (json.take(0x2c)) json.space();
-    else if (json.byte !== 0x7d) return broken();
+    if (isRead && json.take(0x2c)) json.space();
+    else if (!isRead || json.byte !== 0x7d) {
+      // An aircraft with a bracket too many seems to end the list.
+      const fault = json.at;
+      if (listEnd < 0 || !resumeElements(json, listEnd, elements, keep)) {
+        return { members, elements, fault };
+      }
+      listEnd = json.at;
+      json.space();
+      if (json.take(0x2c)) json.space();
+    }
   }
   return { members, elements, fault: undefined };
 }

@@ -56,12 +56,15 @@ export class DocumentSplitter {
   #open: number[] = [];
   #inString = false;
   #isDoubtful = false;
+  /** It ends only where another one begins. */
+  #isDamaged = false;
   /** Spaces before it on its line, or -1 when something else is before it. */
   #indent = -1;
   /** A place inside it where another document may begin, if it turns out to be damaged. */
   #inner = -1;
   #firstName = "";
-  #lastName = "";
+  /** That of the last document that was whole. */
+  #usualName = "";
   #inList = false;
   #elements = 0;
   /** After a document that was too long: junk is not reported. */
@@ -160,9 +163,9 @@ export class DocumentSplitter {
     this.#open = [0x7d];
     this.#inString = false;
     this.#isDoubtful = false;
+    this.#isDamaged = false;
     this.#isSkipping = false;
     this.#inner = -1;
-    if (name !== "") this.#lastName = name;
     this.#firstName = name;
     this.#at += 1;
     return true;
@@ -263,8 +266,22 @@ export class DocumentSplitter {
       }
     }
     if (open.length > 0) return false;
+    if (this.#heads.has(this.#firstName) && !this.#isWhole(at + 1)) {
+      // A damaged snapshot may have been closed too early: it goes on to the next one.
+      this.#isDamaged = true;
+      open.push(0x7d);
+      return false;
+    }
     this.#finish(at + 1, true);
     return true;
+  }
+
+  /** Whether the document up to `end` is well-formed JSON. */
+  #isWhole(end: number): boolean {
+    if (this.#isDamaged) return false;
+    const text = this.#bytes.toString("latin1", this.#start, end);
+    const json = new JsonText(text);
+    return json.value() && json.at === text.length;
   }
 
   /** Passes over a line's end within a document, and looks whether another document follows. */
@@ -315,8 +332,7 @@ export class DocumentSplitter {
   /** Ends the document at `end`. Of a damaged one, what may be the next is looked at again. */
   #finish(end: number, isClosed: boolean): void {
     const text = this.#bytes.toString("latin1", this.#start, end);
-    const json = new JsonText(text);
-    const whole = isClosed && json.value() && json.at === text.length;
+    const whole = isClosed && this.#isWhole(end);
     if (!whole && !this.#heads.has(this.#firstName)) {
       const inner = this.#innerOf(text);
       if (inner > 0) {
@@ -328,6 +344,7 @@ export class DocumentSplitter {
         return;
       }
     }
+    if (whole) this.#usualName = this.#firstName;
     this.#emit(text, whole);
     this.#at = end;
     this.#start = -1;
@@ -345,9 +362,10 @@ export class DocumentSplitter {
   /** Where in a damaged document another one begins; -1 when nowhere. */
   #innerOf(text: string): number {
     const byLine = this.#inner < 0 ? -1 : this.#inner - this.#start;
-    if (this.#lastName === "") return byLine;
-    const name = JSON.stringify(this.#lastName).replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-    const again = new RegExp(`\\{\\s*${name}\\s*:`, "g");
+    const names = [this.#firstName, this.#usualName].filter((name) => name !== "");
+    if (names.length === 0) return byLine;
+    const either = names.map((name) => JSON.stringify(name).replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const again = new RegExp(`\\{\\s*(?:${either.join("|")})\\s*:`, "g");
     again.lastIndex = 1;
     const byName = again.exec(text)?.index ?? -1;
     if (byLine < 0) return byName;

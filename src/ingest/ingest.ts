@@ -306,8 +306,10 @@ class Run {
       for (let index = 0; index < rejectCount; index += 1) {
         const { table } = this.#engine;
         const raw = readReject(table, this.#rejectView, index, window.memory, base);
+        this.#tellRefused(raw.line);
         this.#refuse(this.#describe(raw), raw.bytes);
       }
+      this.#tellRefused(getField(view, 0, fields.line_next));
       this.#rows += recordCount;
       this.#recordCount += recordCount;
       window.skip(getField(view, 0, fields.consumed));
@@ -315,6 +317,15 @@ class Run {
       if (stop === IngestStop.input) break;
     }
     window.hasNewLine = false;
+  }
+
+  /** Tells what a reader of records has refused before the line of that number. */
+  #tellRefused(line: number): void {
+    let refused = this.#origins?.takeRefused(line);
+    while (refused !== undefined) {
+      this.#refuse(refused.reject, refused.bytes);
+      refused = this.#origins?.takeRefused(line);
+    }
   }
 
   #commit(session: IngestSession): void {

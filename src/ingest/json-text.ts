@@ -215,12 +215,44 @@ export interface ListElement {
  * is where an object or list begins as the first one does. False when the list does not end.
  */
 export function readElements(json: JsonText, visit: (element: ListElement) => void): boolean {
-  const { text } = json;
   if (!json.take(openBracket)) return false;
   json.space();
   if (json.take(closeBracket)) return true;
-  let sibling: RegExp | undefined;
-  for (let number = 1; ; number += 1) {
+  return readFrom(json, visit, 1, undefined);
+}
+
+/**
+ * Goes on with a list that seemed to end before `from`, at the next element that begins as `first`
+ * does; what is between is a damaged element. False when there is none, or the list does not end.
+ */
+export function resumeElements(
+  json: JsonText,
+  from: number,
+  elements: readonly ListElement[],
+  visit: (element: ListElement) => void,
+): boolean {
+  const first = elements.find(({ fault }) => fault === undefined);
+  if (first === undefined) return false;
+  const sibling = siblingOf(first.text, 0);
+  sibling.lastIndex = from;
+  const next = sibling.exec(json.text);
+  if (next === null) return false;
+  const number = elements.length + 1;
+  visit({ text: json.text.slice(from, next.index), number, fault: json.at });
+  json.at = next.index + 1;
+  json.space();
+  return readFrom(json, visit, number + 1, sibling);
+}
+
+function readFrom(
+  json: JsonText,
+  visit: (element: ListElement) => void,
+  first: number,
+  like: RegExp | undefined,
+): boolean {
+  const { text } = json;
+  let sibling = like;
+  for (let number = first; ; number += 1) {
     const start = json.at;
     let fault: number | undefined;
     let end: number;
@@ -234,7 +266,6 @@ export function readElements(json: JsonText, visit: (element: ListElement) => vo
       end = start;
     }
     if (fault !== undefined) {
-      if (fault >= json.end) return false;
       end = endOfDamaged(json, start, fault, sibling ?? siblingOf(text, start));
       if (end < 0) return false;
       json.at = end;
@@ -262,7 +293,7 @@ function endOfDamaged(json: JsonText, start: number, fault: number, sibling: Reg
   const { text } = json;
   const balanced = endOfBalanced(json, start);
   if (balanced >= 0) return balanced;
-  sibling.lastIndex = start + 1;
+  sibling.lastIndex = start;
   const next = sibling.exec(text);
   if (next !== null && next.index < json.end) return next.index;
   const last = text.lastIndexOf("]", json.end - 1);

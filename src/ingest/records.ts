@@ -46,10 +46,33 @@ export interface ReaderContext extends ReaderTarget {
   readonly sink: RecordSink;
 }
 
-/** Origins of the lines that were given to the parser and are not committed. */
+interface Refused {
+  /** Number of the line before it. */
+  readonly after: number;
+  readonly reject: IngestReject;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Origins of the lines that were given to the parser and are not committed, and what was refused
+ * between them: rejects are told in the order of the source.
+ */
 export class Origins {
   #first = 1;
   #origins: Origin[] = [];
+  #refused: Refused[] = [];
+
+  /** Keeps a reject until the lines before it have been parsed. */
+  refuse(reject: IngestReject, bytes: Uint8Array): void {
+    const after = this.#first + this.#origins.length - 1;
+    this.#refused.push({ after, reject, bytes });
+  }
+
+  /** Takes the first reject that comes before the line of that number. */
+  takeRefused(line: number): Refused | undefined {
+    const first = this.#refused[0];
+    return first !== undefined && first.after < line ? this.#refused.shift() : undefined;
+  }
 
   add(origin: Origin): void {
     this.#origins.push(origin);
@@ -69,7 +92,10 @@ export class Origins {
   }
 }
 
-/** The records of `reader` as lines. What is refused goes to `onReject`. */
+/**
+ * The records of `reader` as lines. What is refused before any of them is told at once, the rest
+ * through `origins`.
+ */
 export function openRecords(
   reader: ChunkReader,
   origins: Origins,
@@ -83,10 +109,18 @@ export function openRecords(
       origins.add(origin);
     },
     refuse: (reason, { line, column, text }) => {
-      onReject(
-        { line, column, field: undefined, code: "malformed", reason, text: readable(text) },
-        Buffer.from(text.slice(0, 1 << 20), "latin1"),
-      );
+      const reject: IngestReject = {
+        line,
+        column,
+        field: undefined,
+        code: "malformed",
+        reason,
+        text: readable(text),
+      };
+      const bytes = Buffer.from(text.slice(0, 1 << 20), "latin1");
+      // All lines that were given before have been parsed.
+      if (lines.length === 0) onReject(reject, bytes);
+      else origins.refuse(reject, bytes);
     },
   });
   const raw = new Uint8Array(64 * 1024);

@@ -15,7 +15,7 @@ const options = { numRuns: runs, ...(seedText === undefined ? {} : { seed: Numbe
 const temporary = new TemporaryDatabase();
 afterAll(() => temporary[Symbol.dispose]());
 
-test("export: rows are read back as they were, and writing them again changes nothing", async () => {
+test("export: rows are read back as they were, and written again they are unchanged", async () => {
   const db = await temporary.open({ maxBytes: 1 << 30 });
   let number = 0;
   await fc.assert(

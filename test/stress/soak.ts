@@ -17,6 +17,7 @@ import { runPowerLoss } from "../crash/powerloss.ts";
 import { runTakeover, takeoverPoints } from "../crash/takeover.ts";
 import { runQueries } from "../property/query-engine.ts";
 import { runFuzz } from "../property/stapi-fuzz.ts";
+import { fuzzFeeds } from "../feeds/fuzz.ts";
 import { buildLosingDisk } from "../support/losing-disk.ts";
 import { chooseSeed } from "../support/random.ts";
 import { isolationSuites } from "./isolation-suites.ts";
@@ -153,6 +154,15 @@ const suites: Readonly<Record<string, Suite>> = {
     transactions: 0,
     run: async (seed) => {
       const { problems, ...counts } = await runQueries({ seed, tables: 200, queries: 60 });
+      return { problems, counts };
+    },
+  },
+  feeds: {
+    about: "feeds of every format with a damaged record among good ones",
+    rounds: 20,
+    transactions: 0,
+    run: async (seed) => {
+      const { problems, counts } = await fuzzFeeds({ seed, inputs: 50_000 });
       return { problems, counts };
     },
   },

@@ -73,7 +73,8 @@ function isPieces(
   return Array.isArray(source);
 }
 
-async function* streamOf(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+/** Pieces as a stream gives them. */
+export async function* streamOf(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   for (const piece of pieces) yield piece;
 }
 

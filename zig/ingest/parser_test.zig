@@ -313,6 +313,7 @@ test "ingest csv: quotes, doubled quotes, line ends inside them, nulls" {
     };
     const fixture = try Fixture.init(&columns, .{
         .format = .csv,
+        .flags = plan_module.flag_empty_null,
         .positions = &.{ 0, 1, 2 },
         .missing = 0b10,
         .nulls = 0b01,

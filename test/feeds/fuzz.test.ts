@@ -1,0 +1,14 @@
+import { expect, test } from "bun:test";
+import { chooseSeed } from "../support/random.ts";
+import { fuzzFeeds } from "./fuzz.ts";
+
+test("feeds: damaged records cost themselves, in every format and however cut", async () => {
+  const seed = chooseSeed();
+  const { problems, counts } = await fuzzFeeds({ seed, inputs: 3_000 });
+  if (problems.length > 0) {
+    throw new Error(
+      `AEROSTORE_SEED=${seed} bun test test/feeds/fuzz.test.ts\n${problems.join("\n")}`,
+    );
+  }
+  expect(counts["mutants"]).toBe(3_000);
+}, 120_000);
