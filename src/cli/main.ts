@@ -36,6 +36,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ["resize", async () => (await import("./commands/resize.ts")).resize],
   ["config", async () => (await import("./commands/config.ts")).config],
   ["export", async () => (await import("./commands/export.ts")).exportRows],
+  ["follow-feed", async () => (await import("./commands/follow-feed.ts")).followFeed],
   ["serve", async () => (await import("./commands/serve.ts")).serve],
   ["bench", async () => (await import("./commands/bench.ts")).bench],
   ["tcl-bridge", async () => (await import("./commands/tcl-bridge.ts")).tclBridge],

@@ -1,4 +1,5 @@
 /** `POST /v1/tables/T/rows`: upserts and ingest, answered with the report. */
+import { formatNames } from "../ingest/formats.ts";
 import type { IngestFormat } from "../ingest/formats.ts";
 import { jsonResponse, limitBody, mediaType, readJson } from "./content.ts";
 import { tableOf } from "./door.ts";
@@ -14,7 +15,6 @@ const formatByType: ReadonlyMap<string, IngestFormat> = new Map<string, IngestFo
   ["text/csv", "csv"],
   ["text/tab-separated-values", "tsv"],
 ]);
-const formats: readonly IngestFormat[] = ["tsv", "csv", "ndjson", "readsb"];
 const rejectsShownMax = 20;
 
 export function postRows(door: Door): Handler {
@@ -52,7 +52,7 @@ async function ingestBody(
   format: string | undefined,
   type: string,
 ): Promise<object> {
-  const known = formats.find((each) => each === format);
+  const known = formatNames().find((each) => each === format);
   if (known === undefined) {
     throw new HttpProblem(
       415,

@@ -72,6 +72,7 @@ const srcLevels: Readonly<Record<string, number>> = {
   database: 6,
   "index.ts": 7,
   terminal: 8,
+  follow: 8,
   http: 8,
   client: 8,
   tcl: 9,
