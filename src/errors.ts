@@ -21,6 +21,7 @@ const retryableByCode = {
   PERMISSION: false,
   CLOSED: false,
   ABI_MISMATCH: false,
+  POSITION_LOST: false,
   IO_ERROR: false,
   READ_ONLY: false,
 } as const;
@@ -43,12 +44,17 @@ export interface ErrorDetails {
   readonly path?: string | undefined;
   /** What would have been accepted at `position`. */
   readonly expected?: string | undefined;
+  /** Why a position was lost: `diverged`, `dropped`, `values`, `forgotten`, `database`. */
+  readonly reason?: string | undefined;
+  /** Of a position that was lost: the last place that both histories have, if that is known. */
+  readonly lastCommon?: string | undefined;
   readonly cause?: unknown;
 }
 
 const detailNames = [
   ...(["table", "column", "key", "value", "line"] as const),
   ...(["position", "offset", "path", "expected"] as const),
+  ...(["reason", "lastCommon"] as const),
 ];
 
 /**
@@ -67,6 +73,8 @@ export class AerostoreError extends Error {
   declare readonly offset: number | undefined;
   declare readonly path: string | undefined;
   declare readonly expected: string | undefined;
+  declare readonly reason: string | undefined;
+  declare readonly lastCommon: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });

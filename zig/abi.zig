@@ -22,6 +22,7 @@ const segment_files = @import("runtime/segment_files.zig");
 const catalog = @import("runtime/catalog.zig");
 const transactions = @import("runtime/transactions.zig");
 const durability = @import("runtime/durability.zig");
+const changes = @import("runtime/changes.zig");
 const admin = @import("runtime/admin.zig");
 const IngestReject = @import("ingest/reject.zig").Reject;
 const IngestParser = @import("ingest/parser.zig").Parser;
@@ -498,6 +499,72 @@ const exports = struct {
     /// which all is on the disk.
     pub fn durable_read(handle: u32) callconv(.c) Status {
         return withHandle(handle, .{}, durability.readDurable);
+    }
+
+    /// Begins to follow what is committed, from the commit `from` on, or, with 0, from now on.
+    /// `flags`: 1 only what is on the disk. `values`: 0 keys, 1 changed columns, 2 whole rows.
+    /// Result: `cursor`, the feed; `csn`, where it begins.
+    pub fn changes_open(handle: u32, from: f64, flags: u32, values: u32) callconv(.c) Status {
+        return withHandle(handle, .{ from, flags, values }, changes.open);
+    }
+
+    /// Leaves out the writes to tables whose bits in the input (32 bytes) are 0.
+    pub fn changes_filter(handle: u32, feed: u32) callconv(.c) Status {
+        return withHandle(handle, .{feed}, changes.filter);
+    }
+
+    /// Copies the next commits to `out` (out, aligned to 8): for each a `ChangeCommit` and, for
+    /// each of its writes, a `ChangeWrite` and its image. Result: `size`, `rows` commits; `csn`,
+    /// all below which was told; `done`, 1 when there is no more for now. `buffer_too_small`: one
+    /// commit needs more.
+    pub fn changes_read(handle: u32, feed: u32, out: [*]u8, out_length: usize) callconv(.c) Status {
+        if (@intFromPtr(out) % 8 != 0) return .invalid_argument;
+        const bytes: []align(8) u8 = @alignCast(out[0..out_length]);
+        return withHandle(handle, .{ feed, bytes }, changes.read);
+    }
+
+    pub fn changes_close(handle: u32, feed: u32) callconv(.c) void {
+        const h = registry.get(handle) orelse return;
+        changes.close(h, feed);
+    }
+
+    /// Result: `size`, a stream's descriptor (owned): a byte comes through it each time that an
+    /// armed handle is told. Once for each handle.
+    pub fn changes_watch(handle: u32) callconv(.c) Status {
+        return withHandle(handle, .{}, changes.watch);
+    }
+
+    /// Asks to be told when anything at or above `visible` is committed, or `durable` is on the
+    /// disk; negative: not asked. Result: `done`, 1 when that is so already.
+    pub fn changes_arm(handle: u32, visible: f64, durable: f64) callconv(.c) Status {
+        return withHandle(handle, .{ visible, durable }, changes.arm);
+    }
+
+    /// Result: `csn`, the first that is not decided; `count`, the number of the timeline;
+    /// `durable_csn`, below which all is on the disk; `examined`, the bytes of the log.
+    pub fn position_read(handle: u32) callconv(.c) Status {
+        return withHandle(handle, .{}, changes.readPosition);
+    }
+
+    /// Whether what followed on `csn` of a timeline is this history. Result: `cause`, a
+    /// `PositionReason`; `csn`, where the histories part.
+    pub fn position_check(handle: u32, timeline: u32, csn: f64) callconv(.c) Status {
+        return withHandle(handle, .{ timeline, csn }, changes.checkPosition);
+    }
+
+    /// Result: `csn`, the oldest that the log still has.
+    pub fn position_oldest(handle: u32) callconv(.c) Status {
+        return withHandle(handle, .{}, changes.oldest);
+    }
+
+    /// Keeps the log from `csn` on for subscriptions, up to the limit; 0: not any more.
+    pub fn log_retain(handle: u32, csn: f64) callconv(.c) Status {
+        return withHandle(handle, .{csn}, changes.retain);
+    }
+
+    /// Result: `csn`, the snapshot of an open transaction: it sees every commit below.
+    pub fn transaction_snapshot(handle: u32, transaction: u32) callconv(.c) Status {
+        return withHandle(handle, .{transaction}, transactions.snapshotOf);
     }
 
     /// Begins to recover the data directory into this handle's segment, which no other process

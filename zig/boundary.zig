@@ -19,6 +19,8 @@ const search_plan = @import("query/plan.zig");
 const ingest_plan = @import("ingest/plan.zig");
 const ingest_parser = @import("ingest/parser.zig");
 const ingest_reject = @import("ingest/reject.zig");
+const changes = @import("changes/output.zig");
+const position = @import("changes/position.zig");
 const context = @import("txn/context.zig");
 const write = @import("txn/write.zig");
 const catalog = @import("runtime/catalog.zig");
@@ -78,6 +80,8 @@ const passed_layouts = [_]manifest.Named{
     .{ .name = "NewestGroup", .type = write.NewestGroup },
     .{ .name = "IngestResult", .type = ingest_parser.Result },
     .{ .name = "IngestReject", .type = ingest_reject.Reject },
+    .{ .name = "ChangeCommit", .type = changes.CommitHead },
+    .{ .name = "ChangeWrite", .type = changes.WriteHead },
 };
 
 pub const layouts = shared_layouts ++ passed_layouts;
@@ -103,6 +107,9 @@ pub const enums = [_]manifest.Named{
     .{ .name = "IngestTimeUnit", .type = ingest_plan.TimeUnit },
     .{ .name = "IngestStop", .type = ingest_parser.Stop },
     .{ .name = "IngestFault", .type = ingest_reject.Reason },
+    .{ .name = "ChangeValues", .type = changes.Values },
+    .{ .name = "ChangeOp", .type = changes.Op },
+    .{ .name = "PositionReason", .type = position.Reason },
 };
 
 pub const constants = [_]manifest.Group{

@@ -42,6 +42,10 @@ pub const Status = enum(i32) {
     /// The log file was removed, renamed or replaced under its writer.
     log_removed = -36,
     too_many_tables = -37,
+    /// What followed on a position of the log is not known any more, or never was in this history.
+    position_lost = -38,
+    /// What the log has of a change does not stand alone, and the row before it is gone.
+    values_lost = -39,
 };
 
 pub fn statusOf(err: anyerror) Status {
@@ -56,6 +60,8 @@ pub fn statusOf(err: anyerror) Status {
         error.SnapshotTooOld => .snapshot_too_old,
         error.TransactionTooLarge => .transaction_too_large,
         error.LogPoisoned, error.Poisoned => .log_poisoned,
+        error.PositionLost => .position_lost,
+        error.ValuesLost => .values_lost,
         error.LogRemoved, error.Removed => .log_removed,
         error.LogFull, error.Busy => .busy,
         error.NoSpace => .no_space,

@@ -127,6 +127,11 @@ comptime {
     _ = @import("runtime/lock.zig");
     _ = @import("runtime/log_cut.zig");
     _ = @import("runtime/log_place.zig");
+    _ = @import("runtime/changes.zig");
+    _ = @import("changes/feed.zig");
+    _ = @import("changes/output.zig");
+    _ = @import("changes/position.zig");
+    _ = @import("segment/change_wake.zig");
     _ = @import("runtime/log_writer.zig");
     _ = @import("runtime/maintenance.zig");
     _ = @import("runtime/lease_timeout.zig");

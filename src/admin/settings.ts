@@ -20,7 +20,8 @@ export type ConfigKey =
   | "aerostore.wal_flush_interval_ms"
   | "aerostore.checkpoint_interval_secs"
   | "aerostore.snapshot_age_limit_ms"
-  | "aerostore.log_size_limit_mb";
+  | "aerostore.log_size_limit_mb"
+  | "aerostore.log_retention_mb";
 
 const settings: Readonly<Record<ConfigKey, SettingRule>> = {
   // On: a commit returns when it is on disk. Default off.
@@ -57,6 +58,13 @@ const settings: Readonly<Record<ConfigKey, SettingRule>> = {
     kind: "whole",
     min: settingMin.logSizeLimitMb,
     max: settingMax.logSizeLimitMb,
+  },
+  // Log that subscriptions need is kept up to so much. Default 256.
+  "aerostore.log_retention_mb": {
+    setting: Setting.log_retention_mb,
+    kind: "whole",
+    min: settingMin.logRetentionMb,
+    max: settingMax.logRetentionMb,
   },
 };
 

@@ -77,6 +77,8 @@ export interface Booted {
   readonly report: BootReport;
   readonly session: OpenedSession;
   readonly paths: DatabasePaths;
+  /** 16 bytes as hexadecimal digits. */
+  readonly databaseId: string;
 }
 
 const lockPauseMs = 5;
@@ -191,7 +193,7 @@ class Boot {
       truncatedBytes,
       ignored: this.#ignored,
     };
-    return { report, session, paths };
+    return { report, session, paths, databaseId: this.#identity?.databaseId ?? "" };
   }
 
   get #place(): string {

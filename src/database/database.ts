@@ -9,6 +9,10 @@ import type { CheckReport } from "../admin/check.ts";
 import type { Checkpointer, CheckpointOptions, CheckpointReport } from "../admin/checkpoint.ts";
 import { getConfig, listConfig, setConfig } from "../admin/settings.ts";
 import type { ConfigKey } from "../admin/settings.ts";
+import type { ChangeFeed, ChangesOptions } from "../changes/feed.ts";
+import type { Position } from "../changes/position.ts";
+import { Changes } from "./changes.ts";
+import type { WaitForOptions } from "./changes.ts";
 import { DurabilityMonitor } from "../admin/durability.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { limits, OutcomeState } from "../ffi/constants.gen.ts";
@@ -218,10 +222,15 @@ export class Database implements Disposable, AsyncDisposable {
   readonly shmPath: string;
   readonly #handle: Handle;
   readonly #scope: DatabaseScope;
+  readonly #changes: Changes;
   #checkpointer: Checkpointer | undefined;
 
   /** For `open`. */
-  constructor(calls: Symbols, { report, session: opened, paths }: Booted, how: Opened = {}) {
+  constructor(
+    calls: Symbols,
+    { report, session: opened, paths, databaseId }: Booted,
+    how: Opened = {},
+  ) {
     const { place = "", readOnly = false, log = true } = how;
     const session = new Session(calls, opened.handle, viewSessionBlock(opened.ioAddress));
     this.boot = report;
@@ -238,6 +247,7 @@ export class Database implements Disposable, AsyncDisposable {
     };
     const where = place === "" ? "" : `, opened at ${place},`;
     this.#scope = new DatabaseScope(this.#handle, `the database ${paths.directory}${where}`);
+    this.#changes = new Changes(this.#handle, databaseId);
     // The maintenance thread writes the log, and belongs to processes that write.
     if (readOnly) return;
     session.run({ attempted: "opening the log", path: paths.directory }, () =>
@@ -339,6 +349,32 @@ export class Database implements Disposable, AsyncDisposable {
     await this.#handle.durability.wait(this.#handle.durability.newestSeen);
   }
 
+  /**
+   * What is committed from here on, or from a position, by whatever process: whole transactions in
+   * serial order, each once. **Throws** `UNKNOWN_TABLE`, `INVALID_VALUE`, `POSITION_LOST`,
+   * `CLOSED`.
+   */
+  changes(options: ChangesOptions = {}): ChangeFeed {
+    this.#scope.use();
+    return this.#changes.feed(options);
+  }
+
+  /** Where the database is now: after every commit that is visible. */
+  position(): Position {
+    this.#scope.use();
+    return this.#changes.position();
+  }
+
+  /**
+   * Settles when everything before `position` is visible here: what another process has committed,
+   * and told the position of. **Throws** `INVALID_VALUE`, `POSITION_LOST`, `LOCK_TIMEOUT`,
+   * `CLOSED`.
+   */
+  async waitFor(position: Position, options: WaitForOptions = {}): Promise<void> {
+    this.#scope.use();
+    await this.#changes.waitFor(position, options);
+  }
+
   /** Writes a checkpoint. **Throws** `IO_ERROR`, `LOG_POISONED`. */
   async checkpoint(options?: CheckpointOptions): Promise<CheckpointReport> {
     this.#scope.use();
@@ -377,6 +413,7 @@ export class Database implements Disposable, AsyncDisposable {
     this.#scope.closedBy = by;
     this.#handle.open.abortAll();
     this.#handle.durability.close();
+    this.#changes.close();
     this.#scope.end();
     this.#handle.session.close();
   }

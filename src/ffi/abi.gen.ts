@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "5b9c63f66eb831bb";
-export const abiHash = 0x81636e6d84807f27n;
+export const layoutFingerprint = "4f298b1b13054ef6";
+export const abiHash = 0x0a68791e031b2533n;
 
 export const Status = {
   ok: 0,
@@ -38,6 +38,8 @@ export const Status = {
   plan_stale: -35,
   log_removed: -36,
   too_many_tables: -37,
+  position_lost: -38,
+  values_lost: -39,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 
@@ -128,6 +130,17 @@ export const symbolTypes = {
   aerostore_durable_watch: { args: ["u32"], returns: "i32" },
   aerostore_durable_arm: { args: ["u32", "f64", "f64"], returns: "i32" },
   aerostore_durable_read: { args: ["u32"], returns: "i32" },
+  aerostore_changes_open: { args: ["u32", "f64", "u32", "u32"], returns: "i32" },
+  aerostore_changes_filter: { args: ["u32", "u32"], returns: "i32" },
+  aerostore_changes_read: { args: ["u32", "u32", "buffer", "buffer_length"], returns: "i32" },
+  aerostore_changes_close: { args: ["u32", "u32"], returns: "void" },
+  aerostore_changes_watch: { args: ["u32"], returns: "i32" },
+  aerostore_changes_arm: { args: ["u32", "f64", "f64"], returns: "i32" },
+  aerostore_position_read: { args: ["u32"], returns: "i32" },
+  aerostore_position_check: { args: ["u32", "u32", "f64"], returns: "i32" },
+  aerostore_position_oldest: { args: ["u32"], returns: "i32" },
+  aerostore_log_retain: { args: ["u32", "f64"], returns: "i32" },
+  aerostore_transaction_snapshot: { args: ["u32", "u32"], returns: "i32" },
   aerostore_recovery_open: { args: ["u32", "u32"], returns: "i32" },
   aerostore_recovery_step: { args: ["u32", "u32", "ptr"], returns: "i32" },
   aerostore_log_cut: { args: ["u32", "buffer", "buffer_length", "f64", "ptr"], returns: "i32" },
@@ -376,6 +389,47 @@ export interface Symbols {
   /** Result: `csn`, of the newest commit that this handle can have seen; `durable_csn`, below
    * which all is on the disk. */
   readonly aerostore_durable_read: (handle: number) => Status;
+  /** Begins to follow what is committed, from the commit `from` on, or, with 0, from now on.
+   * `flags`: 1 only what is on the disk. `values`: 0 keys, 1 changed columns, 2 whole rows.
+   * Result: `cursor`, the feed; `csn`, where it begins. */
+  readonly aerostore_changes_open: (
+    handle: number,
+    from: number,
+    flags: number,
+    values: number,
+  ) => Status;
+  /** Leaves out the writes to tables whose bits in the input (32 bytes) are 0. */
+  readonly aerostore_changes_filter: (handle: number, feed: number) => Status;
+  /** Copies the next commits to `out` (out, aligned to 8): for each a `ChangeCommit` and, for
+   * each of its writes, a `ChangeWrite` and its image. Result: `size`, `rows` commits; `csn`,
+   * all below which was told; `done`, 1 when there is no more for now. `buffer_too_small`: one
+   * commit needs more. */
+  readonly aerostore_changes_read: (
+    handle: number,
+    feed: number,
+    out: ArrayBufferView,
+    outLength: ArrayBufferView,
+  ) => Status;
+  /**  */
+  readonly aerostore_changes_close: (handle: number, feed: number) => void;
+  /** Result: `size`, a stream's descriptor (owned): a byte comes through it each time that an
+   * armed handle is told. Once for each handle. */
+  readonly aerostore_changes_watch: (handle: number) => Status;
+  /** Asks to be told when anything at or above `visible` is committed, or `durable` is on the
+   * disk; negative: not asked. Result: `done`, 1 when that is so already. */
+  readonly aerostore_changes_arm: (handle: number, visible: number, durable: number) => Status;
+  /** Result: `csn`, the first that is not decided; `count`, the number of the timeline;
+   * `durable_csn`, below which all is on the disk; `examined`, the bytes of the log. */
+  readonly aerostore_position_read: (handle: number) => Status;
+  /** Whether what followed on `csn` of a timeline is this history. Result: `cause`, a
+   * `PositionReason`; `csn`, where the histories part. */
+  readonly aerostore_position_check: (handle: number, timeline: number, csn: number) => Status;
+  /** Result: `csn`, the oldest that the log still has. */
+  readonly aerostore_position_oldest: (handle: number) => Status;
+  /** Keeps the log from `csn` on for subscriptions, up to the limit; 0: not any more. */
+  readonly aerostore_log_retain: (handle: number, csn: number) => Status;
+  /** Result: `csn`, the snapshot of an open transaction: it sees every commit below. */
+  readonly aerostore_transaction_snapshot: (handle: number, transaction: number) => Status;
   /** Begins to recover the data directory into this handle's segment, which no other process
    * knows yet. `flags`: `callFlags.recovery…`. */
   readonly aerostore_recovery_open: (handle: number, flags: number) => Status;

@@ -72,6 +72,7 @@ export const Setting = {
   checkpoint_interval_secs: 2,
   snapshot_age_limit_ms: 3,
   log_size_limit_mb: 4,
+  log_retention_mb: 5,
 } as const;
 export type Setting = (typeof Setting)[keyof typeof Setting];
 
@@ -216,6 +217,28 @@ export const IngestFault = {
 } as const;
 export type IngestFault = (typeof IngestFault)[keyof typeof IngestFault];
 
+export const ChangeValues = {
+  keys: 0,
+  changed: 1,
+  row: 2,
+} as const;
+export type ChangeValues = (typeof ChangeValues)[keyof typeof ChangeValues];
+
+export const ChangeOp = {
+  insert: 1,
+  update: 2,
+  delete: 3,
+  catalog: 4,
+} as const;
+export type ChangeOp = (typeof ChangeOp)[keyof typeof ChangeOp];
+
+export const PositionReason = {
+  none: 0,
+  diverged: 1,
+  forgotten: 2,
+} as const;
+export type PositionReason = (typeof PositionReason)[keyof typeof PositionReason];
+
 export const limits = {
   segmentSizeMin: 4194304,
   segmentSizeMax: 34359738368,
@@ -319,6 +342,7 @@ export const settingMin = {
   checkpointIntervalSecs: 0,
   snapshotAgeLimitMs: 100,
   logSizeLimitMb: 1,
+  logRetentionMb: 0,
 } as const;
 
 export const settingMax = {
@@ -327,4 +351,5 @@ export const settingMax = {
   checkpointIntervalSecs: 4294967295,
   snapshotAgeLimitMs: 4294967295,
   logSizeLimitMb: 4294967295,
+  logRetentionMb: 4294967295,
 } as const;

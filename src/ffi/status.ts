@@ -26,6 +26,7 @@ const publicCodes: Readonly<Record<string, ErrorCode>> = {
   busy: "LOCK_TIMEOUT",
   exists: "IO_ERROR",
   log_removed: "LOG_POISONED",
+  values_lost: "POSITION_LOST",
   missing_value: "INVALID_VALUE",
   no_space: "IO_ERROR",
   not_found: "IO_ERROR",
@@ -112,5 +113,6 @@ const usualWords: Readonly<Partial<Record<ErrorCode, readonly [found: string, ad
     TOO_MANY_SESSIONS: ["all session slots are taken", "close a handle, or create with more slots"],
     PERMISSION: ["access was refused", "check owner and mode of the file"],
     CLOSED: ["the database is closed", "open it again"],
+    POSITION_LOST: ["the position is lost", 'begin again with from: "snapshot"'],
     IO_ERROR: ["the system reported an input or output error", "check the disk"],
   };

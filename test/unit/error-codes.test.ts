@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { chmodSync, closeSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { AerostoreError, defineTable, t } from "../../src/index.ts";
-import type { Database, ErrorCode } from "../../src/index.ts";
+import type { Database, ErrorCode, Position } from "../../src/index.ts";
 import { layouts } from "../../src/ffi/layouts.gen.ts";
 import { openLibrary } from "../../src/ffi/library.ts";
 import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
@@ -115,6 +115,10 @@ const raising: Readonly<Record<ErrorCode, (setting: Setting) => unknown>> = {
   READ_ONLY: async ({ temporary }) => {
     const reader = await temporary.open({ readOnly: true });
     reader.table(Notes).delete(1);
+  },
+  POSITION_LOST: ({ db }) => {
+    const [database = "", timeline = ""] = db.position().split(".");
+    db.changes({ from: `${database}.${timeline}.ffffffffffff` as Position });
   },
   IO_ERROR: ({ db }) => db.table(Notes).ingestTsv(Bun.file("/absent.tsv")),
 };

@@ -26,6 +26,17 @@ const RowCodec = rows.RowCodec;
 
 pub const Form = enum(u2) { relative = 0, value = 1, null = 2, raw = 3 };
 
+/// Which forms an encoder may choose. Not stored.
+pub const Choice = enum(u32) {
+    /// The shortest.
+    shortest = 0,
+    /// Only such as stand alone, without the old row.
+    alone = 1,
+    /// The whole row. For those who encode records: a change has columns.
+    rows = 2,
+    _,
+};
+
 pub const Difference = union(enum) {
     /// Nothing: the images are the same bytes.
     none,
@@ -160,11 +171,12 @@ pub fn encodeSingle(
     bit: u6,
     old: [*]const u8,
     new: [*]const u8,
+    choice: Choice,
     out: []u8,
 ) usize {
     assert(out.len >= changeSizeMax(codec));
     var used: usize = 2;
-    const form = encodeValue(codec, bit, old, new, out, &used);
+    const form = encodeValue(codec, bit, old, new, choice, out, &used);
     out[0] = @as(u8, @intFromEnum(form)) << 6 | bit;
     out[1] = @truncate(checkOf(codec, @as(u64, 1) << bit, old));
     return used;
@@ -176,6 +188,7 @@ pub fn encodeMany(
     columns: u64,
     old: [*]const u8,
     new: [*]const u8,
+    choice: Choice,
     out: []u8,
 ) usize {
     assert(columns != 0 and columns & ~codec.columns_mask == 0);
@@ -189,7 +202,7 @@ pub fn encodeMany(
     var rest = columns;
     var index: usize = 0;
     while (rest != 0) : (rest &= rest - 1) {
-        const form = encodeValue(codec, @intCast(@ctz(rest)), old, new, out, &used);
+        const form = encodeValue(codec, @intCast(@ctz(rest)), old, new, choice, out, &used);
         forms[index / 4] |= @as(u8, @intFromEnum(form)) << @intCast(index % 4 * 2);
         index += 1;
     }
@@ -219,20 +232,26 @@ fn encodeValue(
     bit: u6,
     old: [*]const u8,
     new: [*]const u8,
+    choice: Choice,
     out: []u8,
     used: *usize,
 ) Form {
     if (codec.nullMask(new) >> bit & 1 != 0) return .null;
     const field = codec.fieldOf(bit);
     const target = out[used.*..];
-    if (field.class == .text) return encodeText(field.text(old), field.text(new), target, used);
+    const alone = choice != .shortest;
+    if (field.class == .text) {
+        if (!alone) return encodeText(field.text(old), field.text(new), target, used);
+        used.* += rows.writeText(target, field.text(new));
+        return .value;
+    }
     const before = field.integer(old);
     const after = field.integer(new);
     const value = rows.packInteger(field, after);
     const is_float = field.class == .f32 or field.class == .f64;
     const relative = if (is_float) before ^ after else vints.zigzag(@bitCast(after -% before));
-    const relative_size = vints.size(relative);
     const value_size = vints.size(value);
+    const relative_size = if (alone) value_size + 1 else vints.size(relative);
     if (is_float and @min(relative_size, value_size) > field.size) {
         @memcpy(target[0..field.size], field.bytes(new));
         used.* += field.size;
@@ -366,6 +385,45 @@ pub fn apply(
         } else {
             nulls &= ~bit;
             try applyValue(field, form, old.ptr, new, &cursor);
+        }
+        index += 1;
+    }
+    if (!cursor.done()) return error.Malformed;
+    std.mem.writeInt(u64, new[0..8], nulls, .little);
+}
+
+pub const AloneError = error{
+    /// The bytes say what no encoder writes.
+    Malformed,
+    /// A value is told by the row before.
+    NeedsRow,
+};
+
+/// Puts the changed columns into an image without the one before it; other columns stay as they
+/// are. On an error `new` holds anything.
+pub fn applyAlone(
+    codec: *const RowCodec,
+    change: *const Change,
+    new: []align(8) u8,
+) AloneError!void {
+    assert(new.len == codec.image_size);
+    var nulls = codec.nullMask(new.ptr);
+    var cursor: Cursor = .{ .bytes = change.values };
+    var rest = change.columns;
+    var index: usize = 0;
+    while (rest != 0) : (rest &= rest - 1) {
+        const bit = rest & (0 -% rest);
+        const field = codec.fieldOf(@intCast(@ctz(rest)));
+        const form = change.formOf(index);
+        nulls &= ~bit;
+        switch (form) {
+            .relative => return error.NeedsRow,
+            .null => {
+                nulls |= bit;
+                @memset(new[field.offset..][0..field.size], 0);
+            },
+            .value, .raw => applyValue(field, form, new.ptr, new, &cursor) catch
+                return error.Malformed,
         }
         index += 1;
     }

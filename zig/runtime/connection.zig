@@ -18,6 +18,7 @@ const io_ = @import("io.zig");
 const search_ = @import("search.zig");
 const registry = @import("registry.zig");
 const Check = @import("check.zig").Check;
+const Feed = @import("../changes/feed.zig").Feed;
 const Checkpointer = @import("checkpoint.zig").Checkpointer;
 const Listener = @import("listeners.zig").Listener;
 const Recovery = @import("recovery.zig").Recovery;
@@ -46,10 +47,15 @@ pub const Handle = struct {
     checkpointer: ?*Checkpointer = null,
     check: ?*Check = null,
     listener: ?*Listener = null,
+    change_listener: ?*Listener = null,
+    feeds: std.ArrayList(?*Feed) = .empty,
 
     pub fn deinit(handle: *Handle) void {
         const listeners = &handle.attached.listeners;
         if (handle.listener) |listener| listeners.remove(handle.allocator, listener);
+        if (handle.change_listener) |listener| listeners.remove(handle.allocator, listener);
+        for (handle.feeds.items) |feed| if (feed) |f| f.close();
+        handle.feeds.deinit(handle.allocator);
         if (handle.recovery) |recovery| recovery.destroy();
         if (handle.check) |check| check.destroy();
         if (handle.checkpointer) |checkpointer| checkpointer.destroy();
@@ -312,7 +318,7 @@ pub const Handle = struct {
 };
 
 /// A free place in a list of things by number; numbers start at 1.
-fn freeSlot(
+pub fn freeSlot(
     comptime T: type,
     allocator: std.mem.Allocator,
     list: *std.ArrayList(?T),

@@ -126,7 +126,7 @@ pub const Maintenance = struct {
             maintenance.housekeep();
             if (!maintenance.has_lease) maintenance.tryLease();
             if (maintenance.has_lease) maintenance.write(stopping);
-            maintenance.attached.listeners.tell(header);
+            maintenance.attached.listeners.tell(&maintenance.attached.segment);
             if (stopping) {
                 maintenance.giveLease();
                 return;
@@ -335,7 +335,7 @@ pub const Maintenance = struct {
         maintenance.settle(log);
         log.sync(header) catch |err| return maintenance.fail(err);
         maintenance.synced_ms = now;
-        maintenance.attached.listeners.tell(header);
+        maintenance.attached.listeners.tell(&maintenance.attached.segment);
     }
 
     /// Goes on in a new file if a checkpoint asks for one. If that cannot be made, the old one

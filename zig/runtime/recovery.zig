@@ -14,6 +14,8 @@ const layout = @import("../segment/layout.zig");
 const checkpoint_load = @import("../checkpoint/load.zig");
 const records = @import("../wal/record.zig");
 const deltas = @import("../row/delta.zig");
+const epochs = @import("../wal/epoch.zig");
+const Timeline = @import("../segment/timeline.zig").Timeline;
 const wal_reader = @import("../wal/reader.zig");
 const storage_ = @import("../wal/storage.zig");
 const bulk = @import("../table/bulk.zig");
@@ -75,6 +77,8 @@ pub const Recovery = struct {
     start_csn: u64 = bulk.csn_recovered + 1,
     end_csn: u64 = bulk.csn_recovered + 1,
     epoch: u64 = 0,
+    /// The number of the newest timeline that is known of.
+    timeline: u32 = 0,
     index_table: u32 = 0,
     image: [limits.image_size_max]u8 align(8) = undefined,
     key: [limits.key_size_max]u8 = undefined,
@@ -121,6 +125,12 @@ pub const Recovery = struct {
         }
     }
 
+    fn noteTimeline(recovery: *Recovery, timeline: Timeline) void {
+        // Files are input: the number after the last one stays a number.
+        if (timeline.number == std.math.maxInt(u32)) return;
+        recovery.timeline = @max(recovery.timeline, timeline.number);
+    }
+
     fn databaseId(recovery: *Recovery) [16]u8 {
         return recovery.engine.context.session.segment.header.database_id;
     }
@@ -139,6 +149,7 @@ pub const Recovery = struct {
             );
             if (recovery.loader == null) return true;
             recovery.start_csn = recovery.loader.?.header.snapshot_csn;
+            recovery.noteTimeline(recovery.loader.?.header.timeline);
             recovery.has_checkpoint = true;
         }
         const loader = &recovery.loader.?;
@@ -257,6 +268,11 @@ pub const Recovery = struct {
         recovery.noteLog();
         recovery.end_csn = @max(recovery.start_csn, reader.report.end_csn);
         recovery.epoch = reader.report.epoch_max;
+        for (reader.files.items) |*file| recovery.noteTimeline(file.header.timeline);
+        if (try epochs.load(recovery.storage)) |record| {
+            const is_own = std.mem.eql(u8, &record.database_id, &recovery.databaseId());
+            if (is_own) recovery.noteTimeline(record.timeline);
+        }
         recovery.report.truncated_size = @floatFromInt(reader.report.truncated_size);
         recovery.report.end_csn = @floatFromInt(recovery.end_csn);
         recovery.report.epoch = @floatFromInt(recovery.epoch);
@@ -411,6 +427,9 @@ pub const Recovery = struct {
         const header = recovery.engine.context.session.segment.header;
         const next = @max(recovery.end_csn, bulk.csn_recovered + 1);
         header.first_csn = next;
+        // What the segment before may have shown from here on never was.
+        header.timeline = .{ .number = recovery.timeline + 1, .start_csn = next };
+        epochs.begin(recovery.storage, header.database_id, recovery.epoch, header.timeline);
         header.checksum = header.computeChecksum();
         header.log_epoch.store(recovery.epoch, .monotonic); // nobody else is here
         header.tail.store(next, .monotonic);

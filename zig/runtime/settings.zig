@@ -18,6 +18,8 @@ pub const Setting = enum(u32) {
     snapshot_age_limit_ms = 3,
     /// A log this large asks for a checkpoint.
     log_size_limit_mb = 4,
+    /// Log that subscriptions need is kept up to so much beyond what recovery needs.
+    log_retention_mb = 5,
 };
 
 pub const Range = struct { min: u32 = 0, max: u32 = std.math.maxInt(u32) };
@@ -29,6 +31,7 @@ pub fn rangeOf(setting: Setting) Range {
         .checkpoint_interval_secs => .{},
         .snapshot_age_limit_ms => .{ .min = 100 },
         .log_size_limit_mb => .{ .min = 1 },
+        .log_retention_mb => .{},
     };
 }
 
@@ -50,6 +53,7 @@ fn wordOf(segment: *const Segment, setting: Setting) *Word {
         .checkpoint_interval_secs => &header.checkpoint_interval_secs,
         .snapshot_age_limit_ms => &header.snapshot_age_limit_ms,
         .log_size_limit_mb => &header.log_size_limit_mb,
+        .log_retention_mb => &header.log_retention_mb,
     };
 }
 

@@ -33,6 +33,10 @@ pub fn commit(handle: *Handle, id: u32) !void {
     handle.noteCommit(csn);
 }
 
+pub fn snapshotOf(handle: *Handle, id: u32) !void {
+    handle.io.result.csn = @floatFromInt((try existing(handle, id)).snapshot);
+}
+
 pub fn abort(handle: *Handle, id: u32) !void {
     _ = try existing(handle, id);
     handle.end(id);

@@ -102,6 +102,13 @@ pub const Header = extern struct {
     /// Raised when commits that stand still are no longer waited for (P32); read by every commit.
     /// Sequentially consistent when it changes; pairs with the acquire of whoever looks.
     era: Word(u32) align(limits.cache_line_size),
+    /// 1 while a process sleeps until something is committed; read by every commit after it is
+    /// decided, and taken back by the one that wakes.
+    /// Sequentially consistent when it changes; pairs with the same of who looks (`changes`).
+    change_armed: Word(u32) align(limits.cache_line_size),
+    /// Subscriptions need the log from here on; 0 none.
+    /// Release when it changes; pairs with the acquire of whoever looks.
+    retained_csn: Word(u64),
     /// Highest session slot ever used, plus one.
     /// Release when it changes; pairs with the acquire of whoever looks.
     session_limit: Word(u32) align(limits.cache_line_size),
@@ -119,6 +126,10 @@ pub const Header = extern struct {
     checkpoint_interval_secs: Word(u32),
     snapshot_age_limit_ms: Word(u32),
     log_size_limit_mb: Word(u32),
+    /// Log that subscriptions need is kept up to so much beyond what recovery needs.
+    log_retention_mb: Word(u32),
+    /// `delta.Choice`: the forms of values that those who follow the log need; only rises.
+    log_forms: Word(u32),
     /// Release when it changes; pairs with the acquire of whoever looks.
     log_enabled: Word(u32),
     /// Release when it changes; pairs with the acquire of whoever looks.

@@ -119,6 +119,7 @@ pub const Segment = struct {
         header.checkpoint_interval_secs.raw = 300;
         header.snapshot_age_limit_ms.raw = 60_000;
         header.log_size_limit_mb.raw = 1024;
+        header.log_retention_mb.raw = 256;
         var segment = view(memory, fd, geometry);
         var index: u32 = 0;
         while (index < geometry.session_count) : (index += 1) {

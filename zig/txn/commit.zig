@@ -29,6 +29,7 @@ const outcome = @import("outcome.zig");
 const retire = @import("retire.zig");
 const log_state = @import("../segment/log_state.zig");
 const ring = @import("../segment/ring.zig");
+const wake = @import("../segment/change_wake.zig");
 const write_ = @import("write.zig");
 const Context = @import("context.zig").Context;
 const ReadSet = @import("read_set.zig").ReadSet;
@@ -204,6 +205,7 @@ fn attempt(
         position / 8,
     )) return context.lose(.wounded, null);
     fault.point("commit.decided");
+    wake.afterCommit(segment.header);
     session.floor = csn + 1;
     session.retry = .none;
     context.last_csn = csn;

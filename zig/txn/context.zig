@@ -11,6 +11,7 @@ const mutant = @import("../instrument/mutant.zig");
 const catalog = @import("catalog.zig");
 const log_buffer = @import("log_buffer.zig");
 const records = @import("../wal/record.zig");
+const deltas = @import("../row/delta.zig");
 const view_ = @import("../table/view.zig");
 const vacuum = @import("vacuum.zig");
 const write_ = @import("write.zig");
@@ -185,9 +186,14 @@ pub const Context = struct {
             size_max,
         ) catch return error.SegmentFull;
         const start = context.payload.items.len - size_max;
+        // Stale is fine: who raises it waits for the commits that may have read it before.
+        const choice: deltas.Choice = @enumFromInt(
+            context.session.segment.header.log_forms.load(.monotonic),
+        );
         const size = if (new) |n|
             if (old) |o|
-                records.encodeUpdate(codec, view.id, o, n, out) catch return error.SegmentCorrupt
+                records.encodeUpdateAs(codec, view.id, o, n, choice, out) catch
+                    return error.SegmentCorrupt
             else
                 records.encodeInsert(codec, view.id, n, out)
         else if (old) |o|

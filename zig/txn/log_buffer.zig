@@ -38,6 +38,8 @@ pub const Header = extern struct {
     reserved: u32,
 };
 
+/// Positions that a cell tells apart: 22 bits, of eight bytes each.
+const positions_in_cell = 1 << 25;
 /// No session writes as many bytes; sums of positions stay far from overflow.
 const position_max = 1 << 56;
 /// `Header.csn` of the unused rest before the buffer's end.
@@ -208,12 +210,28 @@ fn headerAt(
 
 pub const Record = struct {
     header: *Header,
+    /// As it was when the record was found.
+    overflow: Ref,
     writes: []align(4) const Written,
     payload: []const u8,
 
     /// False when the record may have been overwritten while it was read.
     pub fn isStill(record: Record, csn: u64) bool {
         return record.header.csn.load(.acquire) == csn;
+    }
+
+    /// Likewise, for who has copied it and holds nothing up. Asked after the copy. The owner frees
+    /// the pages of a large record after it has taken them out of the header, and writes over the
+    /// buffer after it has raised `log_taken` past the record, be that at its middle.
+    pub fn isIntact(record: Record, segment: *const Segment, csn: u64, cell: ring.Cell) bool {
+        if (!record.isStill(csn) or record.header.overflow.load(.acquire) != record.overflow) {
+            return false;
+        }
+        const slot = &segment.sessions[cell.session];
+        const taken = slot.log_taken.load(.acquire); // pairs with the release in `freeDrained`
+        // A cell has the low bits of the position.
+        const distance = (@as(u64, cell.position) * 8 -% taken) & (positions_in_cell - 1);
+        return distance < segment.log_buffer_size;
     }
 };
 
@@ -243,6 +261,7 @@ pub fn read(segment: *const Segment, csn: u64, cell: ring.Cell) segment_.Corrupt
     const writes: [*]align(4) const Written = @ptrCast(@alignCast(body));
     return .{
         .header = header,
+        .overflow = overflow,
         .writes = writes[0..write_count],
         .payload = body[list_size..body_size],
     };

@@ -39,6 +39,19 @@ pub fn store(
     tryStore(storage, database_id, epoch, timeline) catch {};
 }
 
+/// Remembers that a timeline has begun, before anything of it is shown, where there is a log. A
+/// failure is no harm, unless another boot fails to write anything as well: then two histories have
+/// one name.
+pub fn begin(
+    storage: Storage,
+    database_id: formats.DatabaseId,
+    epoch: u64,
+    timeline: formats.Timeline,
+) void {
+    if (epoch == 0) return;
+    tryStore(storage, database_id, epoch, timeline) catch {};
+}
+
 /// Nothing is remembered any more, by order (`cut.zig`). True if something was.
 pub fn forget(storage: Storage) storages.Error!bool {
     storage.unlink(formats.epoch_name) catch |err| switch (err) {
@@ -66,7 +79,11 @@ fn tryStore(
     defer storage.close(file);
     const places = try readPlaces(storage, file);
     const newest = newestOf(&places);
-    if (places[newest].isWhole() and places[newest].epoch >= epoch) return;
+    if (places[newest].isWhole()) {
+        const known = &places[newest];
+        const is_later = known.epoch == epoch and known.timeline.number < timeline.number;
+        if (known.epoch >= epoch and !is_later) return;
+    }
     var record: EpochRecord = .{ .database_id = database_id, .epoch = epoch, .timeline = timeline };
     if (places[newest].isWhole()) record.follow(&places[newest], timeline);
     record.seal();
@@ -87,5 +104,8 @@ fn readPlaces(storage: Storage, file: storages.File) storages.Error![2]EpochReco
 fn newestOf(places: *const [2]EpochRecord) usize {
     if (!places[0].isWhole()) return 1;
     if (!places[1].isWhole()) return 0;
+    if (places[0].epoch == places[1].epoch) {
+        return @intFromBool(places[1].timeline.number > places[0].timeline.number);
+    }
     return @intFromBool(places[1].epoch > places[0].epoch);
 }

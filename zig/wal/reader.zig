@@ -88,6 +88,9 @@ pub const Options = struct {
     /// After a failed sync: the kernel's memory of the files may hold what the disk does not, so it
     /// is dropped first.
     distrust_cache: bool = false,
+    /// For who follows a log that is written to: what the files cover for certain (W9). Nothing
+    /// from there on is looked at, so there is no tail that could be torn.
+    until_csn: u64 = std.math.maxInt(u64),
 };
 
 pub const Report = struct {
@@ -112,6 +115,7 @@ pub const Reader = struct {
     allocator: Allocator,
     start_csn: u64,
     is_expected: bool,
+    until_csn: u64,
     files: std.ArrayList(LogFile),
     file_index: usize,
     window: Window,
@@ -143,6 +147,7 @@ pub const Reader = struct {
             .allocator = allocator,
             .start_csn = options.start_csn,
             .is_expected = options.is_expected,
+            .until_csn = options.until_csn,
             .files = .empty,
             .file_index = 0,
             .window = .{ .storage = storage, .allocator = allocator },
@@ -191,6 +196,10 @@ pub const Reader = struct {
                 if (!reader.payload.done()) {
                     return reader.refuse(.malformed, reader.batch_offset, 0);
                 }
+                if (reader.next_csn >= reader.until_csn) {
+                    reader.finished = true;
+                    return null;
+                }
                 try reader.nextBatch();
                 continue;
             }
@@ -202,6 +211,10 @@ pub const Reader = struct {
                 continue;
             }
             if (transaction.csn < reader.start_csn) continue;
+            if (transaction.csn >= reader.until_csn) {
+                reader.finished = true;
+                return null;
+            }
             reader.report.transaction_count += 1;
             return transaction;
         }

@@ -107,7 +107,7 @@ pub const UpdateError = error{
     KeyChanged,
 };
 
-/// Logs what differs between two images of one row: 0 bytes if nothing does.
+/// Logs what differs between two images of one row, in the shortest form: 0 bytes if nothing does.
 pub fn encodeUpdate(
     codec: *const RowCodec,
     table_id: u32,
@@ -115,8 +115,22 @@ pub fn encodeUpdate(
     new: []align(8) const u8,
     out: []u8,
 ) UpdateError!usize {
+    return encodeUpdateAs(codec, table_id, old, new, .shortest, out);
+}
+
+/// The same in the form that those who follow the log need.
+pub fn encodeUpdateAs(
+    codec: *const RowCodec,
+    table_id: u32,
+    old: []align(8) const u8,
+    new: []align(8) const u8,
+    choice: deltas.Choice,
+    out: []u8,
+) UpdateError!usize {
     assert(out.len >= updateSizeMax(codec));
-    switch (deltas.compare(codec, old, new)) {
+    const difference = deltas.compare(codec, old, new);
+    const wanted = if (difference == .columns and choice == .rows) .row else difference;
+    switch (wanted) {
         .none => return 0,
         .key => return error.KeyChanged,
         .row => {
@@ -129,9 +143,9 @@ pub fn encodeUpdate(
             const start = head + codec.encodeKey(new.ptr, out[head..]);
             const rest = out[start..];
             return start + if (single)
-                deltas.encodeSingle(codec, @intCast(@ctz(columns)), old.ptr, new.ptr, rest)
+                deltas.encodeSingle(codec, @intCast(@ctz(columns)), old.ptr, new.ptr, choice, rest)
             else
-                deltas.encodeMany(codec, columns, old.ptr, new.ptr, rest);
+                deltas.encodeMany(codec, columns, old.ptr, new.ptr, choice, rest);
         },
     }
 }
