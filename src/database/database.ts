@@ -308,7 +308,7 @@ export class Database implements Disposable, AsyncDisposable {
     const { readOnly = this.#handle.readOnly, isRetry = false } = options;
     this.#scope.use();
     if (this.#handle.readOnly && !readOnly) throw readOnlyError();
-    return new Transaction(this.#handle, readOnly, isRetry);
+    return new Transaction(this.#handle, readOnly, isRetry).hold();
   }
 
   /** What became of the transaction that `token` names, for at least the last million commits. */

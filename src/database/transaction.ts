@@ -51,29 +51,75 @@ const { beginReadOnly, beginRetry } = callFlags;
 const lockTimeoutMsDefault = 1_000;
 const lockPauseMs = 0.5;
 
+/**
+ * A transaction that the program holds, in the list of open ones: it does not keep it from being
+ * collected, and ends it then.
+ */
+class HeldTransaction implements OpenTransaction {
+  older: OpenTransaction | undefined;
+  newer: OpenTransaction | undefined;
+  readonly #handle: Handle;
+  readonly #tx: number;
+  readonly #scope: WeakRef<TransactionScope>;
+  #isOver = false;
+
+  constructor(scope: TransactionScope) {
+    this.#handle = scope.handle;
+    this.#tx = scope.tx;
+    this.#scope = new WeakRef(scope);
+  }
+
+  abort(): void {
+    const scope = this.#scope.deref();
+    if (scope !== undefined) return scope.abort();
+    // Closing the database may come before the collector tells.
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#handle.open.remove(this);
+    abortIn(this.#handle, this.#tx);
+  }
+}
+
+/** Ends transactions that nothing refers to any more. */
+const forgotten = new FinalizationRegistry<HeldTransaction>((held) => held.abort());
+
+function abortIn({ session }: Handle, tx: number): void {
+  if (session.isOpen) session.calls.aerostore_transaction_abort(session.handle, tx);
+}
+
 class TransactionScope extends Scope implements OpenTransaction {
   older: OpenTransaction | undefined;
   newer: OpenTransaction | undefined;
   /** How it ended. */
   ending = "";
+  /** In the list of open transactions instead of this, which the program may forget. */
+  #held: HeldTransaction | undefined;
 
   constructor(handle: Handle, tx: number, readOnly: boolean) {
     super(handle, tx, readOnly);
     handle.open.add(this);
   }
 
+  /** From here on the program holds it, and may forget it. */
+  hold(): void {
+    this.handle.open.remove(this);
+    this.#held = new HeldTransaction(this);
+    this.handle.open.add(this.#held);
+    forgotten.register(this, this.#held, this);
+  }
+
   endAs(ending: string): void {
     this.ending = ending;
     this.end();
-    this.handle.open.remove(this);
+    this.handle.open.remove(this.#held ?? this);
+    if (this.#held !== undefined) forgotten.unregister(this);
   }
 
   abort(): void {
     if (this.isOver) return;
-    const { session } = this.handle;
     const { tx } = this;
     this.endAs("aborted");
-    if (session.isOpen) session.calls.aerostore_transaction_abort(session.handle, tx);
+    abortIn(this.handle, tx);
   }
 
   override wrote(): void {}
@@ -138,6 +184,15 @@ export class Transaction implements Disposable {
     if (status !== Status.ok) throw session.error(status, { attempted: "beginning a transaction" });
     this.readOnly = readOnly;
     this.#scope = new TransactionScope(handle, session.u32[words.transaction] ?? 0, readOnly);
+  }
+
+  /**
+   * Lets it end when nothing refers to it any more; for `Database.begin`. What `transact` runs ends
+   * with its function.
+   */
+  hold(): this {
+    this.#scope.hold();
+    return this;
   }
 
   /** Whether it has neither been committed nor aborted. */

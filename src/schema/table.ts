@@ -78,6 +78,8 @@ export const keyLimitMax: number = limits.keyLimitMax;
 export const indexesMax: number = limits.indexCountMax;
 export const labelsMax: number = limits.labelCountMax;
 export const scaleMax: number = limits.scaleMax;
+/** Choices of columns whose decoders are kept; another one is generated again when it comes. */
+const decodersMax = 256;
 const namePattern = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
 
 /** A table's definition. Immutable. Get one from `defineTable`. */
@@ -132,6 +134,8 @@ export class TableDefinition<out S extends TableShape = DynamicShape> {
     const known = this.#decoders.get(choice);
     if (known !== undefined) return known;
     const decoder = generateDecoder<S["row"]>(this, fields);
+    const [oldest] = this.#decoders.keys();
+    if (oldest !== undefined && this.#decoders.size >= decodersMax) this.#decoders.delete(oldest);
     this.#decoders.set(choice, decoder);
     return decoder;
   }

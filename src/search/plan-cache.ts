@@ -93,7 +93,7 @@ function remember<T>(map: Map<string, T>, key: string, value: T): void {
 /** Plans the searches of one session. */
 export class PlanCache {
   readonly #session: Session;
-  readonly #kept = new Map<TableBinding, KeptPlans>();
+  readonly #kept = new WeakMap<TableBinding, KeptPlans>();
 
   constructor(session: Session) {
     this.#session = session;

@@ -37,7 +37,7 @@ const growBytes = 16 << 10;
 
 export class Catalog {
   readonly #session: Session;
-  readonly #bindings = new Map<AnyTable, TableBinding>();
+  readonly #bindings = new WeakMap<AnyTable, TableBinding>();
   #version: number | undefined;
   #isReading = false;
   #byName: ReadonlyMap<string, StoredTable> = new Map();

@@ -563,3 +563,26 @@ describe("outcomes", () => {
     await reader.durable;
   });
 });
+
+test("transaction: a forgotten one ends, and its snapshot with it", async () => {
+  const pinned = (): number => {
+    return db.stats().sessions.reduce((sum, { snapshotCsn }) => Math.max(sum, snapshotCsn), 0);
+  };
+  const forget = (): void => {
+    for (let count = 0; count < 300; count++) {
+      const tx = db.begin();
+      tx.table(Accounts).update(1, { balance: count });
+    }
+  };
+  expect(pinned()).toBe(0);
+  forget();
+  expect(pinned()).toBeGreaterThan(0);
+  const held = db.begin();
+  for (let round = 0; round < 200 && pinned() > 0; round++) {
+    held.abort();
+    Bun.gc(true);
+    await Bun.sleep(1);
+  }
+  expect(pinned()).toBe(0);
+  expect(accounts.get(1)?.balance).toBe(100);
+});
