@@ -37,6 +37,8 @@ pub const index_key_words_max = 33;
 pub const position_words_max = index_key_words_max + 1;
 
 pub const skiplist_height_max = 14;
+/// Writes of one transaction.
+pub const transaction_writes_max = 2_096_640;
 /// More turns of one read or write of a row than other sessions can cause: it is damaged.
 pub const row_turns_max: u32 = 1 << 20;
 /// Steps of a walk that others may make it take again, above what the records of the segment allow

@@ -1,8 +1,8 @@
 /** Counters and sizes of a database, for people and monitors; of no exact instant. */
-import { Status } from "../ffi/abi.gen.ts";
 import { PageKind } from "../ffi/constants.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
-import { words } from "../session/session.ts";
+import { listSessions } from "../session/sessions.ts";
+import type { SessionInfo } from "../session/sessions.ts";
 import type { Session } from "../session/session.ts";
 
 /** What is in shared memory. */
@@ -72,18 +72,6 @@ export interface CounterStats {
   readonly repairs: number;
 }
 
-export interface SessionInfo {
-  readonly index: number;
-  readonly pid: number;
-  readonly openedAt: Date;
-  readonly ageMs: number;
-  /** CSN of its oldest snapshot; 0 for none. */
-  readonly snapshotCsn: number;
-  readonly snapshotAgeMs: number;
-  readonly commits: number;
-  readonly isAlive: boolean;
-}
-
 export interface Stats {
   readonly memory: MemoryStats;
   readonly log: LogStats;
@@ -97,7 +85,6 @@ export interface Stats {
 
 const { fields, size: statsSize } = layouts.Stats;
 const { fields: counterFields } = layouts.Counters;
-const { fields: sessionFields, size: sessionSize } = layouts.SessionStats;
 
 /** Reads all of it. `tables` are the rows by table. */
 export function readStats(session: Session, tables: Readonly<Record<string, number>>): Stats {
@@ -166,25 +153,10 @@ export function readStats(session: Session, tables: Readonly<Record<string, numb
   };
 }
 
-function readSessions(session: Session, count: number): SessionInfo[] {
-  const bytes = new Uint8Array(new ArrayBuffer(count * sessionSize));
-  const status = session.calls.aerostore_sessions_read(session.handle, bytes, bytes);
-  if (status !== Status.ok) throw session.error(status, { attempted: "listing sessions" });
-  const used = Math.min(session.u32[words.size] ?? 0, bytes.length);
-  const sessions: SessionInfo[] = [];
-  const now = Date.now();
-  for (let base = 0; base < used; base += sessionSize) {
-    const view = new DataView(bytes.buffer, base, sessionSize);
-    sessions.push({
-      index: view.getUint32(sessionFields.index.offset, true),
-      pid: view.getUint32(sessionFields.pid.offset, true),
-      openedAt: new Date(view.getFloat64(sessionFields.opened_ms.offset, true)),
-      ageMs: Math.max(0, now - view.getFloat64(sessionFields.opened_ms.offset, true)),
-      snapshotCsn: view.getFloat64(sessionFields.snapshot.offset, true),
-      snapshotAgeMs: view.getFloat64(sessionFields.snapshot_age_ms.offset, true),
-      commits: view.getFloat64(sessionFields.commits.offset, true),
-      isAlive: view.getUint32(sessionFields.alive.offset, true) !== 0,
-    });
+function readSessions(session: Session, count: number): readonly SessionInfo[] {
+  const sessions = listSessions(session, count);
+  if (typeof sessions === "number") {
+    throw session.error(sessions, { attempted: "listing sessions" });
   }
   return sessions;
 }

@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "4f298b1b13054ef6";
-export const abiHash = 0x0a68791e031b2533n;
+export const layoutFingerprint = "fe661f4515f08aff";
+export const abiHash = 0x1608afb5dacc6466n;
 
 export const Status = {
   ok: 0,

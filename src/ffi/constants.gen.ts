@@ -264,7 +264,7 @@ export const limits = {
 
 export const segmentFormat = {
   magic: 2930814983,
-  version: 2,
+  version: 3,
   cellSize: 8,
   latchSize: 8,
   outcomeSize: 8,

@@ -119,7 +119,6 @@ export const layouts = {
       log_previous: { type: "u64", offset: 272, size: 8 },
       log_taken: { type: "u64", offset: 280, size: 8 },
       retired: { type: "u32", offset: 384, size: 4 },
-      retired_page: { type: "u32", offset: 388, size: 4 },
       retire_taken: { type: "u64", offset: 392, size: 8 },
       retire_added: { type: "u64", offset: 400, size: 8 },
       retire_latch: { type: "u32", offset: 408, size: 4 },

@@ -7,11 +7,12 @@
  */
 import { Status } from "../ffi/abi.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
-import { ConflictCause } from "../ffi/constants.gen.ts";
+import { ConflictCause, limits } from "../ffi/constants.gen.ts";
 import { memberOf } from "../ffi/struct.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { errorFromStatus } from "../ffi/status.ts";
 import type { ErrorDetails } from "../errors.ts";
+import { oldestSnapshot } from "./sessions.ts";
 import type { Memory } from "../schema/memory.ts";
 import type { AnyTable } from "../schema/table.ts";
 import { describeValue, readValue } from "../schema/value.ts";
@@ -101,6 +102,8 @@ export const numbers: Positions<
 
 /** How long a call that would have to wait is repeated before its caller is told. */
 const busyMsMax = 30_000;
+/** A snapshot that is younger is not named as the reason for a full segment. */
+const heldMsMin = 1_000;
 /** What a `SERIALIZATION_FAILURE` was lost on. */
 const conflictCauses: Readonly<Record<ConflictCause, string>> = {
   [ConflictCause.none]: "another transaction was in the way",
@@ -179,6 +182,22 @@ export class Session {
     if (status !== Status.ok) throw this.error(status, subject);
   }
 
+  /** Of a full segment: the snapshot that keeps old versions from being let go, if there is one. */
+  #whatIsHeld(): { readonly found?: string; readonly advice?: string } {
+    const oldest = oldestSnapshot(this, limits.sessionCountMax);
+    if (oldest === undefined || oldest.snapshotAgeMs < heldMsMin) return {};
+    const holder = oldest.pid === process.pid ? "this process" : `process ${oldest.pid}`;
+    const seconds = (oldest.snapshotAgeMs / 1000).toFixed(1);
+    return {
+      found:
+        `the shared memory is full, and ${holder} has had a snapshot open for ${seconds} s, ` +
+        "which keeps the old version of every row that was changed since",
+      advice:
+        "end that snapshot (a transaction, a search that was not read to its end, or a " +
+        "checkpoint), lower aerostore.snapshot_age_limit_ms, delete rows or raise maxBytes",
+    };
+  }
+
   /** The error that the last call ended with. */
   error(status: Status, subject: CallSubject): Error {
     const table = this.names?.tableOf(this.u32[words.errorTable] ?? 0);
@@ -205,6 +224,8 @@ export class Session {
         const details = { ...where, ...this.#keyOf(table), column: name, found, advice };
         return errorFromStatus(Status.invalid_value, details);
       }
+      case Status.segment_full:
+        return errorFromStatus(status, { ...where, ...this.#whatIsHeld() });
       case Status.transaction_too_large: {
         const found = "the transaction does not fit the log";
         const advice = "split it";

@@ -32,6 +32,7 @@ export const commitPoints = [
   "abort.unlinked",
   "abort.retired",
   "vacuum.taken",
+  "paged.dropped",
   "vacuum.named",
   "index.closed",
   "vacuum.unlinked",

@@ -111,6 +111,20 @@ test("full segment: a commit waits while another process's snapshot lets memory 
   expect((await holder.ended).status).toBe(0);
 });
 
+test("full segment: a snapshot of another process holds back all of it, and is named", async () => {
+  await using crew = new Crew();
+  const holder = crew.start("test/process/full-child.ts", ["keep"]);
+  expect(await holder.said("held")).toBe("held");
+  const writer = crew.start("test/process/full-child.ts", ["fill"]);
+  expect(Number(await writer.said("0."))).toBeGreaterThan(0.7);
+  const message = await writer.said("upserting");
+  expect(message).toContain(`process ${holder.pid} has had a snapshot open for`);
+  expect(message).toContain("aerostore.snapshot_age_limit_ms");
+  await holder.kill();
+  expect(await writer.said("again")).toBe("again");
+  expect((await writer.ended).status).toBe(0);
+});
+
 test("full segment: a transaction gives up an old snapshot that keeps it full", async () => {
   using temporary = new TemporaryDatabase();
   const db = await temporary.open({ tables: [Things], maxBytes });

@@ -14,7 +14,7 @@ const Ref = @import("rel_ptr.zig").Ref;
 const Timeline = @import("timeline.zig").Timeline;
 
 pub const magic: u32 = 0xAEB0_B007;
-pub const format_version: u32 = 2;
+pub const format_version: u32 = 3;
 /// Bits of a commit number (CSN) where an epoch or a state shares its word.
 pub const csn_bits = 48;
 
@@ -314,7 +314,7 @@ pub const SessionSlot = extern struct {
     /// How many intents are valid.
     /// Release: in program order for the repairer, whose acquire pairs with it.
     intent_count: Word(u32),
-    /// Intents by number: a `paged` directory.
+    /// Intents by number: root of a `paged` array.
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     intents: Word(u32),
     /// `retire_added` when stamping or unlinking began, plus one; 0 not begun. With it a repairer
@@ -349,12 +349,9 @@ pub const SessionSlot = extern struct {
     /// Release: in program order for the repairer, whose acquire pairs with it.
     log_taken: Word(u64),
 
-    /// Retired records by number, oldest `retire_taken`: a `paged` directory.
+    /// Retired records by number, oldest `retire_taken`: root of a `paged` array.
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     retired: Word(u32) align(limits.cache_line_size),
-    /// Pages below this number have been given back.
-    /// Release: in program order for the repairer, whose acquire pairs with it.
-    retired_page: Word(u32),
     /// Release when it changes; pairs with the acquire of whoever looks.
     retire_taken: Word(u64),
     /// Release when it changes; pairs with the acquire of whoever looks.

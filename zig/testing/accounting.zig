@@ -8,8 +8,8 @@ const rel_ptr = @import("../segment/rel_ptr.zig");
 const limits = @import("../limits.zig");
 const classes = @import("../segment/classes.zig");
 const depot = @import("../segment/depot.zig");
-const paged = @import("../segment/paged.zig");
 const segment_ = @import("../segment/segment.zig");
+const commit = @import("../txn/commit.zig");
 const fate = @import("../txn/status.zig");
 const log_buffer = @import("../txn/log_buffer.zig");
 const retire = @import("../txn/retire.zig");
@@ -113,8 +113,8 @@ const Accounts = struct {
         while (number < slot.retire_added.raw) : (number += 1) {
             try accounts.walkRetired((try retire.queueOf(accounts.segment, slot).at(number)).*);
         }
-        try accounts.noteDirectory(slot.intents.raw);
-        try accounts.noteDirectory(slot.retired.raw);
+        try accounts.noteArray(commit.intentsOf(accounts.segment, slot));
+        try accounts.noteArray(retire.queueOf(accounts.segment, slot));
         try accounts.walkLog(slot);
     }
 
@@ -161,18 +161,17 @@ const Accounts = struct {
         }
     }
 
-    fn noteDirectory(accounts: *Accounts, ref: Ref) Error!void {
-        if (ref == rel_ptr.none) return;
-        try accounts.noteRun(ref, 1);
-        const words: [*]const Ref = @ptrCast(
-            @alignCast((try accounts.segment.bytesAt(ref, limits.page_size)).ptr),
-        );
-        const used = std.mem.lastIndexOfNone(
-            Ref,
-            words[0..paged.pages_max],
-            &.{rel_ptr.none},
-        ) orelse return;
-        for (words[0 .. used + 1]) |page| try accounts.noteRun(page, 1);
+    fn noteArray(accounts: *Accounts, array: anytype) Error!void {
+        const root = array.root.raw;
+        if (root == rel_ptr.none) return;
+        try accounts.noteRun(root, 1);
+        for (array.wordsOf(root)) |directory| {
+            if (directory.raw == rel_ptr.none) continue;
+            try accounts.noteRun(directory.raw, 1);
+            for (array.wordsOf(directory.raw)) |page| {
+                if (page.raw != rel_ptr.none) try accounts.noteRun(page.raw, 1);
+            }
+        }
     }
 
     fn walkLog(accounts: *Accounts, slot: *layout.SessionSlot) Error!void {

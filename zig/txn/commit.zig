@@ -71,7 +71,7 @@ pub fn run(
     const session = &context.session;
     const slot = session.slot;
     try log_state.check(session.segment.header);
-    if (writes.len > paged.count_max / 2) return error.TransactionTooLarge;
+    if (writes.len > limits.transaction_writes_max) return error.TransactionTooLarge;
     noteAge(context);
 
     context.observed = reads;
@@ -233,7 +233,7 @@ fn nowDecided(session: *Session) u64 {
 }
 
 pub fn intentsOf(segment: *const segment_.Segment, slot: *SessionSlot) paged.Intents {
-    return .{ .segment = segment, .directory = &slot.intents };
+    return .{ .segment = segment, .root = &slot.intents };
 }
 
 /// P13 for one write.

@@ -2,6 +2,7 @@
 const std = @import("std");
 const limits = @import("../limits.zig");
 const layout = @import("../segment/layout.zig");
+const paged = @import("../segment/paged.zig");
 const schema_ = @import("../row/schema.zig");
 const harness = @import("../testing/harness.zig");
 const scheduler = @import("../instrument/scheduler.zig");
@@ -177,4 +178,35 @@ test "engine: a table is made, however often its commit is overtaken" {
         try std.testing.expectEqual(null, maker.failure);
         _ = try maker.engine.context.table(0);
     }
+}
+
+test "engine: what an open snapshot holds back is bounded by the segment alone" {
+    const world = try harness.World.init(std.testing.allocator, .{ .size = 16 << 20 });
+    defer world.deinit();
+    const reader = try world.attach();
+    const writer = try world.attach();
+    const table = try world.createTable(writer);
+    const first: harness.Row = .init(1, 0, 0);
+    _ = try first.write(writer, table, .insert);
+
+    const snapshot = try reader.pins.open(std.testing.allocator, &reader.context.session);
+    const count = (2 * paged.words_per_page + 1) * paged.per_page; // two directories and more
+    const slot = writer.context.session.slot;
+    var stamp: u64 = 1;
+    while (slot.retire_added.raw - slot.retire_taken.raw < count) : (stamp += 1) {
+        const row: harness.Row = .init(1, @intCast(stamp), stamp);
+        try std.testing.expectEqual(write_.Result.updated, try row.write(writer, table, .update));
+    }
+    try world.verify(writer, table);
+
+    reader.pins.close(&reader.context.session, snapshot);
+    try world.settle(writer);
+    try world.verifySettled(writer, table);
+    // The queue keeps its root, and the directory and page of its end.
+    var queue_pages: u32 = 0;
+    for (world.segment.pages[0..world.segment.header.geometry.page_count]) |*page| {
+        const state = layout.PageState.of(page.raw);
+        if (state.state == .used and state.kind == .retired) queue_pages += 1;
+    }
+    try std.testing.expect(queue_pages <= 4);
 }

@@ -411,7 +411,7 @@ fn kindNaming(segment: *const segment_.Segment, index: u32, ref: Ref) ?classes.P
     }
     if ((paged.Intents{
         .segment = segment,
-        .directory = &slot.intents,
+        .root = &slot.intents,
     }).names(ref)) return .intent;
     for (0..segment.session_count) |i| {
         const owner = &segment.sessions[i];

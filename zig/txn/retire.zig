@@ -17,7 +17,7 @@ const SessionSlot = layout.SessionSlot;
 const Retired = layout.Retired;
 
 pub fn queueOf(segment: *const Segment, owner: *SessionSlot) paged.RetireQueue {
-    return .{ .segment = segment, .directory = &owner.retired };
+    return .{ .segment = segment, .root = &owner.retired };
 }
 
 /// Makes room for `count` more additions, so that adding them cannot fail.
