@@ -3,6 +3,7 @@
 //!   zig build                      zig-out/lib/libaerostore.so
 //!   zig build -Dfault=true         also libaerostore-fault.so there, with kill points compiled in
 //!   zig build fault-library        only that one
+//!   zig build package              zig-out/package/linux-*/libaerostore.so, to be shipped
 //!   zig build test                 every test reachable from zig/test.zig
 //!   zig build test -Dtest-filter=wal
 //!   zig build driver               zig-out/bin/driver, whose instructions are counted
@@ -13,23 +14,17 @@
 //!   zig build check                compiles everything, installs nothing (for editors)
 //!   zig build fmt                  `zig fmt --check` over zig/ and build.zig
 //!
-//! The processor defaults to x86_64_v2 on x86-64, Bun's own floor; `-Dcpu=native` to see what more
-//! is worth. The library links libc, for its threads only: without it, `std.Thread` inside a shared
-//! library sets up thread-local storage that only a program's own start code has described.
+//! The processor defaults to x86_64_v2 on x86-64, Bun's own floor, and to ARMv8 with CRC32 on
+//! arm64; `-Dcpu=native` to see what more is worth. The library links libc, for its threads only:
+//! without it, `std.Thread` inside a shared library sets up thread-local storage that only a
+//! program's own start code has described.
 
 const std = @import("std");
 
 pub fn build(b: *std.Build) void {
     const is_x86 = @import("builtin").cpu.arch == .x86_64;
     const target = b.standardTargetOptions(.{
-        .default_target = .{
-            .cpu_model = if (is_x86)
-                .{ .explicit = &std.Target.x86.cpu.x86_64_v2 }
-            else
-                .baseline,
-            // Fetching a line to write it: where it does nothing else, it does nothing.
-            .cpu_features_add = if (is_x86) std.Target.x86.featureSet(&.{.prfchw}) else .empty,
-        },
+        .default_target = if (is_x86) x64_floor else arm64_floor,
     });
     const chosen_optimize = b.option(
         std.builtin.OptimizeMode,
@@ -57,6 +52,22 @@ pub fn build(b: *std.Build) void {
     if (fault) b.installArtifact(fault_library);
     const fault_step = b.step("fault-library", "Build only the fault-injection library");
     fault_step.dependOn(&b.addInstallArtifact(fault_library, .{}).step);
+
+    const package_step = b.step("package", "Build the libraries that the package carries");
+    for ([_]struct { []const u8, std.Target.Cpu.Arch, std.Target.Query }{
+        .{ "linux-x64", .x86_64, x64_floor },
+        .{ "linux-arm64", .aarch64, arm64_floor },
+    }) |shipped| {
+        const folder, const arch, const floor = shipped;
+        const library_target = b.resolveTargetQuery(forEveryLinux(arch, floor));
+        // A panic handler without stack traces needs no debug information.
+        const shipped_options: Options = .{ .strip = true };
+        const packaged = addLibrary(b, "aerostore", library_target, .ReleaseSafe, shipped_options);
+        const install = b.addInstallArtifact(packaged, .{
+            .dest_dir = .{ .override = .{ .custom = b.pathJoin(&.{ "package", folder }) } },
+        });
+        package_step.dependOn(&install.step);
+    }
 
     const driver = b.addExecutable(.{
         .name = "driver",
@@ -126,14 +137,38 @@ pub fn build(b: *std.Build) void {
     check_step.dependOn(&powerloss_fs.step);
 }
 
-/// What the sources see as `@import("build_options")`.
+/// Bun's own floor.
+const x64_floor: std.Target.Query = .{
+    .cpu_model = .{ .explicit = &std.Target.x86.cpu.x86_64_v2 },
+    // Fetching a line to write it: where it does nothing else, it does nothing.
+    .cpu_features_add = std.Target.x86.featureSet(&.{.prfchw}),
+};
+
+/// What every 64-bit Raspberry Pi has: atomic instructions beyond that (`lse`) came later.
+const arm64_floor: std.Target.Query = .{
+    .cpu_model = .{ .explicit = &std.Target.aarch64.cpu.generic },
+    .cpu_features_add = std.Target.aarch64.featureSet(&.{.crc}),
+};
+
+/// A library built for musl names no version of a symbol, so that glibc has them all as well.
+fn forEveryLinux(arch: std.Target.Cpu.Arch, floor: std.Target.Query) std.Target.Query {
+    var query = floor;
+    query.cpu_arch = arch;
+    query.os_tag = .linux;
+    query.abi = .musl;
+    return query;
+}
+
+/// How a module is made; the sources see the first two as `@import("build_options")`.
 const Options = struct {
     /// Kill points that a crash test can arm by name.
     fault: bool = false,
     /// Every shared atomic step is a switch point of the deterministic scheduler.
     scheduler: bool = false,
-    /// Whether LLVM compiles it; the sources do not see this one.
+    /// Whether LLVM compiles it.
     llvm: bool = true,
+    /// Without debug information.
+    strip: bool = false,
 };
 
 fn addLibrary(
@@ -165,6 +200,7 @@ fn createModule(
         .target = target,
         .optimize = optimize,
         .link_libc = true,
+        .strip = options.strip,
     });
     const build_options = b.addOptions();
     build_options.addOption(bool, "fault", options.fault);

@@ -12,7 +12,13 @@ export type { ErrorCode, ErrorDetails } from "./errors.ts";
 export { t } from "./schema/column.ts";
 export type { ColumnBuilder, ColumnDefinition, ColumnTypes, ColumnValue } from "./schema/column.ts";
 export { defineTable } from "./schema/table.ts";
-export type { DynamicShape, ShapeOf, TableDefinition, TableShape } from "./schema/table.ts";
+export type {
+  AnyTable,
+  DynamicShape,
+  ShapeOf,
+  TableDefinition,
+  TableShape,
+} from "./schema/table.ts";
 export { Aircraft, FlightState } from "./flight/index.ts";
 export type { AircraftColumns, FlightColumns } from "./flight/index.ts";
 export { param } from "./query/parse/parameter.ts";

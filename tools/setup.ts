@@ -1,16 +1,17 @@
 /**
  * Makes a fresh checkout ready to run: installs the packages (which brings Zig) when `node_modules`
- * does not match `bun.lock`, and builds engine and bundles when a source changed. Every package
+ * does not match `bun.lock`, and builds the engine when a source changed. Every package
  * script starts with it. With nothing to do it takes 0.2 s, touches no network and prints nothing;
- * what it prints goes to stderr. `start.cts` does without it while nothing that it looked at has
- * changed.
+ * what it prints goes to stderr. `start.ts` does without it while nothing that it looked at has
+ * changed (`stamp.ts`).
  *
  * It must run in a checkout that has nothing installed, so it imports only Bun's own modules.
  */
 import { Database, SQLiteError } from "bun:sqlite";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { prebuild, stampFiles, writeStamp } from "./prebuild.ts";
+import { stampPath } from "./stamp.ts";
+import type { Stamped } from "./stamp.ts";
 
 const root = join(import.meta.dir, "..");
 const installedPackages = "node_modules/{*,@*/*}/package.json";
@@ -40,8 +41,22 @@ export async function setUp(options: SetupOptions = {}): Promise<void> {
   if (!existsSync(join(root, library))) console.error("setup: building the engine");
   const build = [zigPath(), "build", ...(options.fault === true ? ["-Dfault=true"] : [])];
   await run(build, "building the engine failed");
-  await writeStamp("engine", library, [...inputs, ...stampFiles(library)]);
-  await prebuild();
+  await writeStamp([...inputs, ...stampFiles(library)]);
+}
+
+/** The files that the patterns name, with the times of their last changes. */
+function stampFiles(...patterns: readonly string[]): Stamped[] {
+  return patterns.flatMap((pattern) =>
+    [...new Bun.Glob(pattern).scanSync({ cwd: root })].map((path): Stamped => {
+      return [path, Bun.file(join(root, path)).lastModified];
+    }),
+  );
+}
+
+async function writeStamp(files: readonly Stamped[]): Promise<void> {
+  const written = `${stampPath}.${process.pid}`;
+  await Bun.write(written, JSON.stringify(files));
+  renameSync(written, stampPath);
 }
 
 /**

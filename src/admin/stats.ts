@@ -1,6 +1,8 @@
 /** Counters and sizes of a database, for people and monitors; of no exact instant. */
 import { PageKind } from "../ffi/constants.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
+import { describeEngine } from "../ffi/library.ts";
+import type { EngineInfo } from "../ffi/library.ts";
 import { listSessions } from "../session/sessions.ts";
 import type { SessionInfo } from "../session/sessions.ts";
 import type { Session } from "../session/session.ts";
@@ -77,6 +79,8 @@ export interface Stats {
   readonly log: LogStats;
   readonly checkpoint: CheckpointStats;
   readonly counters: CounterStats;
+  /** The engine of this process. */
+  readonly engine: EngineInfo;
   /** Rows by table, roughly. */
   readonly tables: Readonly<Record<string, number>>;
   readonly sessionsMax: number;
@@ -147,6 +151,7 @@ export function readStats(session: Session, tables: Readonly<Record<string, numb
       logWaits: counter(counterFields.log_waits),
       repairs: counter(counterFields.repairs),
     },
+    engine: describeEngine(),
     tables,
     sessionsMax: at(fields.session_count.offset),
     sessions: readSessions(session, at(fields.session_count.offset)),

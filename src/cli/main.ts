@@ -4,7 +4,7 @@
  */
 import { AerostoreError } from "../errors.ts";
 import { nearestName } from "../schema/nearest.ts";
-import manifest from "../../package.json" with { type: "json" };
+import { version } from "../../package.json" with { type: "json" };
 import { parseArguments, UsageError } from "./arguments.ts";
 import {
   type Command,
@@ -50,6 +50,15 @@ commands.set("completion", async () => {
   });
 });
 
+/** The processes of the demo, which starts them by their words; no commands of the overview. */
+const demoParts = new Map<string, (options: string | undefined) => Promise<void>>([
+  ["demo-writer", async (options) => (await import("../demo/parts.ts")).runWriterChild(options)],
+  [
+    "demo-searcher",
+    async (options) => (await import("../demo/parts.ts")).runSearcherChild(options),
+  ],
+]);
+
 /** Runs one command line; the exit status. Never throws. */
 export async function runCommandLine(argv: readonly string[], terminal: Terminal): Promise<number> {
   const [name, ...rest] = argv;
@@ -59,8 +68,14 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
     return done;
   }
   if (name === "--version") {
-    terminal.print(manifest.version);
+    terminal.print(version);
+    terminal.print(await engineLine());
     terminal.flush();
+    return done;
+  }
+  const part = demoParts.get(name ?? "");
+  if (part !== undefined) {
+    await part(rest[0]);
     return done;
   }
   const command = await commands.get(name ?? "")?.();
@@ -98,6 +113,16 @@ async function runCommand(
     throw new UsageError(`"${args.words[max]}" is one word too many: ${expected}`);
   }
   return command.run({ args, terminal, json: args.has("json") });
+}
+
+/** Which engine this command line would load, for `--version`. */
+async function engineLine(): Promise<string> {
+  try {
+    const { source, path } = (await import("../ffi/library.ts")).describeEngine();
+    return `engine: ${source}, ${path}`;
+  } catch (error) {
+    return `engine: none (${error instanceof Error ? error.message : String(error)})`;
+  }
 }
 
 async function overview(): Promise<string> {

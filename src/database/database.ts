@@ -225,7 +225,7 @@ export class Database implements Disposable, AsyncDisposable {
   readonly #changes: Changes;
   #checkpointer: Checkpointer | undefined;
 
-  /** For `open`. */
+  /** @internal For `open`. */
   constructor(
     calls: Symbols,
     { report, session: opened, paths, databaseId }: Booted,

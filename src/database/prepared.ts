@@ -30,7 +30,7 @@ export class Prepared<S extends TableShape = DynamicShape> {
   #counting: KeptSearch | undefined;
   #first: KeptSearch | undefined;
 
-  /** For `Table.prepare`. */
+  /** @internal For `Table.prepare`. */
   constructor(scope: Scope, binding: TableBinding, definition: TableDefinition<S>, query: unknown) {
     this.#scope = scope;
     this.#binding = binding;

@@ -48,13 +48,18 @@ export interface ShapeOfFields<S extends TableShape, F extends keyof S["row"]> e
 /** A table in a scope: the database or a transaction. */
 export class Table<S extends TableShape = DynamicShape> {
   readonly definition: TableDefinition<S>;
+  /** @internal */
   protected readonly scope: Scope;
+  /** @internal */
   protected readonly binding: TableBinding;
   readonly #session: Session;
   readonly #encoder: RowEncoder;
   readonly #decoder: RowDecoder<S["row"]>;
 
-  /** For `Database.table`, `Transaction.table`. **Throws** `UNKNOWN_TABLE`, `SCHEMA_MISMATCH`. */
+  /**
+   * @internal For `Database.table`, `Transaction.table`. **Throws** `UNKNOWN_TABLE`,
+   * `SCHEMA_MISMATCH`.
+   */
   constructor(scope: Scope, definition: TableDefinition<S>) {
     this.definition = definition;
     this.scope = scope;
@@ -266,6 +271,7 @@ export class Table<S extends TableShape = DynamicShape> {
     yield* dueBatches(this.scope.handle, this, options);
   }
 
+  /** @internal */
   protected subject(attempted: string, key: unknown): CallSubject {
     return { attempted, table: this.definition.name, ...(isScalar(key) ? { key } : {}) };
   }

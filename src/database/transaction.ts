@@ -176,7 +176,7 @@ export class Transaction implements Disposable {
   #csn: number | undefined;
   #token: CommitToken | undefined;
 
-  /** For `Database.begin` and `transact`. */
+  /** @internal For `Database.begin` and `transact`. */
   constructor(handle: Handle, readOnly: boolean, isRetry = false) {
     const { session } = handle;
     const flags = (readOnly ? beginReadOnly : 0) | (isRetry ? beginRetry : 0);
@@ -200,7 +200,7 @@ export class Transaction implements Disposable {
     return !this.#scope.isOver;
   }
 
-  /** What its statements run in; for the runtime. */
+  /** @internal Its statements run in this scope. */
   get scope(): Scope {
     return this.#scope;
   }

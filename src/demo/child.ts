@@ -1,5 +1,4 @@
 /** A process that the demo started: what it says, how it ends. */
-import { join } from "node:path";
 import type { Message } from "./messages.ts";
 
 /** How a process ended. */
@@ -20,12 +19,13 @@ export class Child {
   readonly #hear: (message: Message) => void;
   #ending: Ending | undefined;
 
-  /** Starts `program`, a file of this folder, with `options` as its argument. */
+  /** Starts the command line with the word `program` and `options` as its argument. */
   constructor(name: string, program: string, options: object, hear: (message: Message) => void) {
     this.name = name;
     this.#hear = hear;
-    const path = join(import.meta.dir, program);
-    this.#process = Bun.spawn([process.execPath, path, JSON.stringify(options)], {
+    // A compiled program is its own command line.
+    const own = Bun.main.startsWith("/$bunfs/") ? [] : [Bun.main];
+    this.#process = Bun.spawn([process.execPath, ...own, program, JSON.stringify(options)], {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "pipe",

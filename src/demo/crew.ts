@@ -45,7 +45,7 @@ export class Crew {
     }
     for (let index = 0; index < searchers; index++) {
       const options: SearcherOptions = { ...database, aircraft };
-      this.#start(`searcher ${index + 1}`, "searcher.ts", options, (message) => {
+      this.#start(`searcher ${index + 1}`, "demo-searcher", options, (message) => {
         if (message.kind === "searched") {
           this.searches += message.count;
         } else if (message.kind === "done") {
@@ -143,7 +143,7 @@ export class Crew {
       firstTick,
       batch,
     };
-    return this.#start(name, "writer.ts", options, (message) => {
+    return this.#start(name, "demo-writer", options, (message) => {
       if (message.kind !== "acknowledged") return;
       this.rows += message.rows;
       const share = this.#shareAt(index);

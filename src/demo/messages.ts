@@ -78,9 +78,12 @@ export class StopSignal {
 }
 
 /** Runs a process of the demo on the options that it was given; what goes wrong is one line. */
-export async function runChild<Options>(run: (options: Options) => Promise<void>): Promise<void> {
+export async function runChild<Options>(
+  run: (options: Options) => Promise<void>,
+  options: string | undefined,
+): Promise<void> {
   try {
-    await run(JSON.parse(process.argv[2] ?? "{}"));
+    await run(JSON.parse(options ?? "{}"));
   } catch (error) {
     const code = error instanceof AerostoreError ? `${error.code}: ` : "";
     writeSync(2, `${code}${error instanceof Error ? error.message : String(error)}\n`);

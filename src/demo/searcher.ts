@@ -4,7 +4,6 @@ import { FlightState } from "../flight/flight-state.ts";
 import { FlightFeed, type FlightPosition } from "./feed.ts";
 import {
   feedStart,
-  runChild,
   say,
   type SearcherOptions,
   type SearchFigures,
@@ -150,5 +149,3 @@ function timingsOf(timings: Map<string, Timings>, name: string): Timings {
   timings.set(name, fresh);
   return fresh;
 }
-
-if (import.meta.main) void runChild(runSearcher);

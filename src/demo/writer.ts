@@ -2,14 +2,7 @@
 import { open } from "../index.ts";
 import { FlightState } from "../flight/flight-state.ts";
 import { FlightFeed } from "./feed.ts";
-import {
-  feedStart,
-  runChild,
-  say,
-  StopSignal,
-  timeOfTick,
-  type WriterOptions,
-} from "./messages.ts";
+import { feedStart, say, StopSignal, timeOfTick, type WriterOptions } from "./messages.ts";
 
 /** Writes until it is told to stop, saying after each tick that it is committed. */
 export async function runWriter(options: WriterOptions): Promise<void> {
@@ -27,5 +20,3 @@ export async function runWriter(options: WriterOptions): Promise<void> {
   }
   say({ kind: "done", searches: {} });
 }
-
-if (import.meta.main) void runChild(runWriter);

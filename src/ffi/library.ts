@@ -2,63 +2,107 @@
  * The engine, loaded: found, checked against the generated boundary, opened once per thread and
  * never closed (a call after closing would be a segmentation fault).
  */
-import { dlopen, suffix } from "bun:ffi";
+import { dlopen } from "bun:ffi";
 import { AerostoreError } from "../errors.ts";
 import { abiHash, abiVersion, symbolTypes } from "./abi.gen.ts";
 import type { Symbols } from "./abi.gen.ts";
+import { checkFile } from "./file.ts";
+import { chooseLibrary, type LibraryChoice, type LibrarySource } from "./locate.ts";
 import { formatHash, parseManifest, readManifest } from "./manifest.ts";
 
 export interface Library {
   readonly path: string;
+  readonly source: LibrarySource;
   readonly symbols: Symbols;
+}
+
+/** Which engine answers, for people. */
+export interface EngineInfo {
+  /** The file; inside a compiled program its name there. */
+  readonly path: string;
+  readonly source: LibrarySource;
 }
 
 let loaded: Library | undefined;
 
 /**
- * The engine of this process: `AEROSTORE_LIBRARY` if set, else the one built in this checkout.
- * **Throws** `ABI_MISMATCH` when it is missing, stale or not the engine.
+ * The engine of this process: `AEROSTORE_LIBRARY` if set, else the one inside the compiled program,
+ * else the package's for this processor, else the one built in this checkout. **Throws**
+ * `ABI_MISMATCH` when it is missing, damaged, stale or not the engine.
  */
 export function loadLibrary(): Library {
-  loaded ??= openLibrary(findLibrary());
+  loaded ??= openLibrary(chooseLibrary());
   return loaded;
 }
 
-/** Where the engine should be; whether it is there is for `openLibrary` to see. */
-export function findLibrary(): string {
-  const chosen = process.env["AEROSTORE_LIBRARY"];
-  if (chosen !== undefined && chosen !== "") return chosen;
-  return Bun.fileURLToPath(new URL(`../../zig-out/lib/libaerostore.${suffix}`, import.meta.url));
+/** The engine that is loaded, or would be. Loads nothing. **Throws** as `chooseLibrary` does. */
+export function describeEngine(): EngineInfo {
+  const { path, source } = loaded ?? chooseLibrary();
+  return { path, source };
 }
 
-/** Loads the engine at `path`. **Throws** `ABI_MISMATCH` when it does not fit this code. */
-export function openLibrary(path: string): Library {
+/** Loads the engine that was chosen. **Throws** `ABI_MISMATCH` when it does not fit this code. */
+export function openLibrary(choice: LibraryChoice): Library {
+  const { path, source } = choice;
   try {
-    checkWhole(path);
+    checkFile(choice);
     const symbols = dlopen(path, symbolTypes).symbols as unknown as Symbols;
-    if (symbols.aerostore_abi_hash() === abiHash) return { path, symbols };
+    if (symbols.aerostore_abi_hash() === abiHash) return { path, source, symbols };
   } catch (error) {
-    throw explain(path, error);
+    throw explain(choice, error);
   }
-  throw explain(path, undefined);
+  throw explain(choice, undefined);
 }
 
 /** Tells an engine of another version, which may lack a symbol, from one that cannot be loaded. */
-function explain(path: string, error: unknown): AerostoreError {
-  const other = tryReadManifest(path);
+function explain(choice: LibraryChoice, error: unknown): AerostoreError {
+  const other = tryReadManifest(choice);
   if (other !== undefined && other.hash !== abiHash) {
     const found = `its boundary is ${formatHash(other.hash)} (version ${versionOf(other.text)})`;
     const needed = `this code needs ${formatHash(abiHash)} (version ${abiVersion})`;
-    return mismatch(path, `${found}, ${needed}`, error);
+    return mismatch(choice, `${found}, ${needed}`, advice[choice.source], error);
   }
   const reason = error instanceof Error ? error.message : String(error);
-  return mismatch(path, `it is not an Aerostore engine for this machine (${reason})`, error);
+  if (choice.source === "embedded") {
+    const found = `it cannot be unpacked to the temporary directory and loaded (${reason})`;
+    return mismatch(choice, found, advice.embedded, error);
+  }
+  const obstacle = obstacles.find(({ pattern }) => pattern.test(reason));
+  if (obstacle !== undefined) {
+    return mismatch(choice, `${obstacle.found} (${reason})`, obstacle.advice, error);
+  }
+  const found = `it is not an Aerostore engine for this machine (${reason})`;
+  return mismatch(choice, found, advice[choice.source], error);
 }
 
-function tryReadManifest(path: string): ReturnType<typeof readManifest> | undefined {
+/** What keeps an engine from being loaded that is itself all right, by what the system says. */
+const obstacles = [
+  {
+    pattern: /failed to map segment|Operation not permitted/,
+    found: "the system does not let programs be loaded from there",
+    advice: "mount that file system without noexec, or install elsewhere",
+  },
+  {
+    pattern: /Permission denied|EACCES/,
+    found: "this user may not read it",
+    advice: "make the file and its folders readable",
+  },
+];
+
+const advice: Readonly<Record<LibrarySource, string>> = {
+  environment:
+    "run `bun run build` in the checkout, or point AEROSTORE_LIBRARY at an engine of this version",
+  checkout:
+    "run `bun run build` in the checkout, or point AEROSTORE_LIBRARY at an engine of this version",
+  package: "install the package again",
+  embedded:
+    "make room there, or name in BUN_TMPDIR a directory with room that allows programs (no noexec)",
+};
+
+function tryReadManifest(choice: LibraryChoice): ReturnType<typeof readManifest> | undefined {
   try {
-    checkWhole(path);
-    return readManifest(path);
+    checkFile(choice);
+    return readManifest(choice.path);
   } catch {
     return undefined;
   }
@@ -73,44 +117,13 @@ function versionOf(manifest: string): number | string {
   }
 }
 
-/**
- * The system's loader faults on a library whose end is missing, so its length is compared with what
- * its header says first: the section table, which linkers write last, must be inside. Mapped, since
- * loading `node:fs` takes longer than all of this.
- */
-function checkWhole(path: string): void {
-  const { size } = Bun.file(path);
-  if (size === 0) throw new Error("there is no such file, or it is empty");
-  const bytes = size < headerSize ? new Uint8Array(headerSize) : mapHeader(path);
-  if (bytes === undefined) return;
-  const header = new DataView(bytes.buffer, bytes.byteOffset, headerSize);
-  if (header.getUint32(0) !== 0x7f454c46) {
-    if (process.platform === "linux") throw new Error("it is not an ELF file");
-    return;
-  }
-  const sectionsOffset = Number(header.getBigUint64(40, true));
-  const sectionsSize = header.getUint16(58, true) * header.getUint16(60, true);
-  const missing = sectionsOffset + sectionsSize - size;
-  if (missing > 0) throw new Error(`its last ${missing} bytes are missing`);
-}
-
-const headerSize = 64;
-
-/** `undefined` for a file that only others may write: Bun maps what it may write, and no more. */
-function mapHeader(path: string): Uint8Array | undefined {
-  try {
-    return Bun.mmap(path, { shared: false, size: headerSize });
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : "";
-    if (code === "EACCES" || code === "EROFS" || code === "EPERM") return undefined;
-    throw error;
-  }
-}
-
-function mismatch(path: string, found: string, cause?: unknown): AerostoreError {
-  const advice =
-    "run `bun run build` in the checkout, or point AEROSTORE_LIBRARY at an engine of this version";
-  return new AerostoreError("ABI_MISMATCH", `cannot load the engine ${path}: ${found}; ${advice}`, {
+function mismatch(
+  { path }: LibraryChoice,
+  found: string,
+  toDo: string,
+  cause: unknown,
+): AerostoreError {
+  return new AerostoreError("ABI_MISMATCH", `cannot load the engine ${path}: ${found}; ${toDo}`, {
     path,
     cause,
   });

@@ -121,13 +121,13 @@ export class TableDefinition<out S extends TableShape = DynamicShape> {
     return this.#byName.get(name);
   }
 
-  /** Decodes whole rows; generated when first asked for. */
+  /** @internal Decodes whole rows; generated when first asked for. */
   get decoder(): RowDecoder<S["row"]> {
     this.#decoder ??= generateDecoder<S["row"]>(this);
     return this.#decoder;
   }
 
-  /** Decodes rows of `fields` only, in that order; generated once for each choice. */
+  /** @internal Decodes rows of `fields` only, in that order; generated once for each choice. */
   decoderOf(fields: readonly ColumnDefinition[]): RowDecoder<S["row"]> {
     if (fields === this.columns) return this.decoder;
     const choice = fields.map(({ position }) => position).join();

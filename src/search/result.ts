@@ -118,7 +118,7 @@ export class Result<Row> implements Iterable<Row>, Disposable {
   /** Passes over the rows that have begun and not ended. */
   #passes = 0;
 
-  /** For `Table.search`. Takes over `parts.source`. */
+  /** @internal For `Table.search`. Takes over `parts.source`. */
   constructor(parts: ResultParts<Row>) {
     this.#table = parts.table;
     this.#fields = parts.fields;

@@ -172,4 +172,4 @@ set ::aerostore::methods [lsort [lmap each [info commands ::aerostore::method.*]
 }]]
 ::aerostore::MakeCommand FlightState ::FlightState
 
-package provide aerostore 0.1.0
+package provide aerostore 0.2.0

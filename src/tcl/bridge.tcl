@@ -21,8 +21,12 @@ namespace eval ::aerostore::bridge {
     variable input ""
     # Tags of the last reply's fields: 0 null, 1 ASCII, 2 text, 3 bytes.
     variable tags {}
+    # The command line: beside this folder in the package, and in a checkout.
     variable program [file join [file dirname [file dirname \
-        [file normalize [info script]]]] cli main.ts]
+        [file normalize [info script]]]] dist cli.cjs]
+    if {![file exists $program]} {
+        set program [file join [file dirname [file dirname $program]] cli main.ts]
+    }
 }
 
 # Decides the directory, unless a database has been opened.

@@ -1,1 +1,1 @@
-package ifneeded aerostore 0.1.0 [list source [file join $dir aerostore.tcl]]
+package ifneeded aerostore 0.2.0 [list source [file join $dir aerostore.tcl]]

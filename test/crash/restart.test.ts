@@ -43,7 +43,7 @@ test("restart: a kill in any state of the boot machine leads to another boot", a
 
 /** A program that says how it came up each time that it is run or run again. */
 const reloaded = (crew: Crew, run: number): string => `
-  import { defineTable, open, t } from ${JSON.stringify(join(root, "tools/package.cts"))};
+  import { defineTable, open, t } from ${JSON.stringify(join(root, "src/index.ts"))};
   const Runs = defineTable("runs", { id: t.u32().primaryKey(), rank: t.u32().index() });
   const db = await open(${JSON.stringify(crew.data)}, {
     shmPath: ${JSON.stringify(crew.shmPath)},

@@ -6,7 +6,9 @@ import { AerostoreError } from "../../src/errors.ts";
 import { abiHash, Status } from "../../src/ffi/abi.gen.ts";
 import { FixedBuffer, viewNative } from "../../src/ffi/buffers.ts";
 import { abiPaths, renderAbi } from "../../src/ffi/generate.ts";
-import { findLibrary, loadLibrary, openLibrary } from "../../src/ffi/library.ts";
+import { loadLibrary, openLibrary } from "../../src/ffi/library.ts";
+import type { Library } from "../../src/ffi/library.ts";
+import { chooseLibrary } from "../../src/ffi/locate.ts";
 import { formatHash, parseManifest, readManifest } from "../../src/ffi/manifest.ts";
 import type { Manifest } from "../../src/ffi/manifest.ts";
 import { errorFromStatus, statusName } from "../../src/ffi/status.ts";
@@ -26,6 +28,10 @@ function failure(run: () => unknown): AerostoreError {
     throw error;
   }
   throw new Error("it did not throw");
+}
+
+function openAt(path: string): Library {
+  return openLibrary({ path, source: "environment", sha256: undefined });
 }
 
 /** The library, but for its hash. */
@@ -137,7 +143,7 @@ describe("abi: the generated files", () => {
 
 describe("abi: loading", () => {
   test("a missing library is ABI_MISMATCH with the way to build it", () => {
-    const error = failure(() => openLibrary(join(directory, "absent.so")));
+    const error = failure(() => openAt(join(directory, "absent.so")));
     expect(error.code).toBe("ABI_MISMATCH");
     expect(error.message).toContain("bun run build");
     expect(error.path).toBe(join(directory, "absent.so"));
@@ -146,7 +152,7 @@ describe("abi: loading", () => {
   test("a file that is no library is ABI_MISMATCH", () => {
     const path = join(directory, "text.so");
     writeFileSync(path, "not a library");
-    expect(failure(() => openLibrary(path)).code).toBe("ABI_MISMATCH");
+    expect(failure(() => openAt(path)).code).toBe("ABI_MISMATCH");
   });
 
   test("a truncated library is ABI_MISMATCH", () => {
@@ -154,14 +160,14 @@ describe("abi: loading", () => {
     const whole = readFileSync(abiPaths.library);
     for (const size of [0, 63, 64, 1000, 20_000, whole.length - 1]) {
       writeFileSync(path, whole.subarray(0, size));
-      expect(failure(() => openLibrary(path)).code).toBe("ABI_MISMATCH");
+      expect(failure(() => openAt(path)).code).toBe("ABI_MISMATCH");
     }
   });
 
   test("a library of another boundary is ABI_MISMATCH that names both hashes", () => {
     const path = join(directory, "stale.so");
     writeFileSync(path, anotherBoundary());
-    const error = failure(() => openLibrary(path));
+    const error = failure(() => openAt(path));
     expect(error.code).toBe("ABI_MISMATCH");
     expect(error.message).toContain(formatHash(abiHash));
     expect(error.message).toContain(formatHash(abiHash ^ 1n));
@@ -175,7 +181,7 @@ describe("abi: loading", () => {
       bytes.write("aerostore_abi_another\0", at);
     }
     writeFileSync(path, bytes);
-    expect(failure(() => openLibrary(path)).message).toContain("its boundary is");
+    expect(failure(() => openAt(path)).message).toContain("its boundary is");
   });
 
   test("a library with any member swapped, field moved or constant changed is ABI_MISMATCH", () => {
@@ -193,7 +199,7 @@ describe("abi: loading", () => {
       loaded.add(sort);
       const path = join(directory, `${sort}.so`);
       writeFileSync(path, anotherBoundary(hashManifest(text.replace(before, after))));
-      expect(failure(() => openLibrary(path)).code, name).toBe("ABI_MISMATCH");
+      expect(failure(() => openAt(path)).code, name).toBe("ABI_MISMATCH");
       rmSync(path);
     }
     expect([...loaded]).toEqual(["swapped", "moved", "changed"]);
@@ -203,11 +209,47 @@ describe("abi: loading", () => {
     const before = process.env["AEROSTORE_LIBRARY"];
     process.env["AEROSTORE_LIBRARY"] = "/elsewhere/engine.so";
     try {
-      expect(findLibrary()).toBe("/elsewhere/engine.so");
+      expect(chooseLibrary().path).toBe("/elsewhere/engine.so");
+      expect(chooseLibrary({}).source).toBe("environment");
     } finally {
       if (before === undefined) delete process.env["AEROSTORE_LIBRARY"];
       else process.env["AEROSTORE_LIBRARY"] = before;
     }
+  });
+
+  test("a shipped engine is the one for the processor, and has to be as it was packed", () => {
+    const arm64 = { path: "/package/arm64.so", sha256: "" };
+    const machine = { platform: "linux", arch: "arm64" };
+    expect(chooseLibrary({ arm64 }, machine)).toEqual({ ...arm64, source: "package" });
+    const embedded = { path: "/$bunfs/root/arm64.so", sha256: "" };
+    expect(chooseLibrary({ arm64: embedded }, machine).source).toBe("embedded");
+    for (const other of [
+      { platform: "linux", arch: "x64" },
+      { platform: "darwin", arch: "arm64" },
+    ]) {
+      const error = failure(() => chooseLibrary({ arm64 }, other));
+      expect([error.code, error.message.includes(`${other.platform} on ${other.arch}`)]).toEqual([
+        "ABI_MISMATCH",
+        true,
+      ]);
+    }
+    const path = abiPaths.library;
+    const sha256 = new Bun.CryptoHasher("sha256").update(readFileSync(path)).digest("hex");
+    expect(openLibrary({ path, source: "package", sha256 }).source).toBe("package");
+    const wrong = sha256.replace(/^./, (digit) => (digit === "0" ? "1" : "0"));
+    const error = failure(() => openLibrary({ path, source: "package", sha256: wrong }));
+    expect(error.code).toBe("ABI_MISMATCH");
+    expect(error.message).toContain("install the package again");
+  });
+
+  test("a library of another processor is ABI_MISMATCH that names both", () => {
+    const path = join(directory, "processor.so");
+    const bytes = readFileSync(abiPaths.library);
+    const machine = bytes.readUInt16LE(18);
+    bytes.writeUInt16LE(machine === 62 ? 183 : 62, 18);
+    writeFileSync(path, bytes);
+    const { message } = failure(() => openAt(path));
+    expect(message).toMatch(/it is for (?:x64|arm64), this machine is (?:x64|arm64)/);
   });
 
   test("a second load gives the same library", () => {

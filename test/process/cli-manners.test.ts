@@ -4,9 +4,12 @@ import { openSync } from "node:fs";
 import { CliSandbox, runCli } from "../support/cli.ts";
 import manifest from "../../package.json" with { type: "json" };
 
-test("cli: --version prints the version", async () => {
-  const run = await runCli(["--version"]);
-  expect(run).toEqual({ status: 0, stdout: `${manifest.version}\n`, stderr: "" });
+test("cli: --version prints the version, then the engine", async () => {
+  const { status, stdout, stderr } = await runCli(["--version"]);
+  expect([status, stderr]).toEqual([0, ""]);
+  const [version, engine = ""] = stdout.split("\n");
+  expect(version).toBe(manifest.version);
+  expect(engine).toMatch(/^engine: (?:checkout|environment), \/.*\.so$/);
 });
 
 test("cli: errors are JSON on standard error with --json", async () => {

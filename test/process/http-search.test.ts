@@ -27,7 +27,7 @@ const post = async (rows: unknown): Promise<Response> =>
 beforeAll(async () => {
   temporary = new TemporaryDatabase();
   const { directory, shmPath } = temporary;
-  // By the package, as the example does: the errors of `src/` are others where it is prebuilt.
+  // By the package, as the example does.
   db = await open(directory, { shmPath, tables: [FlightState], maxBytes: 32 << 20 });
   server = serve();
 });

@@ -111,7 +111,8 @@ const raising: Readonly<Record<ErrorCode, (setting: Setting) => unknown>> = {
     db.close();
     db.table(Notes).get(1);
   },
-  ABI_MISMATCH: ({ temporary }) => openLibrary(temporary.path("absent.so")),
+  ABI_MISMATCH: ({ temporary }) =>
+    openLibrary({ path: temporary.path("absent.so"), source: "package", sha256: undefined }),
   READ_ONLY: async ({ temporary }) => {
     const reader = await temporary.open({ readOnly: true });
     reader.table(Notes).delete(1);

@@ -8,7 +8,18 @@
 const std = @import("std");
 const builtin = @import("builtin");
 
-pub const supported = builtin.cpu.arch == .x86_64;
+pub const supported = switch (builtin.cpu.arch) {
+    .x86_64, .aarch64 => true,
+    else => false,
+};
+
+/// What `aerostore_fiber_switch` leaves on a stack: words, and which of them is the address to
+/// return to. Where a function begins, x86-64 has rsp % 16 == 8 and arm64 sp % 16 == 0.
+const frame: struct { words: usize, return_address: usize } = switch (builtin.cpu.arch) {
+    .x86_64 => .{ .words = 8, .return_address = 6 },
+    .aarch64 => .{ .words = 20, .return_address = 11 },
+    else => .{ .words = 0, .return_address = 0 },
+};
 
 const stack_size = 256 * 1024;
 
@@ -178,12 +189,12 @@ pub fn run(
         ) orelse return error.OutOfMemory;
         const stack: []align(16) u8 = @alignCast(pointer[0..stack_size]);
         const top = @intFromPtr(stack.ptr) + stack.len;
-        // Return address of the first switch, below six saved registers; the entry expects rsp % 16
-        // == 8.
-        const words: [*]usize = @ptrFromInt(top - 8 * 8);
-        @memset(words[0..8], 0);
-        words[6] = @intFromPtr(&entry);
-        fiber.* = .{ .stack = stack, .pointer = top - 8 * 8, .participant = participant };
+        // The first switch returns to the entry.
+        const first = top - frame.words * @sizeOf(usize);
+        const words: [*]usize = @ptrFromInt(first);
+        @memset(words[0..frame.words], 0);
+        words[frame.return_address] = @intFromPtr(&entry);
+        fiber.* = .{ .stack = stack, .pointer = first, .participant = participant };
     }
     defer for (fibers) |fiber| allocator.rawFree(fiber.stack, .@"16", @returnAddress());
 
@@ -219,26 +230,59 @@ fn entry() callconv(.c) noreturn {
 extern fn aerostore_fiber_switch(from: *usize, to: usize) callconv(.c) void;
 
 comptime {
-    if (supported and @import("build_options").scheduler) asm (
-        \\.global aerostore_fiber_switch
-        \\.type aerostore_fiber_switch, @function
-        \\aerostore_fiber_switch:
-        \\    pushq %rbp
-        \\    pushq %rbx
-        \\    pushq %r12
-        \\    pushq %r13
-        \\    pushq %r14
-        \\    pushq %r15
-        \\    movq %rsp, (%rdi)
-        \\    movq %rsi, %rsp
-        \\    popq %r15
-        \\    popq %r14
-        \\    popq %r13
-        \\    popq %r12
-        \\    popq %rbx
-        \\    popq %rbp
-        \\    retq
-    );
+    if (supported and @import("build_options").scheduler) asm (switch (builtin.cpu.arch) {
+            .x86_64 =>
+            \\.global aerostore_fiber_switch
+            \\.type aerostore_fiber_switch, @function
+            \\aerostore_fiber_switch:
+            \\    pushq %rbp
+            \\    pushq %rbx
+            \\    pushq %r12
+            \\    pushq %r13
+            \\    pushq %r14
+            \\    pushq %r15
+            \\    movq %rsp, (%rdi)
+            \\    movq %rsi, %rsp
+            \\    popq %r15
+            \\    popq %r14
+            \\    popq %r13
+            \\    popq %r12
+            \\    popq %rbx
+            \\    popq %rbp
+            \\    retq
+            ,
+            // x30 is the address to return to; of the vector registers the lower halves are kept.
+            .aarch64 =>
+            \\.global aerostore_fiber_switch
+            \\.type aerostore_fiber_switch, %function
+            \\aerostore_fiber_switch:
+            \\    stp x19, x20, [sp, #-160]!
+            \\    stp x21, x22, [sp, #16]
+            \\    stp x23, x24, [sp, #32]
+            \\    stp x25, x26, [sp, #48]
+            \\    stp x27, x28, [sp, #64]
+            \\    stp x29, x30, [sp, #80]
+            \\    stp d8, d9, [sp, #96]
+            \\    stp d10, d11, [sp, #112]
+            \\    stp d12, d13, [sp, #128]
+            \\    stp d14, d15, [sp, #144]
+            \\    mov x9, sp
+            \\    str x9, [x0]
+            \\    mov sp, x1
+            \\    ldp x21, x22, [sp, #16]
+            \\    ldp x23, x24, [sp, #32]
+            \\    ldp x25, x26, [sp, #48]
+            \\    ldp x27, x28, [sp, #64]
+            \\    ldp x29, x30, [sp, #80]
+            \\    ldp d8, d9, [sp, #96]
+            \\    ldp d10, d11, [sp, #112]
+            \\    ldp d12, d13, [sp, #128]
+            \\    ldp d14, d15, [sp, #144]
+            \\    ldp x19, x20, [sp], #160
+            \\    ret
+            ,
+            else => unreachable,
+        });
 }
 
 test "scheduler: the same seed gives the same schedule, and a stopped participant stays stopped" {

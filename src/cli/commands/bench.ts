@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { AerostoreError } from "../../errors.ts";
+import { shippedLibraries } from "../../ffi/shipped.ts";
 import { type Command, done, failed, misused } from "../command.ts";
 
 export const bench: Command = {
@@ -12,7 +13,7 @@ export const bench: Command = {
   words: [0, Number.MAX_SAFE_INTEGER],
   async run({ args, json }) {
     const program = join(import.meta.dir, "..", "..", "..", "bench", "run.ts");
-    if (!existsSync(program)) {
+    if (shippedLibraries !== undefined || !existsSync(program)) {
       throw new AerostoreError("IO_ERROR", "running benchmarks: they come with a checkout only", {
         path: program,
       });
