@@ -27,6 +27,8 @@ export interface Dialect extends Marks {
   readonly hasHeader: boolean;
   /** In a few words, for people. */
   readonly description: string;
+  /** It is that of the format, a header was asked for if there is one, and no field is ignored. */
+  readonly isUsual: boolean;
 }
 
 /** Separators that are looked for, in the order of preference. */
@@ -57,6 +59,7 @@ export function chooseDialect(
   const fields = line === undefined ? undefined : splitFields(line, marks);
   const hasHeader = fields !== undefined && (wanted ?? looksLikeHeader(table, fields));
   const ignores = options.ignoreUnknown === true || options.header === undefined;
+  const isUsual = marks.separator === (format === "tsv" ? "\t" : ",") && map === undefined;
   if (hasHeader) {
     if (line !== undefined && isOpenQuote(line, marks)) {
       throw new AerostoreError("PARSE_ERROR", "the header has a quote that is not closed", {
@@ -71,6 +74,7 @@ export function chooseDialect(
       ignoresExtra: options.ignoreUnknown === true,
       hasHeader,
       description: describe(marks, "header", fields.length, ignored),
+      isUsual: isUsual && options.header === true && ignored === 0,
     };
   }
   const positions = map === undefined ? table.columns : plainColumns(table, map, fields ?? []);
@@ -81,6 +85,7 @@ export function chooseDialect(
     ignoresExtra: options.ignoreUnknown === true || map?.hasNumbers === true,
     hasHeader,
     description: describe(marks, "no header", fields?.length ?? 0, ignored),
+    isUsual,
   };
 }
 

@@ -166,7 +166,7 @@ class Run {
     const names = namesOfColumns(table, this.#options.columns);
     const records = this.#input.records;
     if (format === "ndjson") {
-      this.#options.onLook?.("one JSON object on a line");
+      this.#options.onLook?.("one JSON object on a line", true);
       return encodePlan(table, { ...this.#planOptions(), format: "ndjson", names });
     }
     const make = await this.#recordReader(format, names);
@@ -175,7 +175,8 @@ class Run {
     this.window.chain((inner) =>
       openRecords(inner, origins, (reject, bytes) => this.#refuse(reject, bytes), make),
     );
-    this.#options.onLook?.(records === undefined ? `rows of ${format}` : `${format} records`);
+    const look = records === undefined ? `rows of ${format}` : `${format} records`;
+    this.#options.onLook?.(look, this.#options.format !== undefined);
     const round = this.#options.round ?? records !== undefined;
     // A reader of records has given them the names of columns; rows keep their own.
     const own = records === undefined ? { names } : {};
@@ -205,7 +206,7 @@ class Run {
       await window.takeLine();
       lineFirst += 1;
     }
-    this.#options.onLook?.(dialect.description);
+    this.#options.onLook?.(dialect.description, dialect.isUsual);
     const { positions, separator, quote, escapes, ignoresExtra } = dialect;
     return encodePlan(table, {
       ...this.#planOptions(),

@@ -69,8 +69,11 @@ export interface IngestOptions extends FormatOptions {
   readonly onReject?: ((reject: IngestReject) => void) | undefined;
   /** After each piece of input, at most 256 KiB. */
   readonly onProgress?: ((progress: IngestProgress) => void) | undefined;
-  /** Told once how the source is read: `comma-separated, header, 14 columns`. */
-  readonly onLook?: ((description: string) => void) | undefined;
+  /**
+   * Told once how the source is read: `comma-separated, header, 14 columns`; and whether that is
+   * what it would be without a look: tab- or comma-separated by its format, no header, all columns.
+   */
+  readonly onLook?: ((description: string, isUsual: boolean) => void) | undefined;
 }
 
 export interface IngestProgress {

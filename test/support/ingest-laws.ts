@@ -9,6 +9,7 @@ import { createLineWriter } from "../../src/ingest/line-writer.ts";
 import type { LineFormat } from "../../src/ingest/formats.ts";
 import type { IngestEngine, IngestMemory, IngestSession } from "../../src/ingest/session.ts";
 import type { ColumnSpec, ColumnValue, Kind } from "../../src/schema/column.ts";
+import { formatScaled } from "../../src/schema/decimal.ts";
 import { generateEncoder } from "../../src/schema/encode.ts";
 import { Memory } from "../../src/schema/memory.ts";
 import { buildTable } from "../../src/schema/table.ts";
@@ -101,8 +102,13 @@ function notNull(spec: ColumnSpec): fc.Arbitrary<ColumnValue> {
     case "f64":
       return fc.double({ noNaN: true });
     case "decimal":
-      // Within what a number holds exactly, since rows give decimals as numbers.
-      return fc.integer({ min: -1e9, max: 1e9 }).map((digits) => digits / 10 ** spec.scale);
+      return fc.oneof(
+        fc.integer({ min: -1e9, max: 1e9 }).map((digits) => digits / 10 ** spec.scale),
+        // More digits than a number holds.
+        fc
+          .bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })
+          .map((scaled) => formatScaled(scaled, spec.scale)),
+      );
     case "timestamp":
       return fc.maxSafeInteger();
     case "bytes":

@@ -53,7 +53,9 @@ export const ingest: Command = {
         ({ rows } = state);
         progress.update(state);
       },
-      onLook: (description) => terminal.note(printable(description)),
+      onLook: (description, isUsual) => {
+        if (!isUsual) terminal.note(printable(description));
+      },
     };
     const input = await openInput(path === "-" ? Bun.stdin : Bun.file(path), options);
     let report: IngestReport;
