@@ -26,7 +26,16 @@ import type { Identity } from "./identity.ts";
 export { recover } from "../recovery/recover.ts";
 
 export function makeDirectory(path: string): void {
-  if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (!existsSync(path)) {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return;
+  }
+  if (statSync(path).isDirectory()) return;
+  throw new AerostoreError(
+    "IO_ERROR",
+    `opening the database ${path}: it is a file; name a directory, which is made if it is missing`,
+    { path },
+  );
 }
 
 /**

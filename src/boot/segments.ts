@@ -38,7 +38,7 @@ export function listSegments(calls: Symbols, folder: string = sharedMemory): Seg
 
 /**
  * Removes a segment. **Throws** `PERMISSION` while a process has it open, and when it has commits
- * that are not in the log of a database that is there; `IO_ERROR` for what is no segment.
+ * that are not in the log of a database that is, or may be, there; `IO_ERROR` for another file.
  */
 export function removeSegment(calls: Symbols, path: string): SegmentSummary {
   const summary = summaryOf(calls, path);
@@ -50,7 +50,9 @@ export function removeSegment(calls: Symbols, path: string): SegmentSummary {
   if (summary.pids.length > 0) {
     throw refuse("PERMISSION", `process ${summary.pids.join(", ")} has it open; close that first`);
   }
-  if (!summary.isLogged && summary.directoryState !== "gone") {
+  const { directoryState } = summary;
+  const isLeft = directoryState === "gone" || directoryState === "another database";
+  if (!summary.isLogged && !isLeft) {
     const where = summary.directory === "" ? "its directory" : summary.directory;
     throw refuse("PERMISSION", `it has commits that are not in the log; open ${where} once`);
   }

@@ -62,7 +62,10 @@ function judgeForeign(probe: SegmentProbe, { facts, reason }: Unfit): BootEvent 
   }
   if (isCurrent && !facts.durable) {
     const lost = "and has commits that are not in its log yet";
-    return refuse(probe, "PERMISSION", `${reason}, ${lost}; open that once, or ${advice}`);
+    const { directory } = facts;
+    const where = directory === "" ? "open that once" : `open ${directory} once`;
+    const remove = `if it is gone, run \`aerostore segments remove ${probe.paths.segment}\``;
+    return refuse(probe, "PERMISSION", `${reason}, ${lost}; ${where}, or ${remove}, or ${advice}`);
   }
   return judgeLeftBehind(probe);
 }

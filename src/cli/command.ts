@@ -6,6 +6,7 @@ import type { Database } from "../database/database.ts";
 import { AerostoreError } from "../errors.ts";
 import { open } from "../index.ts";
 import type { AnyTable } from "../schema/table.ts";
+import { UsageError } from "./arguments.ts";
 import type { Arguments, OptionSpecs } from "./arguments.ts";
 import { Progress } from "../terminal/progress.ts";
 import type { Terminal } from "../terminal/terminal.ts";
@@ -101,6 +102,10 @@ function isMissing(path: string): boolean {
   }
 }
 
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+}
+
 /**
  * Opens the database that `--dir` and `--shm` name; creates it when there are `tables` to create.
  *
@@ -111,6 +116,14 @@ export async function openDatabase(
   tables?: readonly AnyTable[],
 ): Promise<Database> {
   const directory = args.text("dir") ?? dataDirectoryDefault;
+  if (directory === "") throw new UsageError("--dir is the path of a directory, not empty");
+  if (isFile(directory)) {
+    throw new AerostoreError(
+      "IO_ERROR",
+      `opening "${directory}": it is a file; --dir names the data directory`,
+      { path: directory },
+    );
+  }
   if (tables === undefined && databaseFiles.every((name) => isMissing(join(directory, name)))) {
     throw new AerostoreError(
       "IO_ERROR",

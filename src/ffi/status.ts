@@ -88,11 +88,12 @@ const usualWords: Readonly<Partial<Record<ErrorCode, readonly [found: string, ad
     INVALID_VALUE: ["the value does not fit the column"],
     SEGMENT_FULL: [
       "the shared memory is full",
-      "delete rows, raise maxBytes, or make /dev/shm larger (Docker: --shm-size)",
+      "delete rows, raise maxBytes while no session is attached (`aerostore resize`), or make " +
+        "/dev/shm larger (Docker: --shm-size)",
     ],
     SNAPSHOT_TOO_OLD: [
       "the snapshot was open longer than the limit",
-      "open a new one, or raise the limit",
+      "open a new one, or raise aerostore.snapshot_age_limit_ms",
     ],
     LOCK_TIMEOUT: ["another transaction holds the row", "run the transaction again"],
     SCHEMA_MISMATCH: ["the stored table has another schema"],
@@ -110,7 +111,10 @@ const usualWords: Readonly<Partial<Record<ErrorCode, readonly [found: string, ad
       "a write to the log failed, so nothing more is committed",
       "mend the disk, then open the database again",
     ],
-    TOO_MANY_SESSIONS: ["all session slots are taken", "close a handle, or create with more slots"],
+    TOO_MANY_SESSIONS: [
+      "every session that the segment has room for is attached",
+      "close a handle, or raise maxSessions while none is attached (`aerostore resize --sessions`)",
+    ],
     PERMISSION: ["access was refused", "check owner and mode of the file"],
     CLOSED: ["the database is closed", "open it again"],
     POSITION_LOST: ["the position is lost", 'begin again with from: "snapshot"'],

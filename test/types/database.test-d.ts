@@ -50,6 +50,12 @@ export async function check(): Promise<void> {
   quotes.search({ compare: [">", "bids", 1] });
   // @ts-expect-error no such column
   quotes.search().column("bids");
+  // Rows have the columns that the query names, and no others.
+  const narrow = quotes.search({ fields: ["symbol", "ts"], limit: 1 });
+  is<{ symbol: string; ts: number | bigint } | undefined>()(narrow.first());
+  // @ts-expect-error bid was not read
+  narrow.first()?.bid;
+  is<{ symbol: string }[]>()(quotes.prepare({ fields: ["symbol"] }).all());
   // @ts-expect-error only a transaction locks
   quotes.lockForUpdate("A");
 }
