@@ -11,6 +11,7 @@
 //!   zig build encode-bench         zig-out/bin/encode-bench: what a log record costs by itself
 //!   zig build scan-bench           zig-out/bin/scan-bench: a scan beside a plain sum
 //!   zig build powerloss-fs         zig-out/bin/powerloss-fs, a file system whose power can fail
+//!   zig build crafted              zig-out/bin/crafted, files and segments of an adversary
 //!   zig build check                compiles everything, installs nothing (for editors)
 //!   zig build fmt                  `zig fmt --check` over zig/ and build.zig
 //!
@@ -100,6 +101,14 @@ pub fn build(b: *std.Build) void {
     const powerloss_fs_step = b.step("powerloss-fs", "Build the file system that loses power");
     powerloss_fs_step.dependOn(&b.addInstallArtifact(powerloss_fs, .{}).step);
 
+    const crafted = b.addExecutable(.{
+        .name = "crafted",
+        .root_module = createModule(b, "zig/crafted.zig", target, optimize, .{}),
+        .use_llvm = true,
+    });
+    const crafted_step = b.step("crafted", "Build the program of the crafted mutants");
+    crafted_step.dependOn(&b.addInstallArtifact(crafted, .{}).step);
+
     const tests = b.addTest(.{
         .name = "engine-test",
         .root_module = createModule(b, test_root, target, chosen_optimize orelse .Debug, .{
@@ -135,6 +144,7 @@ pub fn build(b: *std.Build) void {
     check_step.dependOn(&encode_bench.step);
     check_step.dependOn(&scan_bench.step);
     check_step.dependOn(&powerloss_fs.step);
+    check_step.dependOn(&crafted.step);
 }
 
 /// Bun's own floor.

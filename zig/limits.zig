@@ -55,6 +55,15 @@ pub const log_buffer_size_max = 512 * 1024;
 /// Tokens whose outcome is known: one for so many bytes of the segment, and at most so many.
 pub const outcome_share = 256;
 pub const outcome_count_max = 1 << 20;
+/// Every CSN is below this: the drained word has its upper bits for the epoch, and doubles hold it.
+pub const csn_limit: u64 = 1 << csn_bits;
+pub const csn_bits = 52;
+/// None at or above is given out, but for one to each session that was about to take it.
+pub const csn_end: u64 = csn_limit - (1 << 20);
+/// Every epoch of a log file is below this: doubles hold it.
+pub const epoch_limit: u64 = 1 << 53;
+/// Bytes that a session has written to its log buffer; sums of positions stay far from overflow.
+pub const log_position_max: u64 = 1 << 62;
 /// How long others wait for a numbered commit before they abort it (P17).
 pub const numbered_wait_ns = 10_000;
 /// How long others wait for an older open commit before they abort it (P17). It doubles each time

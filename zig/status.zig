@@ -46,6 +46,8 @@ pub const Status = enum(i32) {
     position_lost = -38,
     /// What the log has of a change does not stand alone, and the row before it is gone.
     values_lost = -39,
+    /// No CSN or no epoch of the log is left.
+    numbers_used_up = -40,
 };
 
 pub fn statusOf(err: anyerror) Status {
@@ -63,6 +65,7 @@ pub fn statusOf(err: anyerror) Status {
         error.PositionLost => .position_lost,
         error.ValuesLost => .values_lost,
         error.LogRemoved, error.Removed => .log_removed,
+        error.NumbersUsedUp => .numbers_used_up,
         error.LogFull, error.Busy => .busy,
         error.NoSpace => .no_space,
         error.TooManySessions => .too_many_sessions,

@@ -4,6 +4,7 @@
 comptime {
     _ = @import("abi.zig");
     _ = @import("boundary.zig");
+    _ = @import("crafted.zig");
     _ = @import("driver.zig");
     _ = @import("encode_bench.zig");
     _ = @import("scan_bench.zig");
@@ -66,6 +67,10 @@ comptime {
     _ = @import("row/schema.zig");
     _ = @import("table/slot_scan.zig");
     _ = @import("table/view.zig");
+    _ = @import("testing/counters_test.zig");
+    _ = @import("testing/crafted/files.zig");
+    _ = @import("testing/crafted/recovery.zig");
+    _ = @import("testing/crafted/segment.zig");
     _ = @import("testing/damage_test.zig");
     _ = @import("testing/durability.zig");
     _ = @import("testing/durability_test.zig");

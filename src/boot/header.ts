@@ -156,11 +156,11 @@ function checkGeometry(
   return undefined;
 }
 
-/** The lower 48 bits of a field with an epoch above its CSN: a double could not hold all 64. */
+/** The lower 52 bits of a field with an epoch above its CSN: a double could not hold all 64. */
 function readCsn(bytes: Uint8Array, layout: StructLayout, name: string): number {
   const at = layout.fields[name]?.offset ?? 0;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return view.getUint16(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
+  return (view.getUint32(at + 4, true) & 0xf_ffff) * 2 ** 32 + view.getUint32(at, true);
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
 export const layoutFingerprint = "fe661f4515f08aff";
-export const abiHash = 0x1608afb5dacc6466n;
+export const abiHash = 0x14107d225973a723n;
 
 export const Status = {
   ok: 0,
@@ -40,6 +40,7 @@ export const Status = {
   too_many_tables: -37,
   position_lost: -38,
   values_lost: -39,
+  numbers_used_up: -40,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
 

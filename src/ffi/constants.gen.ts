@@ -126,6 +126,7 @@ export const LogFault = {
   malformed: 12,
   behind: 13,
   newest_missing: 14,
+  out_of_range: 15,
 } as const;
 export type LogFault = (typeof LogFault)[keyof typeof LogFault];
 
@@ -140,6 +141,7 @@ export const CheckpointFault = {
   order: 8,
   totals: 9,
   malformed: 10,
+  out_of_range: 11,
 } as const;
 export type CheckpointFault = (typeof CheckpointFault)[keyof typeof CheckpointFault];
 

@@ -31,6 +31,7 @@ const publicCodes: Readonly<Record<string, ErrorCode>> = {
   no_space: "IO_ERROR",
   not_found: "IO_ERROR",
   not_regular: "PERMISSION",
+  numbers_used_up: "SEGMENT_FULL",
   too_many_tables: "SEGMENT_FULL",
   transaction_too_large: "SEGMENT_FULL",
 };

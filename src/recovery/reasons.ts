@@ -39,6 +39,8 @@ export function logReason(number: number): string {
       return "it ends before the checkpoint that was made from it";
     case LogFault.newest_missing:
       return "the newest log file is missing: there was a later one than those that are left";
+    case LogFault.out_of_range:
+      return "it has a commit number or an epoch that no database reaches";
     case undefined:
       return unknown;
   }
@@ -68,6 +70,8 @@ export function checkpointReason(number: number): string {
       return "its counts do not fit";
     case CheckpointFault.malformed:
       return "its rows are not what a writer writes";
+    case CheckpointFault.out_of_range:
+      return "it has a commit number that no database reaches";
     case undefined:
       return unknown;
   }

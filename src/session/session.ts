@@ -231,6 +231,11 @@ export class Session {
         const advice = "split it";
         return errorFromStatus(Status.segment_full, { ...where, found, advice });
       }
+      case Status.numbers_used_up: {
+        const found = "all commit numbers or all epochs of this database's log are used up";
+        const advice = "reading works: export the tables and load them into a new directory";
+        return errorFromStatus(Status.segment_full, { ...where, found, advice });
+      }
       case Status.no_space: {
         const found = "no space is left on the device";
         return errorFromStatus(Status.io_error, { ...where, found, advice: "make room" });

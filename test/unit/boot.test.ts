@@ -171,7 +171,7 @@ describe("header", () => {
       view.setBigUint64(104 + region * 8, BigInt((region + 1) * 256 * 1024), true);
     }
     view.setBigUint64(256, 9n, true);
-    view.setBigUint64(384, (3n << 48n) | 8n, true);
+    view.setBigUint64(384, (3n << 52n) | 8n, true);
     view.setBigUint64(392, 8n, true);
     return { bytes, view };
   }
@@ -213,9 +213,9 @@ describe("header", () => {
   test("boot: the epoch of the log does not blur the numbers beside it", () => {
     const { bytes, view } = header();
     view.setBigUint64(256, 11n, true);
-    for (const epoch of [31n, 32n, 64n, 1_000n, 0xffffn]) {
+    for (const epoch of [31n, 32n, 64n, 1_000n, 0xfffn]) {
       // The last commit has been taken by the writer.
-      view.setBigUint64(384, (epoch << 48n) | 11n, true);
+      view.setBigUint64(384, (epoch << 52n) | 11n, true);
       expect(validateHeader(bytes, layouts, expected)).toMatchObject({
         kind: "valid",
       });

@@ -11,6 +11,7 @@
 
 const std = @import("std");
 const formats = @import("format.zig");
+const limits = @import("../limits.zig");
 const rows = @import("../row/packed.zig");
 const storages = @import("../wal/storage.zig");
 const vints = @import("../row/vint.zig");
@@ -45,6 +46,8 @@ pub const Fault = struct {
         totals = 9,
         /// A block is whole, but its rows are not what a writer writes.
         malformed = 10,
+        /// A CSN that no writer reaches.
+        out_of_range = 11,
     };
 };
 
@@ -141,6 +144,9 @@ pub const Loader = struct {
             if (!std.mem.eql(u8, &known, &loader.header.database_id)) {
                 return loader.refuse(.database, 0);
             }
+        }
+        if (loader.header.snapshot_csn > limits.csn_limit) {
+            return loader.refuse(.out_of_range, 0);
         }
         if (loader.window.size != loader.header.size) {
             return loader.refuse(.size, @min(loader.window.size, loader.header.size));

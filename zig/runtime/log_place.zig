@@ -25,5 +25,5 @@ pub fn confirm(
     if (mutant.is(.removal_unseen)) return;
     if (try storage.isNamed(file, formats.current_name)) return;
     const raised = ring.epochOf(header.drained.load(.seq_cst));
-    return if (raised != @as(u16, @truncate(epoch))) error.Superseded else error.Removed;
+    return if (raised != @as(ring.EpochBits, @truncate(epoch))) error.Superseded else error.Removed;
 }

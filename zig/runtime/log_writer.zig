@@ -80,7 +80,7 @@ pub const LogWriter = struct {
             .position = header.left_position,
         };
         if (epoch == 0 or header.left_check != place.check()) return null;
-        if (drained != (epoch & 0xFFFF) << 48 | place.next_csn) return null;
+        if (drained != ring.drainedWord(epoch, place.next_csn)) return null;
         const writer = wal_file.Writer.reopen(storage, place) catch return null;
         const buffer = allocator.alloc(u8, batch_buffer_size) catch {
             storage.close(writer.file);
@@ -223,5 +223,9 @@ pub const LogWriter = struct {
 
 /// What keeps the log from being written, for those who want to commit.
 pub fn stallOf(err: Error) log_state.Stall {
-    return if (err == error.NoSpace) .no_space else .io_error;
+    return switch (err) {
+        error.NoSpace => .no_space,
+        error.NumbersUsedUp => .used_up,
+        else => .io_error,
+    };
 }

@@ -49,7 +49,7 @@ pub const Maintenance = struct {
     log: ?LogWriter = null,
     syncer: Syncer,
     has_lease: bool = false,
-    epoch: u16 = 0,
+    epoch: ring.EpochBits = 0,
     patience: Patience = .{},
     hole: drain.Hole = .{},
     housekept_ms: u64 = 0,
@@ -188,12 +188,12 @@ pub const Maintenance = struct {
         }
         if (owner == 0 and maintenance.goOn()) return;
         // P25: the epoch first; from here on the old writer's next compare-and-swap fails.
-        const epoch = header.log_epoch.add(1, .seq_cst) + 1;
+        const epoch = header.log_epoch.add(1, .seq_cst) +% 1; // a damaged word is no reason to die
         var first: u64 = 0;
         while (true) { // each failure is one step of the old writer
             const drained = header.drained.load(.seq_cst);
             first = ring.drainedOf(drained);
-            const raised = (epoch & 0xFFFF) << 48 | first;
+            const raised = ring.drainedWord(epoch, first);
             if (header.drained.cas(drained, raised, .seq_cst)) break;
         }
         maintenance.epoch = @truncate(epoch);
@@ -347,7 +347,7 @@ pub const Maintenance = struct {
         if (wanted == header.rotate_done.load(.acquire)) return;
         maintenance.settle(log);
         log.sync(header) catch |err| return maintenance.fail(err);
-        const epoch = header.log_epoch.add(1, .seq_cst) + 1;
+        const epoch = header.log_epoch.add(1, .seq_cst) +% 1; // a damaged word is no reason to die
         const before = header.drained.load(.seq_cst);
         if (ring.epochOf(before) != maintenance.epoch) return maintenance.loseLease();
         const first = ring.drainedOf(before);
@@ -363,7 +363,7 @@ pub const Maintenance = struct {
         };
         fault.point("rotate.opened");
         // P25: from here on the file before cannot be drained to, by whomever.
-        if (!header.drained.cas(before, (epoch & 0xFFFF) << 48 | first, .seq_cst)) {
+        if (!header.drained.cas(before, ring.drainedWord(epoch, first), .seq_cst)) {
             next.close(maintenance.allocator);
             return maintenance.loseLease();
         }

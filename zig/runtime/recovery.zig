@@ -11,6 +11,7 @@ const std = @import("std");
 const limits = @import("../limits.zig");
 const os = @import("../os.zig");
 const layout = @import("../segment/layout.zig");
+const ring = @import("../segment/ring.zig");
 const checkpoint_load = @import("../checkpoint/load.zig");
 const records = @import("../wal/record.zig");
 const deltas = @import("../row/delta.zig");
@@ -426,6 +427,7 @@ pub const Recovery = struct {
     fn finish(recovery: *Recovery) void {
         const header = recovery.engine.context.session.segment.header;
         const next = @max(recovery.end_csn, bulk.csn_recovered + 1);
+        ring.startAt(recovery.engine.context.session.segment, next);
         header.first_csn = next;
         // What the segment before may have shown from here on never was.
         header.timeline = .{ .number = recovery.timeline + 1, .start_csn = next };
@@ -433,7 +435,7 @@ pub const Recovery = struct {
         header.checksum = header.computeChecksum();
         header.log_epoch.store(recovery.epoch, .monotonic); // nobody else is here
         header.tail.store(next, .monotonic);
-        header.drained.store((recovery.epoch & 0xFFFF) << 48 | next, .monotonic);
+        header.drained.store(ring.drainedWord(recovery.epoch, next), .monotonic);
         header.durable.store(next, .monotonic);
         header.horizon.store(next, .monotonic);
         header.checkpoint_csn.store(recovery.start_csn, .monotonic);

@@ -50,7 +50,7 @@ pub const Geometry = extern struct {
         if (options.size % limits.extent_size != 0) return null;
         if (options.session_count < 2 or
             options.session_count > limits.session_count_max) return null;
-        if (!std.math.isPowerOfTwo(options.cell_count)) return null;
+        if (@popCount(options.cell_count) != 1) return null;
         if (options.cell_count < cell_count_min) return null;
         if (options.cell_count < options.session_count * limits.cells_per_session_min) return null;
 

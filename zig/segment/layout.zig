@@ -50,7 +50,7 @@ pub const Header = extern struct {
     /// The next CSN (P5). Written by every commit.
     /// Release when it changes; pairs with the acquire of whoever looks.
     tail: Word(u64) align(limits.cache_line_size),
-    /// `{ epoch: 16, csn: 48 }`: first CSN not yet taken by the WAL writer (P5, P25).
+    /// `ring.Drained`: first CSN not yet taken by the WAL writer, and its epoch (P5, P25).
     /// Release when it changes; pairs with the acquire of whoever looks.
     drained: Word(u64) align(limits.cache_line_size),
     /// Everything below is on disk; written by the WAL writer.
@@ -433,9 +433,9 @@ pub const OutcomeState = enum(u2) { unknown = 0, pending = 1, committed = 2, abo
 /// P17: how long others wait for an open commit.
 pub const Age = packed struct(u64) {
     /// The tail at the first attempt of the transaction.
-    csn: u48,
+    csn: u52,
     /// Attempts that others have aborted.
-    wounds: u16,
+    wounds: u12,
 
     pub const none: Age = .{ .csn = 0, .wounds = 0 };
 

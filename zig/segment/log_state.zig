@@ -16,9 +16,16 @@ const mutant = @import("../instrument/mutant.zig");
 const Header = layout.Header;
 
 /// Why the log cannot be written for now. It is tried again all the time.
-pub const Stall = enum(u32) { none = 0, no_space = 1, io_error = 2, _ };
+pub const Stall = enum(u32) {
+    none = 0,
+    no_space = 1,
+    io_error = 2,
+    /// No epoch is left for a new file.
+    used_up = 3,
+    _,
+};
 
-pub const Error = error{ LogPoisoned, LogRemoved, NoSpace, IoError };
+pub const Error = error{ LogPoisoned, LogRemoved, NoSpace, IoError, NumbersUsedUp };
 
 /// Why the log cannot be written any more, until the database is opened from the disk again.
 pub const Poison = enum(u32) {
@@ -56,6 +63,7 @@ pub inline fn check(header: *const Header) Error!void {
     return switch (@as(Stall, @enumFromInt(header.log_stalled.load(.acquire)))) {
         .none => {},
         .no_space => error.NoSpace,
+        .used_up => error.NumbersUsedUp,
         .io_error, _ => error.IoError,
     };
 }

@@ -76,7 +76,28 @@ pub fn hasRoom(segment: *const Segment) bool {
     const drained = drainedOf(header.drained.load(.acquire));
     // Monotonic: the slack of one cell per session covers everybody who checked before adding.
     const tail = header.tail.load(.monotonic);
-    return tail - drained <= segment.cell_count - segment.session_count;
+    return tail -| drained <= segment.cell_count - segment.session_count and !isUsedUp(tail);
+}
+
+/// No CSN is left: there is no more room, ever.
+pub fn isUsedUp(tail: u64) bool {
+    return tail >= limits.csn_end;
+}
+
+/// Has everything below `csn` decided, in a segment that nobody else knows: without that, the empty
+/// cells of a new one are of a lap that seems to be over when CSNs begin high.
+pub fn startAt(segment: *const Segment, csn: u64) void {
+    for (0..segment.cell_count) |back| {
+        if (back >= csn) return;
+        const earlier = csn - 1 - back;
+        const cell: Cell = .{
+            .status = .aborted,
+            .session = 0,
+            .position = 0,
+            .lap = lapOf(segment, earlier),
+        };
+        segment.cells[earlier & (segment.cell_count - 1)].raw = @bitCast(cell);
+    }
 }
 
 /// Takes a CSN and aborts it, so that what was retired at the tail falls below later horizons.
@@ -85,12 +106,30 @@ pub fn passCsn(segment: *const Segment) void {
     _ = abort(segment, csn);
 }
 
-pub fn drainedOf(drained: u64) u64 {
-    return drained & ((1 << 48) - 1);
+/// The low bits of an epoch, which tell it from those around it.
+pub const EpochBits = u12;
+
+/// What the drained word holds: up to where the log is written, in which epoch.
+const Drained = packed struct(u64) {
+    csn: u52,
+    epoch: EpochBits,
+};
+
+comptime {
+    std.debug.assert(@bitSizeOf(@FieldType(Drained, "csn")) == limits.csn_bits);
 }
 
-pub fn epochOf(drained: u64) u16 {
-    return @truncate(drained >> 48);
+pub fn drainedOf(drained: u64) u64 {
+    return @as(Drained, @bitCast(drained)).csn;
+}
+
+pub fn epochOf(drained: u64) EpochBits {
+    return @as(Drained, @bitCast(drained)).epoch;
+}
+
+/// The drained word of an epoch, of which it has the low bits.
+pub fn drainedWord(epoch: u64, csn: u64) u64 {
+    return @bitCast(Drained{ .csn = @truncate(csn), .epoch = @truncate(epoch) });
 }
 
 /// Decides `csn` for its owner (P16). False: somebody aborted it.

@@ -14,6 +14,7 @@ const classes = @import("classes.zig");
 const layout = @import("layout.zig");
 const mutant = @import("../instrument/mutant.zig");
 const rel_ptr = @import("rel_ptr.zig");
+const ring = @import("ring.zig");
 const Word = @import("word.zig").Word;
 const Ref = rel_ptr.Ref;
 
@@ -144,24 +145,42 @@ pub const Segment = struct {
             st.size > limits.segment_size_max) return error.LayoutMismatch;
         const memory = try os.mapShared(fd, st.size);
         errdefer os.unmap(memory);
+        return attachMemory(memory, fd, fingerprint);
+    }
+
+    /// The same of what is mapped already.
+    pub fn attachMemory(
+        memory: []align(4096) u8,
+        fd: os.Fd,
+        fingerprint: u64,
+    ) error{ LayoutMismatch, SegmentCorrupt }!Segment {
         const header: *const layout.Header = @ptrCast(memory.ptr);
         if (header.magic != layout.magic) return error.LayoutMismatch;
         if (header.format_version != layout.format_version) return error.LayoutMismatch;
         if (header.fingerprint != fingerprint) return error.LayoutMismatch;
         if (header.checksum != header.computeChecksum()) return error.SegmentCorrupt;
         const geometry = layout.Geometry.init(.{
-            .size = st.size,
+            .size = memory.len,
             .session_count = header.geometry.session_count,
             .cell_count = header.geometry.cell_count,
         }) orelse return error.LayoutMismatch;
         if (!std.mem.eql(u8, std.mem.asBytes(&geometry), std.mem.asBytes(&header.geometry))) {
             return error.LayoutMismatch;
         }
-        // P5, in this order because commits go on: a tail that is wild would be walked for ever.
-        const tail = header.tail.load(.seq_cst);
-        const drained = header.drained.load(.seq_cst) & ((1 << 48) - 1);
-        if (tail -| drained > geometry.cell_count) return error.SegmentCorrupt;
+        try checkNumbers(header, geometry.cell_count);
         return view(memory, fd, geometry);
+    }
+
+    /// P5, in this order because commits go on. A tail that is wild would be walked for ever.
+    fn checkNumbers(header: *const layout.Header, cell_count: u64) Corrupt!void {
+        const horizon = header.horizon.load(.seq_cst);
+        const drained = ring.drainedOf(header.drained.load(.seq_cst));
+        const tail = header.tail.load(.seq_cst);
+        const drained_later = ring.drainedOf(header.drained.load(.seq_cst));
+        const is_in_order = header.first_csn > 0 and header.first_csn <= drained and
+            drained <= tail and horizon <= tail and tail <= limits.csn_limit;
+        if (!is_in_order or tail -| drained_later > cell_count) return error.SegmentCorrupt;
+        if (header.era.load(.seq_cst) > layout.era_max) return error.SegmentCorrupt;
     }
 
     fn chainStepsMax(geometry: layout.Geometry) u64 {

@@ -77,7 +77,7 @@ pub const Session = struct {
         const slot = session.slot;
         while (true) { // each turn means that the pin was revoked before the snapshot was open
             const floor = session.floor;
-            const low = (layout.Pin{ .csn = @intCast(floor), .committing = committing }).raw();
+            const low = (layout.Pin{ .csn = @truncate(floor), .committing = committing }).raw();
             // Sequentially consistent: a horizon computed after this sees the pin (P30).
             if (committing) session.noteEra();
             if (!mutant.is(.pinned_late)) slot.pin.store(low, .seq_cst);
@@ -89,7 +89,7 @@ pub const Session = struct {
             else
                 ring.firstUndecided(session.segment, floor);
             session.floor = csn;
-            const high = (layout.Pin{ .csn = @intCast(csn), .committing = committing }).raw();
+            const high = (layout.Pin{ .csn = @truncate(csn), .committing = committing }).raw();
             if (mutant.is(.pinned_late)) slot.pin.store(low, .seq_cst);
             // Never over a revocation: the horizon may have passed the floor since.
             if (slot.pin.cas(low, high, .seq_cst)) return csn;
@@ -98,7 +98,7 @@ pub const Session = struct {
 
     /// A pin without a snapshot, for a read or a commit that looks at the newest versions only.
     pub inline fn pinFloor(session: *Session, committing: bool) u64 {
-        const raw = (layout.Pin{ .csn = @intCast(session.floor), .committing = committing }).raw();
+        const raw = (layout.Pin{ .csn = @truncate(session.floor), .committing = committing }).raw();
         if (committing) {
             session.enter(raw);
         } else {

@@ -53,6 +53,8 @@ pub const Error = error{
     TransactionTooLarge,
     LogPoisoned,
     LogRemoved,
+    /// No CSN or no epoch is left.
+    NumbersUsedUp,
     /// The log cannot be written for now.
     NoSpace,
     IoError,
@@ -96,7 +98,7 @@ pub fn run(
 pub fn noteAge(context: *Context) void {
     const session = &context.session;
     var age = session.retry;
-    if (age.csn == 0) age.csn = @intCast(session.segment.header.tail.load(.monotonic));
+    if (age.csn == 0) age.csn = @truncate(session.segment.header.tail.load(.monotonic));
     session.slot.age.store(age.raw(), .release); // a hint to those who wait
     context.age = age.csn;
 }
@@ -130,6 +132,12 @@ pub fn abandon(context: *Context) segment_.Corrupt!void {
     }
 }
 
+/// Why there is no CSN now.
+fn fullRing(segment: *const segment_.Segment) Error {
+    const tail = segment.header.tail.load(.monotonic); // it only rises
+    return if (ring.isUsedUp(tail)) error.NumbersUsedUp else error.LogFull;
+}
+
 fn attempt(
     context: *Context,
     writes: []Write,
@@ -139,9 +147,8 @@ fn attempt(
     const session = &context.session;
     const slot = session.slot;
     const segment = session.segment;
-    if (!ring.hasRoom(segment) or !try log_buffer.hasRoom(session, writes.len)) {
-        return error.LogFull;
-    }
+    if (!ring.hasRoom(segment)) return fullRing(segment);
+    if (!try log_buffer.hasRoom(session, writes.len)) return error.LogFull;
     try paged.Intents.ensure(intentsOf(segment, slot), session.index, 0, writes.len);
     for (writes) |*write| try install(context, write);
     const count = slot.intent_count.load(.monotonic); // the owner's own
@@ -166,7 +173,7 @@ fn attempt(
     errdefer log_buffer.withdraw(session, slot, position) catch {};
 
     fault.point("commit.logged");
-    const csn = ring.takeCsn(segment) orelse return error.LogFull;
+    const csn = ring.takeCsn(segment) orelse return fullRing(segment);
     fault.point("commit.taken");
     // P14: csn first, then the state
     if (!mutant.is(.numbered_early)) slot.csn.store(csn, .seq_cst);

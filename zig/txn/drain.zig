@@ -51,7 +51,7 @@ pub const Hole = struct {
 
 /// Drains up to one batch; returns how many cells. With `sink == null` the log is kept nowhere.
 /// Without `hole` an empty cell gets as long as from a commit.
-pub fn run(session: *Session, epoch: u16, sink: ?Sink, hole: ?*Hole) Error!u64 {
+pub fn run(session: *Session, epoch: ring.EpochBits, sink: ?Sink, hole: ?*Hole) Error!u64 {
     const segment = session.segment;
     const header = segment.header;
     const word = header.drained.load(.seq_cst);
@@ -100,7 +100,7 @@ pub fn run(session: *Session, epoch: u16, sink: ?Sink, hole: ?*Hole) Error!u64 {
     fault.point("drain.written");
     try finalize(segment, first, csn);
     fault.point("drain.final");
-    const next = @as(u64, epoch) << 48 | csn;
+    const next = ring.drainedWord(epoch, csn);
     if (!header.drained.cas(word, next, .seq_cst)) return error.LostEpoch;
     return csn - first;
 }

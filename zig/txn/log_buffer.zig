@@ -40,8 +40,6 @@ pub const Header = extern struct {
 
 /// Positions that a cell tells apart: 22 bits, of eight bytes each.
 const positions_in_cell = 1 << 25;
-/// No session writes as many bytes; sums of positions stay far from overflow.
-const position_max = 1 << 56;
 /// `Header.csn` of the unused rest before the buffer's end.
 const csn_gap = std.math.maxInt(u64);
 /// Records above this share of the buffer go to a run of their own.
@@ -98,7 +96,7 @@ pub fn append(
     const to_end = capacity - offsetOf(capacity, position);
     const gap: u64 = if (to_end < size) to_end else 0;
     var taken = slot.log_taken.load(.monotonic);
-    if (taken > position or position > position_max) return error.SegmentCorrupt;
+    if (taken > position or position > limits.log_position_max) return error.SegmentCorrupt;
     if (position + gap + size - taken > capacity) {
         taken = try freeDrained(segment, slot);
         if (position + gap + size - taken > capacity) return error.LogFull;

@@ -79,7 +79,7 @@ pub const Pins = struct {
             return;
         }
         const oldest = pins.snapshots.items[0];
-        const raw = (layout.Pin{ .csn = @intCast(oldest.csn), .committing = false }).raw();
+        const raw = (layout.Pin{ .csn = @truncate(oldest.csn), .committing = false }).raw();
         const now = session.slot.pin.load(.seq_cst);
         if (now == raw or now == layout.pin_revoked) return;
         session.slot.pinned_ms.store(oldest.opened_ms, .release); // first, as in `open`
@@ -91,7 +91,7 @@ pub const Pins = struct {
     pub fn enterCommit(pins: *Pins, session: *Session) void {
         pins.notice(session);
         if (pins.snapshots.items.len != 0) {
-            const csn: u63 = @intCast(pins.snapshots.items[0].csn);
+            const csn: u63 = @truncate(pins.snapshots.items[0].csn);
             const raw = (layout.Pin{ .csn = csn, .committing = false }).raw();
             const held = (layout.Pin{ .csn = csn, .committing = true }).raw();
             session.noteEra();
@@ -122,7 +122,7 @@ pub const Pins = struct {
 
     pub fn leaveCommit(pins: *Pins, session: *Session) void {
         if (pins.snapshots.items.len == 0) return session.unpin();
-        const csn: u63 = @intCast(pins.snapshots.items[0].csn);
+        const csn: u63 = @truncate(pins.snapshots.items[0].csn);
         const held = (layout.Pin{ .csn = csn, .committing = true }).raw();
         const raw = (layout.Pin{ .csn = csn, .committing = false }).raw();
         if (session.slot.pin.load(.seq_cst) == held) {

@@ -23,6 +23,7 @@ const checksum = @import("../checksum.zig");
 const epochs = @import("epoch.zig");
 const fault = @import("../instrument/fault.zig");
 const formats = @import("format.zig");
+const limits = @import("../limits.zig");
 const storages = @import("storage.zig");
 const vints = @import("../row/vint.zig");
 const assert = std.debug.assert;
@@ -140,6 +141,8 @@ pub const CreateError = storages.Error || error{
     Superseded,
     /// The header of an older log file cannot be read.
     WalCorrupt,
+    /// No epoch is left.
+    NumbersUsedUp,
     Poisoned,
 };
 
@@ -191,6 +194,7 @@ pub const Writer = struct {
         options: CreateOptions,
     ) CreateError!Writer {
         assert(std.math.isPowerOfTwo(options.allocate_size));
+        if (options.epoch >= limits.epoch_limit) return error.NumbersUsedUp;
         try settleOlder(storage, allocator, options);
         // A sync that failed before, by whomever, may have dropped what this one found clean.
         if (options.isPoisoned()) return error.Poisoned;

@@ -9,6 +9,7 @@
 
 const std = @import("std");
 const checksum = @import("../checksum.zig");
+const limits = @import("../limits.zig");
 const storages = @import("storage.zig");
 const assert = std.debug.assert;
 
@@ -195,8 +196,10 @@ pub const EpochRecord = extern struct {
         record.crc = record.checksumNow();
     }
 
+    /// An epoch that no writer reaches counts as damage.
     pub fn isWhole(record: *const EpochRecord) bool {
-        return record.magic == epoch_magic and record.crc == record.checksumNow();
+        return record.magic == epoch_magic and record.crc == record.checksumNow() and
+            record.epoch < limits.epoch_limit;
     }
 
     fn checksumNow(record: *const EpochRecord) u32 {

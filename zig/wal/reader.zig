@@ -21,6 +21,7 @@ const std = @import("std");
 const checksum = @import("../checksum.zig");
 const epochs = @import("epoch.zig");
 const formats = @import("format.zig");
+const limits = @import("../limits.zig");
 const rows = @import("../row/packed.zig");
 const storages = @import("storage.zig");
 const vints = @import("../row/vint.zig");
@@ -73,6 +74,8 @@ pub const Fault = struct {
         behind = 13,
         /// A newer file than those that are there had been in place (W14).
         newest_missing = 14,
+        /// A CSN or an epoch that no writer reaches.
+        out_of_range = 15,
     };
 };
 
@@ -258,6 +261,12 @@ pub const Reader = struct {
             if (!std.mem.eql(u8, &each.header.database_id, &database_id)) {
                 return reader.refuse(.database, 0, 0);
             }
+            if (each.header.epoch >= limits.epoch_limit) {
+                return reader.refuse(.out_of_range, 0, each.header.epoch);
+            }
+            if (each.header.first_csn > limits.csn_limit) {
+                return reader.refuse(.out_of_range, 0, each.header.first_csn);
+            }
             reader.report.epoch_max = each.header.epoch;
             if (index == 0) continue;
             const before = &files[index - 1].header;
@@ -345,15 +354,16 @@ pub const Reader = struct {
             return reader.endFile();
         }
         const follows = header.previous_crc == reader.previous_crc and
-            header.first_csn == reader.next_csn and
-            header.csn_count <= std.math.maxInt(u64) - header.first_csn;
+            header.first_csn == reader.next_csn;
         if (!follows) return reader.refuse(.chain, reader.offset, header.first_csn);
+        const end = header.first_csn + header.csn_count;
+        if (end > limits.csn_limit) return reader.refuse(.out_of_range, reader.offset, end);
 
         reader.batch_offset = reader.offset;
         reader.payload = .{ .bytes = payload };
         reader.transactions_left = header.transaction_count;
         reader.expected_csn = header.first_csn;
-        reader.next_csn = header.first_csn + header.csn_count;
+        reader.next_csn = end;
         reader.previous_crc = header.payload_crc;
         reader.offset = payload_offset + header.payload_size;
         reader.report.read_size = reader.passed_size + reader.offset;
