@@ -52,6 +52,9 @@ const altitude: Get = (seen, column) => {
   return seen.altitude;
 };
 
+/** For a table with one altitude: the geometric one where no other is known. */
+const anyAltitude: Get = (seen, column) => altitude(seen, column) ?? seen.geom_altitude;
+
 const timeOf =
   (name: "updatedMs" | "positionMs"): Get =>
   (seen, column) => {
@@ -123,10 +126,13 @@ export function mapObservations({ table, names }: ReaderTarget, source: string):
   for (const [name, to] of names) {
     if (to !== null) given.set(to, [...(given.get(to) ?? []), name]);
   }
+  const hasGeometric = ["geom_altitude", "alt_geom"].some((name) => table.find(name) !== undefined);
   const filled = table.columns.map((column): Filled => {
     const members = given.get(column.name);
     const own = [column.name, ...column.aliases].filter((name) => names.get(name) !== null);
-    return { column, get: members === undefined ? getOf(column, own) : ownOf(members) };
+    if (members !== undefined) return { column, get: ownOf(members) };
+    const get = getOf(column, own);
+    return { column, get: get === altitude && !hasGeometric ? anyAltitude : get };
   });
   const key = [table.key.name, ...table.key.aliases];
   if (!given.has(table.key.name) && !key.some((name) => isIdentity(name))) {

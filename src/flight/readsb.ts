@@ -121,9 +121,23 @@ function splitSnapshot(text: string): Snapshot {
   const json = new JsonText(text);
   const keep = (element: ListElement): unknown => elements.push(element);
   let listEnd = -1;
+  /** Whether the list goes on after what seemed to be its end: a bracket too many is there. */
+  const resumes = (): boolean => listEnd >= 0 && resumeElements(json, listEnd, elements, keep);
   if (!json.take(0x7b)) return { members, elements, fault: json.at };
   json.space();
-  while (!json.take(0x7d)) {
+  while (true) {
+    if (json.take(0x7d)) {
+      json.space();
+      if (json.at >= json.end) break;
+      const fault = json.at;
+      if (!resumes()) {
+        keep({ text: text.slice(fault), number: elements.length + 1, fault });
+        break;
+      }
+      listEnd = json.at;
+      json.space();
+      if (json.take(0x2c)) json.space();
+    }
     const name = json.name();
     let isRead = name !== undefined;
     if ((name === "aircraft" || name === "ac") && json.byte === 0x5b) {
@@ -137,11 +151,8 @@ function splitSnapshot(text: string): Snapshot {
     json.space();
     if (isRead && json.take(0x2c)) json.space();
     else if (!isRead || json.byte !== 0x7d) {
-      // An aircraft with a bracket too many seems to end the list.
       const fault = json.at;
-      if (listEnd < 0 || !resumeElements(json, listEnd, elements, keep)) {
-        return { members, elements, fault };
-      }
+      if (!resumes()) return { members, elements, fault };
       listEnd = json.at;
       json.space();
       if (json.take(0x2c)) json.space();
@@ -186,7 +197,7 @@ function observe(own: Members, now: number | undefined): Observation {
   const position = positionOf(own, now);
   const barometric = firstOf(own, "alt_baro", "altitude");
   const isGround = barometric === '"ground"';
-  const altitude = numberText(barometric) ?? (isGround ? "null" : firstNumber(own, "alt_geom"));
+  const altitude = numberText(barometric) ?? (isGround ? "null" : undefined);
   const onGround = isGround ? "true" : numberText(barometric) === undefined ? undefined : "false";
   return {
     own,
