@@ -133,6 +133,7 @@ comptime {
     _ = @import("runtime/log_cut.zig");
     _ = @import("runtime/log_place.zig");
     _ = @import("runtime/changes.zig");
+    _ = @import("changes/bases.zig");
     _ = @import("changes/feed.zig");
     _ = @import("changes/output.zig");
     _ = @import("changes/position.zig");

@@ -178,6 +178,24 @@ export class ChangeFeed implements AsyncIterable<Change>, AsyncDisposable {
     }
   }
 
+  /**
+   * What is there now, for those who follow in their own way; `isAtEnd`: there was no more. All
+   * below `nextCsn` was read.
+   */
+  take(): { readonly batch: readonly Change[]; readonly isAtEnd: boolean } {
+    return this.#read();
+  }
+
+  get nextCsn(): number {
+    return this.#nextCsn;
+  }
+
+  /** Settles when there may be more to take, or when `signal` is aborted. */
+  more(signal: AbortSignal, keepsAlive: boolean): Promise<void> {
+    const isDurable = this.#options.durable === true;
+    return this.#source.monitor.wait({ csn: this.#nextCsn, isDurable, keepsAlive }, signal);
+  }
+
   async *#follow(): AsyncGenerator<readonly Change[], void> {
     try {
       if (this.#options.from === "snapshot") yield* this.#snapshot();

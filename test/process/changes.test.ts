@@ -100,6 +100,35 @@ describe("changes", () => {
     expect(seen).toEqual(Array.from({ length: 300 }, (_, n) => n));
   });
 
+  for (const where of ["in memory", "in the log", "after a checkpoint"]) {
+    test(`changes: the oldest, from before anybody asked for values, ${where}`, async () => {
+      using temporary = new TemporaryDatabase();
+      let db = await temporary.open({ tables });
+      for (let n = 0; n < 100; n++) {
+        db.table(Rows).upsert({ id: n % 5, n, text: `${"x".repeat(20)}${n}` });
+        if (n === 50 && where === "after a checkpoint") await db.checkpoint();
+      }
+      await db.durable();
+      if (where !== "in memory") {
+        temporary.dropSegment();
+        db = await temporary.open({ tables });
+      }
+      const feed = db.changes({ from: "oldest" });
+      const last = 99;
+      const seen: unknown[] = [];
+      for await (const { writes } of feed) {
+        for (const { changed, row } of writes) seen.push({ ...changed, ...row });
+        if (feed.position === db.position()) break;
+      }
+      const ns = seen.map((each) => Number((each as { n: number }).n));
+      const first = where === "after a checkpoint" ? (ns[0] ?? 0) : 0;
+      expect(first).toBeLessThan(52);
+      expect(ns).toEqual(Array.from({ length: last - first + 1 }, (_, i) => first + i));
+      const texts = seen.map((each) => (each as { text: string }).text);
+      expect(texts).toEqual(ns.map((n) => `${"x".repeat(20)}${n}`));
+    });
+  }
+
   test("changes: a feed that fell behind the ring reads the log", async () => {
     using temporary = new TemporaryDatabase();
     const db = await temporary.open({ tables });

@@ -21,9 +21,11 @@ const ring = @import("../segment/ring.zig");
 const segment_ = @import("../segment/segment.zig");
 const engine_ = @import("../txn/engine.zig");
 const log_buffer = @import("../txn/log_buffer.zig");
+const formats = @import("../wal/format.zig");
 const storage_ = @import("../wal/storage.zig");
 const wal_reader = @import("../wal/reader.zig");
 const output = @import("output.zig");
+const Bases = @import("bases.zig").Bases;
 const Engine = engine_.Engine;
 
 pub const Error = output.Error || storage_.Error || engine_.Error || error{
@@ -39,6 +41,8 @@ pub const Options = struct {
     /// Only what is on the disk.
     durable: bool,
     values: output.Values,
+    /// From here on values stand alone in the log.
+    forms_csn: u64,
 };
 
 /// Files change their names beneath a reader; it begins again so often.
@@ -64,6 +68,10 @@ pub const Feed = struct {
     file_tries: u32 = 0,
     /// When the batch in hand was written; NaN while that is not known.
     time: f64 = std.math.nan(f64),
+    /// Below it nothing is told: only the bases are brought forward.
+    told_from_csn: u64,
+    forms_csn: u64,
+    bases: ?Bases = null,
 
     pub const Batch = struct {
         size: usize = 0,
@@ -86,12 +94,40 @@ pub const Feed = struct {
             .next_csn = options.from_csn,
             .durable = options.durable,
             .filter = .{ .values = options.values },
+            .told_from_csn = options.from_csn,
+            .forms_csn = options.forms_csn,
         };
         return feed;
     }
 
+    /// The log tells a value of the next commit as a difference to a row that is not known: reads
+    /// the rows of the checkpoint, and what the log tells of them from there on. `ValuesLost` when
+    /// that was not enough.
+    fn knowBases(feed: *Feed) Error!void {
+        if (feed.bases != null) return error.ValuesLost;
+        const storage = feed.storage orelse return error.ValuesLost;
+        feed.closeFiles();
+        feed.pending = null;
+        feed.told_from_csn = feed.next_csn;
+        feed.bases = .{ .allocator = feed.allocator };
+        const context = &feed.engine.context;
+        const loaded = feed.bases.?.load(context, storage, feed.next_csn) catch |err| switch (err) {
+            error.OutOfMemory => return error.OutOfMemory,
+            else => null,
+        };
+        feed.next_csn = loaded orelse try oldest(storage, feed.allocator, feed.next_csn);
+    }
+
+    /// Values stand alone from here on.
+    fn forgetBases(feed: *Feed) void {
+        if (feed.next_csn < feed.forms_csn or feed.next_csn <= feed.told_from_csn) return;
+        if (feed.bases) |*bases| bases.deinit();
+        feed.bases = null;
+    }
+
     pub fn close(feed: *Feed) void {
         feed.closeFiles();
+        if (feed.bases) |*bases| bases.deinit();
         feed.payload.deinit(feed.allocator);
         feed.written.deinit(feed.allocator);
         feed.allocator.destroy(feed);
@@ -113,6 +149,7 @@ pub const Feed = struct {
     pub fn read(feed: *Feed, out: []align(8) u8) Error!Batch {
         var sink: output.Sink = .{ .bytes = out };
         const end = feed.bound();
+        feed.forgetBases();
         var batch: Batch = .{};
         while (feed.next_csn < end) {
             const is_told = feed.step(&sink, end) catch |err| switch (err) {
@@ -120,6 +157,10 @@ pub const Feed = struct {
                     if (sink.count == 0) return err;
                     batch.more = true;
                     break;
+                },
+                error.ValuesLost => {
+                    try feed.knowBases();
+                    continue;
                 },
                 else => |other| return other,
             };
@@ -196,6 +237,8 @@ pub const Feed = struct {
             .time = &feed.time,
             .payload = feed.payload.items,
             .written = written,
+            .bases = if (feed.bases) |*bases| bases else null,
+            .is_silent = csn < feed.told_from_csn,
         });
     }
 
@@ -267,6 +310,22 @@ pub const Feed = struct {
         return feed.step(sink, until);
     }
 };
+
+/// The first CSN that the log files have, at most `csn`.
+pub fn oldest(
+    storage: storage_.Storage,
+    allocator: std.mem.Allocator,
+    csn: u64,
+) (storage_.Error || error{OutOfMemory})!u64 {
+    var files: std.ArrayList(formats.LogFile) = .empty;
+    defer files.deinit(allocator);
+    try formats.listFiles(storage, allocator, &files);
+    var first = csn;
+    for (files.items) |*file| if (file.fault == null) {
+        first = @min(first, file.header.first_csn);
+    };
+    return first;
+}
 
 /// Makes the log have the forms that a consumer needs from here on. Returns the CSN from which on
 /// it has them, but for commits that stood still meanwhile.

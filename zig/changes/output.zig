@@ -11,6 +11,7 @@ const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
 const view_ = @import("../table/view.zig");
 const log_buffer = @import("../txn/log_buffer.zig");
+const Bases = @import("bases.zig").Bases;
 const Context = @import("../txn/context.zig").Context;
 const records = @import("../wal/record.zig");
 
@@ -95,6 +96,10 @@ pub const Commit = struct {
     payload: []const u8,
     /// As the log buffer has them; empty when that is not known.
     written: []const log_buffer.Written,
+    /// Where values are told as differences to rows that were.
+    bases: ?*Bases,
+    /// Nothing is told: the bases come to where the feed begins.
+    is_silent: bool,
 };
 
 const Tables = struct {
@@ -134,11 +139,13 @@ pub fn tell(filter: *const Filter, context: *Context, sink: *Sink, commit: Commi
             .insert, .update_full, .update, .delete => {},
         }
         defer rows += 1;
-        if (!filter.has(operation.table_id)) continue;
+        const is_told = !commit.is_silent and filter.has(operation.table_id);
+        if (!is_told and commit.bases == null) continue;
         const table = try context.table(operation.table_id);
         const place = if (rows < commit.written.len) &commit.written[rows] else null;
-        try writeRow(filter, context, table, sink, operation.body, commit.csn, place);
-        head.write_count += 1;
+        const before = sink.used;
+        try writeRow(filter, context, table, sink, operation.body, commit, place);
+        if (is_told) head.write_count += 1 else sink.used = before;
     }
     if (head.write_count == 0) {
         sink.used = start;
@@ -157,7 +164,7 @@ fn writeRow(
     table: *const view_.TableView,
     sink: *Sink,
     body: records.Operation.Body,
-    csn: u64,
+    commit: Commit,
     place: ?*const log_buffer.Written,
 ) Error!void {
     const size = table.schema.image_size;
@@ -170,18 +177,36 @@ fn writeRow(
             table.codec.unpack(row, image) catch return error.WalCorrupt;
             head.op = if (body == .insert) .insert else .update;
             head.columns = table.columns_mask;
+            if (commit.bases) |bases| try bases.put(table.id, table.keyBytes(image.ptr), image);
         },
         .delete => |key| {
             head.op = .delete;
-            _ = table.codec.keyBytes(key, image[table.schema.primaryKey().offset..]);
+            const at = image[table.schema.primaryKey().offset..];
+            const key_bytes = table.codec.keyBytes(key, at);
+            if (commit.bases) |bases| bases.remove(table.id, key_bytes);
         },
         .update => |update| {
             const key = image[table.schema.primaryKey().offset..];
             const key_bytes = table.codec.keyBytes(update.key, key);
-            if (filter.values == .keys) return;
             head.columns = update.change.columns;
+            if (commit.bases) |bases| if (bases.find(table.id, key_bytes)) |base| {
+                const change = &update.change;
+                deltas.apply(&table.codec, change, base, image) catch |err| return switch (err) {
+                    error.Malformed => error.WalCorrupt,
+                    // The row was not known from its start.
+                    error.WrongBase => error.ValuesLost,
+                };
+                try bases.put(table.id, table.keyBytes(image.ptr), image);
+                if (filter.values == .row) head.columns = table.columns_mask;
+                if (filter.values == .keys) head.columns = 0;
+                return;
+            };
+            if (filter.values == .keys) {
+                head.columns = 0;
+                return;
+            }
             // A row as it was committed, if it is still there, has everything.
-            if (place) |at| if (readVersion(context, table, at, csn, key_bytes)) |version| {
+            if (place) |at| if (readVersion(context, table, at, commit.csn, key_bytes)) |version| {
                 @memcpy(image, version[0..size]);
                 if (filter.values == .row) head.columns = table.columns_mask;
                 return;

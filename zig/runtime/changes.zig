@@ -11,7 +11,6 @@ const feed_ = @import("../changes/feed.zig");
 const output = @import("../changes/output.zig");
 const position = @import("../changes/position.zig");
 const bulk = @import("../table/bulk.zig");
-const formats = @import("../wal/format.zig");
 const connection = @import("connection.zig");
 const Feed = feed_.Feed;
 const Handle = connection.Handle;
@@ -37,6 +36,7 @@ pub fn open(handle: *Handle, from: f64, flags: u32, values: u32) !void {
             .from_csn = if (start == 0) now else start,
             .durable = flags & 1 != 0,
             .values = wanted,
+            .forms_csn = now,
         },
     );
     errdefer feed.close();
@@ -108,16 +108,12 @@ pub fn checkPosition(handle: *Handle, timeline: u32, csn: f64) !void {
 
 /// Result: `csn`, the first that the log files have, or that of an empty database.
 pub fn oldest(handle: *Handle) !void {
-    var files: std.ArrayList(formats.LogFile) = .empty;
-    defer files.deinit(handle.allocator);
-    try formats.listFiles(handle.attached.directory.storage(), handle.allocator, &files);
     const header = handle.attached.segment.header;
     // Nothing is in the files before the first writer has come.
-    var first: u64 = @max(header.first_csn, bulk.csn_recovered + 1);
-    for (files.items) |*file| if (file.fault == null) {
-        first = @min(first, file.header.first_csn);
-    };
-    handle.io.result.csn = @floatFromInt(first);
+    const first = @max(header.first_csn, bulk.csn_recovered + 1);
+    const storage = handle.attached.directory.storage();
+    const found = try feed_.oldest(storage, handle.allocator, first);
+    handle.io.result.csn = @floatFromInt(found);
 }
 
 /// The stream that tells that there is something to read; a handle has one.
