@@ -5,6 +5,8 @@ export { bearing, distance } from "./geo/sphere.ts";
 export type { LatLon } from "./geo/sphere.ts";
 export type { Change, ChangeFeed, ChangeLag, ChangesOptions } from "./changes/feed.ts";
 export type { ChangeValues, ChangeWrite } from "./changes/decode.ts";
+export type { Delta } from "./changes/standing.ts";
+export type { Watch, WatchOptions, WatchSet } from "./database/watch.ts";
 export type { Position } from "./changes/position.ts";
 export type { WaitForOptions } from "./database/changes.ts";
 export { AerostoreError } from "./errors.ts";

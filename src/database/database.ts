@@ -242,6 +242,8 @@ export class Database implements Disposable, AsyncDisposable {
       searches: new SearchRunner(session),
       durability: new DurabilityMonitor(session),
       open: new OpenTransactions(),
+      follow: (options) => this.#changes.feed(options),
+      view: () => new Transaction(this.#handle, true),
       readOnly,
       inside: undefined,
     };

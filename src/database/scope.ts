@@ -4,7 +4,9 @@
  */
 import type { Catalog } from "../session/catalog.ts";
 import type { DurabilityMonitor } from "../admin/durability.ts";
+import type { ChangeFeed, ChangesOptions } from "../changes/feed.ts";
 import { AerostoreError } from "../errors.ts";
+import type { Transaction } from "./transaction.ts";
 import type { SearchRunner } from "../search/search-runner.ts";
 import type { Session } from "../session/session.ts";
 
@@ -15,6 +17,10 @@ export interface Handle {
   readonly searches: SearchRunner;
   readonly durability: DurabilityMonitor;
   readonly open: OpenTransactions;
+  /** Opens feeds; of the database. */
+  readonly follow: (options: ChangesOptions) => ChangeFeed;
+  /** Begins a transaction that sees one instant. */
+  readonly view: () => Transaction;
   /** It only reads: `open(directory, { readOnly: true })`. */
   readonly readOnly: boolean;
   /** What the function that `transact` or `snapshot` runs now was given. */

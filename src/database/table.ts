@@ -23,7 +23,11 @@ import type { RowEncoder } from "../schema/encode.ts";
 import { recordHeadSize } from "../schema/layout.ts";
 import type { DynamicShape, TableDefinition, TableShape } from "../schema/table.ts";
 import { isScalar, readValue } from "../schema/value.ts";
+import { autoCommit } from "./scope.ts";
 import type { Scope } from "./scope.ts";
+import type { Delta } from "../changes/standing.ts";
+import { tellAll, Watch, watchRow, WatchSet } from "./watch.ts";
+import type { WatchOptions, WatchSource } from "./watch.ts";
 import { inputAt, outputAt, words } from "../session/session.ts";
 import type { CallSubject, Session } from "../session/session.ts";
 import { deleteFound, executeChange, updateFound } from "./statement.ts";
@@ -207,6 +211,53 @@ export class Table<S extends TableShape = DynamicShape> {
   prepare(query: unknown): unknown {
     this.scope.use();
     return new Prepared(this.scope, this.binding, this.definition, query);
+  }
+
+  /**
+   * The rows that a query finds, live: a first delta with all of them, then what has changed,
+   * whatever process wrote it. Deltas folded up to a commit are what the query finds after it. With
+   * a function, it is called with each delta, until it is disposed.
+   *
+   * **Throws** `PARSE_ERROR`, `UNKNOWN_FIELD`, `INVALID_VALUE`, `TypeError` inside a transaction;
+   * the iterable `CLOSED`.
+   */
+  watch(
+    query?: SearchInput<S["row"], S["patch"]>,
+    options?: WatchOptions,
+  ): Watch<S["row"], S["key"]>;
+  watch(
+    query: SearchInput<S["row"], S["patch"]>,
+    options: WatchOptions,
+    tell: (delta: Delta<S["row"], S["key"]>) => void,
+  ): Disposable;
+  watch(
+    query?: unknown,
+    options: WatchOptions = {},
+    tell?: (delta: Delta<S["row"], S["key"]>) => void,
+  ): Watch<S["row"], S["key"]> {
+    const watch = new Watch<S["row"], S["key"]>(this.#watched(), query, options);
+    if (tell !== undefined) tellAll(watch, tell);
+    return watch;
+  }
+
+  /** One row, live: as it is, then whenever it has changed; `undefined` while there is none. */
+  watchKey(key: S["key"], options: WatchOptions = {}): AsyncGenerator<S["row"] | undefined, void> {
+    return watchRow<S["row"], S["key"]>(this.#watched(), key, options);
+  }
+
+  /** Many standing queries that share what they have in common: for servers. */
+  watchMany<Id = string>(): WatchSet<S["row"], S["key"], Id> {
+    return new WatchSet<S["row"], S["key"], Id>(this.#watched());
+  }
+
+  #watched(): WatchSource {
+    if (this.scope.use() !== autoCommit) {
+      throw new TypeError("a transaction sees one instant: watch db.table(…)");
+    }
+    const { handle } = this.scope;
+    const { definition } = this;
+    const options = { tables: [definition.name], values: "keys" as const };
+    return { handle, definition, openFeed: () => handle.follow(options) };
   }
 
   /**

@@ -104,6 +104,11 @@ export class PlanCache {
     return this.#plan(binding, asCounted(parseStapi(query), countOnly));
   }
 
+  /** The plan of a query that is parsed already, used once. **Throws** what `ready` throws. */
+  planParsed(binding: TableBinding, query: Query): PlannedSearch {
+    return this.#plan(binding, query);
+  }
+
   /**
    * The plan of a query whose rows `call` changes. **Throws** what `plan` throws, `PARSE_ERROR`
    * for one that says itself what is to become of them, `TypeError` for one that finds all rows and
