@@ -106,8 +106,8 @@ export interface Query {
 }
 
 /** Whether nothing in the query keeps a row out. */
-export function findsAll({ compare, or, limit, offset }: Query): boolean {
-  if (compare.length > 0 || or !== undefined) return false;
+export function findsAll({ compare, or, limit, offset, after }: Query): boolean {
+  if (compare.length > 0 || or !== undefined || after !== undefined) return false;
   const isZero = (count: Count): boolean => count.kind === "count" && count.count === 0;
   return isZero(limit) && isZero(offset);
 }

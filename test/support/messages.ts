@@ -66,6 +66,8 @@ function distinct(messages: readonly Message[]): readonly Message[] {
 function textsOf(source: string, start: number): { texts: readonly string[]; rest: string } {
   const texts: string[] = [];
   let depth = 1;
+  // Literals that a + joins are one text.
+  let isJoined = false;
   for (let at = start; at < source.length && depth > 0; at++) {
     const char = source[at] ?? "";
     if ("([{".includes(char)) depth++;
@@ -73,9 +75,14 @@ function textsOf(source: string, start: number): { texts: readonly string[]; res
     else if (")]}".includes(char)) depth--;
     else if (char === '"' || char === "'" || char === "`") {
       const end = endOfText(source, at);
-      texts.push(plain(source.slice(at + 1, end), char));
+      const text = plain(source.slice(at + 1, end), char);
+      if (isJoined) texts.push((texts.pop() ?? "") + text);
+      else texts.push(text);
+      isJoined = false;
       at = end;
-    } else if (source.startsWith("//", at)) at = source.indexOf("\n", at);
+    } else if (char === "+") isJoined = texts.length > 0;
+    else if (char === ",") isJoined = false;
+    else if (source.startsWith("//", at)) at = source.indexOf("\n", at);
   }
   return { texts, rest: "by cause" };
 }
