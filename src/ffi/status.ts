@@ -89,8 +89,8 @@ const usualWords: Readonly<Partial<Record<ErrorCode, readonly [found: string, ad
     INVALID_VALUE: ["the value does not fit the column"],
     SEGMENT_FULL: [
       "the shared memory is full",
-      "delete rows, raise maxBytes while no session is attached (`aerostore resize`), or make " +
-        "/dev/shm larger (Docker: --shm-size)",
+      "delete rows, raise maxBytes while no session is attached (`aerostore resize`), make " +
+        "/dev/shm larger (Docker: --shm-size), or place the segment elsewhere with shmPath",
     ],
     SNAPSHOT_TOO_OLD: [
       "the snapshot was open longer than the limit",

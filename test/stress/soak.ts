@@ -20,6 +20,7 @@ import { runFuzz } from "../property/stapi-fuzz.ts";
 import { fuzzFeeds } from "../feeds/fuzz.ts";
 import { buildLosingDisk } from "../support/losing-disk.ts";
 import { chooseSeed } from "../support/random.ts";
+import { runPlatforms } from "./platforms.ts";
 import { isolationSuites } from "./isolation-suites.ts";
 import { writeEvidence } from "./evidence.ts";
 import type { Round, Suite } from "./suite.ts";
@@ -29,6 +30,12 @@ const lostAgeMsMax = 1_000;
 
 const suites: Readonly<Record<string, Suite>> = {
   ...isolationSuites,
+  platforms: {
+    about: "the package on glibc, on musl, and on arm64 under emulation",
+    rounds: 1,
+    transactions: 0,
+    run: runPlatforms,
+  },
   kills: {
     about: "writers killed, segments lost, synchronous_commit switched under way",
     rounds: 10,

@@ -65,6 +65,11 @@ export class Stranger implements Disposable {
     return output;
   }
 
+  /** Removes the segment of the database that is used now, so that the next open is a cold one. */
+  dropSegment(): void {
+    rmSync(join(this.#segments, this.database), { force: true });
+  }
+
   [Symbol.dispose](): void {
     rmSync(this.folder, { recursive: true, force: true });
     rmSync(this.#segments, { recursive: true, force: true });

@@ -68,7 +68,7 @@ pub const WriteHead = extern struct {
 
 pub const Filter = struct {
     values: Values,
-    tables: [limits.table_count_max / 64]u64 = @splat(std.math.maxInt(u64)),
+    tables: [(limits.table_count_max + 63) / 64]u64 = @splat(std.math.maxInt(u64)),
 
     fn has(filter: *const Filter, table: u32) bool {
         if (table >= limits.table_count_max) return false;

@@ -8,6 +8,7 @@
 //! **Who may die where**: the kernel drops the byte with the owner. Whoever takes the byte of a
 //! slot with `attached` set repairs it first (P26); a slot is never handed out unrepaired.
 const std = @import("std");
+const word = @import("word.zig");
 const os = @import("../os.zig");
 const limits = @import("../limits.zig");
 const layout = @import("layout.zig");
@@ -126,6 +127,7 @@ pub const Session = struct {
 
     /// True when others did not wait for this commit, at any time since its pin was set.
     pub inline fn wasOvertaken(session: *const Session) bool {
+        word.settleLoads(); // of what was read under the pin
         return session.segment.isOvertaken() or
             session.slot.held_era.load(.monotonic) != 0; // the owner's own
     }

@@ -5,9 +5,20 @@
 //! **Concurrency**: a `Word` is `std.atomic.Value` with a hook in front. Orders are written at
 //! every call.
 const std = @import("std");
+const builtin = @import("builtin");
 const options = @import("build_options");
 const scheduler = @import("../instrument/scheduler.zig");
 const fault = @import("../instrument/fault.zig");
+
+/// Makes every load before it happen before every load after it. An acquire orders only what comes
+/// after it: whoever reads plain memory and then asks whether that memory was still its own needs
+/// this in between. x86-64 keeps loads in order by itself, so there only the compiler is told.
+pub inline fn settleLoads() void {
+    switch (builtin.cpu.arch) {
+        .aarch64 => asm volatile ("dmb ishld" ::: .{ .memory = true }),
+        else => asm volatile ("" ::: .{ .memory = true }),
+    }
+}
 
 pub const Order = std.builtin.AtomicOrder;
 

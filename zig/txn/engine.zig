@@ -506,6 +506,7 @@ pub const Engine = struct {
             } else if (found.slot.head.load(.seq_cst) != head.raw()) continue;
             const tombstone = version.isTombstone();
             if (!tombstone) @memcpy(out[0..size], version.image()[0..size]);
+            word.settleLoads(); // of the image
             const again = version.mark.load(.seq_cst);
             if (again != mark and again != csn) continue;
             if (tombstone) return false;

@@ -8,6 +8,7 @@ const std = @import("std");
 const layout = @import("../segment/layout.zig");
 const os = @import("../os.zig");
 const ring = @import("../segment/ring.zig");
+const word = @import("../segment/word.zig");
 const Session = @import("../segment/session.zig").Session;
 
 /// An open snapshot. The CSN alone does not name it: one that was revoked and one that was opened
@@ -63,6 +64,7 @@ pub const Pins = struct {
 
     /// Sees a revocation: every snapshot that was open then is gone.
     fn notice(pins: *Pins, session: *Session) void {
+        word.settleLoads(); // of what was read under the pin
         if (session.slot.pin.load(.seq_cst) == layout.pin_revoked) pins.forget(session);
     }
 
@@ -113,6 +115,7 @@ pub const Pins = struct {
     /// Whether the pin of a read was revoked before its end: what was read then means nothing, be
     /// it an error. Asked before `leave`.
     pub fn isReadLost(session: *const Session) bool {
+        word.settleLoads(); // of what was read under the pin
         return session.slot.pin.load(.seq_cst) == layout.pin_revoked;
     }
 
