@@ -50,7 +50,7 @@ var registry: Registry = .{ .allocator = std.heap.c_allocator };
 /// Hash of the shared layouts: segments of another build do not attach.
 const fingerprint: u64 = manifest.fingerprint(&boundary.shared_layouts);
 
-fn fail(handle: *Handle, err: anyerror) Status {
+fn fail(handle: *Handle, err: status_.Error) Status {
     const result = &handle.io.result;
     const conflict = &handle.engine.context.conflict;
     result.cause = @intFromEnum(conflict.cause);

@@ -50,7 +50,47 @@ pub const Status = enum(i32) {
     numbers_used_up = -40,
 };
 
-pub fn statusOf(err: anyerror) Status {
+/// Every error that a call across the boundary can end with. One that is new does not compile
+/// before it has a status here.
+pub const Error = error{
+    BufferTooSmall,
+    Busy,
+    CheckpointCorrupt,
+    Conflict,
+    DuplicateKey,
+    Exists,
+    InvalidArgument,
+    InvalidPlan,
+    InvalidSchema,
+    IoError,
+    LayoutMismatch,
+    LogFull,
+    LogPoisoned,
+    LogRemoved,
+    MissingValue,
+    NoSpace,
+    NotFound,
+    NotRegular,
+    NumbersUsedUp,
+    OutOfMemory,
+    Permission,
+    PlanStale,
+    Poisoned,
+    PositionLost,
+    Removed,
+    SchemaMismatch,
+    SegmentCorrupt,
+    SegmentFull,
+    SnapshotTooOld,
+    TooManySessions,
+    TooManyTables,
+    TransactionTooLarge,
+    UnknownTable,
+    ValuesLost,
+    WalCorrupt,
+};
+
+pub fn statusOf(err: Error) Status {
     return switch (err) {
         error.Conflict => .serialization_failure,
         error.DuplicateKey => .duplicate_key,
@@ -81,6 +121,6 @@ pub fn statusOf(err: anyerror) Status {
         error.InvalidSchema, error.InvalidArgument => .invalid_argument,
         error.WalCorrupt => .wal_corrupt,
         error.CheckpointCorrupt => .checkpoint_corrupt,
-        else => .io_error,
+        error.IoError => .io_error,
     };
 }

@@ -5,9 +5,6 @@
 
 const backoffMsBase = 1;
 const backoffMsMax = 16;
-/** Nobody ever writes or wakes this word: waiting for it is sleeping. */
-const never = new Int32Array(new SharedArrayBuffer(4));
-const random = new Uint32Array(1);
 
 /** How long to wait before attempt `attempt` (from 1), with `random` from 0 to 1. */
 export function backoffMs(attempt: number, random: number): number {
@@ -16,11 +13,10 @@ export function backoffMs(attempt: number, random: number): number {
 
 /** Blocks the thread for at most `backoffMsMax` milliseconds. */
 export function backOff(attempt: number): void {
-  crypto.getRandomValues(random);
-  pause(backoffMs(attempt, (random[0] ?? 0) / 2 ** 32));
+  pause(backoffMs(attempt, Math.random()));
 }
 
 /** Blocks the thread. For milliseconds at most: nothing else of it runs meanwhile. */
 export function pause(ms: number): void {
-  Atomics.wait(never, 0, 0, ms);
+  Bun.sleepSync(ms);
 }

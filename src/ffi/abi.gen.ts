@@ -3,7 +3,7 @@ import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
 export const layoutFingerprint = "fe661f4515f08aff";
-export const abiHash = 0x14107d225973a723n;
+export const abiHash = 0x32adba8379b129edn;
 
 export const Status = {
   ok: 0,

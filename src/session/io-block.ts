@@ -5,5 +5,5 @@ import { Memory } from "../schema/memory.ts";
 
 /** Views over the io block at `address`, which stays mapped as long as the process lives. */
 export function viewSessionBlock(address: number): Memory {
-  return new Memory(viewNative(address as Parameters<typeof viewNative>[0], layouts.IoBlock.size));
+  return new Memory(viewNative(address, layouts.IoBlock.size));
 }

@@ -52,7 +52,6 @@ export const words: Positions<
   | "errorTable"
   | "errorColumn"
   | "errorSize"
-  | "errorNumber"
   | "synchronous"
 > = {
   inserted: fields.inserted.offset >> 2,
@@ -73,27 +72,17 @@ export const words: Positions<
   errorTable: fields.error_table.offset >> 2,
   errorColumn: fields.error_column.offset >> 2,
   errorSize: fields.error_size.offset >> 2,
-  errorNumber: fields.error_number.offset >> 2,
   synchronous: fields.synchronous.offset >> 2,
 };
 
 /** Positions of the result numbers, in the block seen as f64. */
 export const numbers: Positions<
-  | "count"
-  | "csn"
-  | "durableCsn"
-  | "examined"
-  | "errorOffset"
-  | "readNs"
-  | "testNs"
-  | "sortNs"
-  | "copyNs"
+  "count" | "csn" | "durableCsn" | "examined" | "readNs" | "testNs" | "sortNs" | "copyNs"
 > = {
   count: fields.count.offset >> 3,
   csn: fields.csn.offset >> 3,
   durableCsn: fields.durable_csn.offset >> 3,
   examined: fields.examined.offset >> 3,
-  errorOffset: fields.error_offset.offset >> 3,
   readNs: fields.read_ns.offset >> 3,
   testNs: fields.test_ns.offset >> 3,
   sortNs: fields.sort_ns.offset >> 3,

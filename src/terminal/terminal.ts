@@ -73,7 +73,7 @@ function writeAll(file: number, text: string): void {
       if (code === "EPIPE" || code === "EIO") throw new OutputClosed();
       if (code !== "EAGAIN") throw outputError(file, error);
       // A pipe that another program made non-blocking is full.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+      Bun.sleepSync(1);
     }
   }
 }

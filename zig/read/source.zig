@@ -181,9 +181,9 @@ pub const Source = struct {
         const arena_size = segment.limit_ref - arena_ref;
         const committed_max = source.snapshot -% 1;
         const table_id = source.table.id;
-        // Every ref is compared with the arena's bounds before it is followed, and `count` never
-        // passes the slot at hand; a prefetch of any address is harmless.
-        @setRuntimeSafety(false);
+        // Every ref is compared with the arena's bounds before it is followed; a prefetch of any
+        // address is harmless.
+        @setRuntimeSafety(false); // `count` never passes the slot at hand
         var count: usize = 0;
         for (start..end) |i| {
             const slot = &run.slots[i];
@@ -404,8 +404,8 @@ pub const Source = struct {
         /// The next rows of the index. Several passes, so that what a row needs is fetched while
         /// others are looked at: entries, slots, versions.
         fn fillShared(cursor: *Cursor, rows: []Row, enough: usize) Error!usize {
-            // Refs are compared with the arena's bounds by `at`; counts stay below that of entries.
-            @setRuntimeSafety(false);
+            // Refs are compared with the arena's bounds by `at`.
+            @setRuntimeSafety(false); // counts stay below that of entries
             const source = cursor.source;
             const segment = source.segment;
             // A key is known to have ended by the entry behind it.

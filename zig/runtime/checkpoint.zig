@@ -62,11 +62,11 @@ pub const Checkpointer = struct {
             .attached = attached,
             .thread = undefined,
         };
-        checkpointer.thread = try std.Thread.spawn(
+        checkpointer.thread = std.Thread.spawn(
             .{ .stack_size = 1 << 20 },
             run,
             .{checkpointer},
-        );
+        ) catch return error.IoError;
         return checkpointer;
     }
 

@@ -31,17 +31,14 @@ pub const Result = extern struct {
     error_table: u32,
     error_column: u32,
     error_size: u32,
-    error_number: u32,
-    error_offset: f64,
     /// `synchronous_commit` as the last statement or commit found it.
     synchronous: u32,
-    reserved: u32,
     /// Of a search that is measured: nanoseconds, by step.
     read_ns: f64,
     test_ns: f64,
     sort_ns: f64,
     copy_ns: f64,
-    error_bytes: [limits.io_result_size - 160]u8,
+    error_bytes: [limits.io_result_size - 144]u8,
 };
 
 pub const Block = extern struct {
@@ -52,6 +49,6 @@ pub const Block = extern struct {
 
 comptime {
     std.debug.assert(@sizeOf(Result) == limits.io_result_size);
-    std.debug.assert(@offsetOf(Result, "error_bytes") == 160);
+    std.debug.assert(@offsetOf(Result, "error_bytes") == 144);
     std.debug.assert(@sizeOf(Block) == limits.io_size);
 }

@@ -38,19 +38,18 @@ pub fn run(
     defer allocator.free(buffer);
 
     const identity = try identify(storage, allocator);
-    var done = cut.cutAt(storage, allocator, name, offset, buffer) catch |err| return switch (err) {
-        error.UnknownFile => error.NotFound,
-        error.OffsetBeyondEnd => error.InvalidArgument,
-        else => |other| other,
-    };
+    var done = cut.cutAt(storage, allocator, name, offset, buffer) catch |err| return refused(err);
     if (!try reaches(storage, allocator, identity.start_csn)) {
-        try cut.setAllAside(storage, allocator, &done);
-        var writer = try wal_file.Writer.create(storage, allocator, .{
+        cut.setAllAside(storage, allocator, &done) catch |err| return refused(err);
+        var writer = wal_file.Writer.create(storage, allocator, .{
             .database_id = identity.database_id,
             .epoch = identity.epoch_max + 1,
             .first_csn = identity.start_csn,
             .timeline = identity.timeline,
-        });
+        }) catch |err| return switch (err) {
+            error.Superseded => error.IoError, // another process writes a log there
+            else => |other| other,
+        };
         writer.close();
     }
     report.* = std.mem.zeroes(Report);
@@ -60,6 +59,15 @@ pub fn run(
     const kept = done.copy_name.slice();
     report.copy_name_size = @intCast(kept.len);
     @memcpy(report.copy_name[0..kept.len], kept);
+}
+
+/// What a cut that was refused is at the boundary.
+fn refused(err: cut.Error) (storage_.Error || error{ OutOfMemory, InvalidArgument }) {
+    return switch (err) {
+        error.UnknownFile => error.NotFound,
+        error.OffsetBeyondEnd => error.InvalidArgument,
+        else => |other| other,
+    };
 }
 
 const Identity = struct {

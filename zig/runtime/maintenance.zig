@@ -35,7 +35,7 @@ const housekeeping_interval_ms = 100;
 /// Sessions that one look at the dead looks at.
 const swept_count = 64;
 
-pub const Error = engine_.Error || os.Error || error{ThreadFailed};
+pub const Error = engine_.Error || os.Error;
 
 pub const Maintenance = struct {
     allocator: std.mem.Allocator,
@@ -78,7 +78,7 @@ pub const Maintenance = struct {
         try maintenance.engine.attach(allocator, &attached.segment, attached.liveness());
         errdefer maintenance.engine.detach();
         maintenance.thread = std.Thread.spawn(.{ .stack_size = 1 << 20 }, run, .{maintenance}) catch
-            return error.ThreadFailed;
+            return error.IoError; // the system has no thread to give
         return maintenance;
     }
 

@@ -160,10 +160,10 @@ pub const Recovery = struct {
                 .table => |table| recovery.createTable(
                     table.table_id,
                     table.schema_bytes,
-                ) catch |err| return if (err == error.Malformed)
-                    loader.refuse(.malformed, loader.offset)
-                else
-                    err,
+                ) catch |err| switch (err) {
+                    error.Malformed => return loader.refuse(.malformed, loader.offset),
+                    else => |other| return other,
+                },
                 .rows => |rows| {
                     var block = rows;
                     try recovery.loadRows(loader, &block);
@@ -219,8 +219,8 @@ pub const Recovery = struct {
             schema_bytes,
             bulk.csn_recovered,
         ) catch |err| return switch (err) {
-            error.InvalidSchema, error.SchemaMismatch => error.Malformed, // nobody writes that
-            else => err,
+            error.InvalidSchema, error.SchemaMismatch => error.Malformed, // no writer writes that
+            else => |other| other,
         };
         recovery.report.tables += 1;
     }
@@ -250,16 +250,17 @@ pub const Recovery = struct {
             f.offset,
             f.name.slice(),
         );
+        const malformed = @intFromEnum(wal_reader.Fault.Reason.malformed);
         var count: u32 = 0;
         while (try recovery.nextGroup()) |group| {
             recovery.fetchRows(group);
             for (group) |record| recovery.replay(record) catch |err| switch (err) {
                 error.Malformed, error.WrongBase, error.UnknownTable, error.DuplicateKey => {
                     const name = reader.files.items[reader.file_index].name;
-                    recovery.noteFault(12, reader.batch_offset, name.slice());
+                    recovery.noteFault(malformed, reader.batch_offset, name.slice());
                     return error.WalCorrupt;
                 },
-                else => return err,
+                else => |other| return other,
             };
             count += 1;
             if (count % groups_between_looks != 0) continue;
