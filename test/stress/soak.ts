@@ -18,6 +18,7 @@ import { runTakeover, takeoverPoints } from "../crash/takeover.ts";
 import { runQueries } from "../property/query-engine.ts";
 import { runFuzz } from "../property/stapi-fuzz.ts";
 import { fuzzFeeds } from "../feeds/fuzz.ts";
+import { buildCrafted, runCrafted } from "../support/crafted.ts";
 import { buildLosingDisk } from "../support/losing-disk.ts";
 import { chooseSeed } from "../support/random.ts";
 import { runPlatforms } from "./platforms.ts";
@@ -87,6 +88,23 @@ const suites: Readonly<Record<string, Suite>> = {
       await buildLosingDisk();
       const report = await runPowerLoss({ seed, rounds: 50 });
       return typeof report === "string" ? { problems: [report], counts: {} } : report;
+    },
+  },
+  crafted: {
+    about: "files and segments of an adversary, checksums right, 50,000 of them a round",
+    rounds: 20,
+    transactions: 0,
+    run: async (seed) => {
+      await buildCrafted();
+      const first = (seed % 1_000_000) * 50_000 + 1;
+      const [files, segments] = await Promise.all([
+        runCrafted("files", first, 25_000),
+        runCrafted("segments", first, 25_000),
+      ]);
+      return {
+        problems: [...files.problems, ...segments.problems],
+        counts: { ...files.counts, ...segments.counts },
+      };
     },
   },
   damage: {

@@ -11,6 +11,7 @@ import { bootInitial, eventsOf, nothingRecovered, transition } from "../../src/b
 import type { BootEvent, BootState, BootStateKind } from "../../src/boot/machine.ts";
 import { pathsFor, segmentPathDefault } from "../../src/boot/paths.ts";
 import { loadLibrary } from "../../src/ffi/library.ts";
+import { Random } from "../support/random.ts";
 
 const { symbols } = loadLibrary();
 
@@ -208,6 +209,28 @@ describe("header", () => {
       const verdict = validateHeader(bytes, layouts, expected);
       expect(verdict.kind === "unreadable" && verdict.isNewer).toBe(isNewer);
     }
+  });
+
+  test("boot: no header that an adversary makes is more than unfit or unreadable", () => {
+    const random = new Random(7);
+    const edges = [0n, 1n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 48n, 2n ** 53n, 2n ** 64n - 1n];
+    const found = new Set<string>();
+    for (let mutant = 0; mutant < 20_000; mutant++) {
+      const { bytes, view } = header();
+      for (let change = random.between(1, 3); change > 0; change--) {
+        const value = BigInt.asUintN(64, random.pick(edges) + BigInt(random.between(-2, 2)));
+        if (random.oneIn(2)) view.setBigUint64(random.below(63) * 8, value, true);
+        else view.setUint32(random.below(127) * 4, Number(value & 0xffff_ffffn), true);
+      }
+      const size = random.oneIn(8) ? random.below(bytes.length) : bytes.length;
+      const verdict = validateHeader(bytes.subarray(0, size), layouts, expected);
+      found.add(verdict.kind);
+      if (verdict.kind !== "valid") continue;
+      // What passes leads no walk out of the file.
+      const { sessionsOffset, sessionCount } = verdict.facts;
+      expect(sessionsOffset + sessionCount * layouts.sessionSlot.size).toBeLessThan(fileSize);
+    }
+    expect([...found].sort()).toEqual(["unfit", "unreadable", "valid"]);
   });
 
   test("boot: the epoch of the log does not blur the numbers beside it", () => {

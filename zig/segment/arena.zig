@@ -70,7 +70,7 @@ fn carve(segment: *const Segment, slot_index: u32, class: u32, held: *Word(u64))
     const list = &segment.sessions[slot_index].free[class];
     const units = classes.sizeOf(class) / limits.offset_unit;
     var bump = list.bump.load(.monotonic);
-    if (bump == rel_ptr.none or bump + units > list.bump_end.load(.monotonic)) {
+    if (bump == rel_ptr.none or bump +| units > list.bump_end.load(.monotonic)) {
         const pages = classes.spanPages(class);
         const era = eraNow(segment);
         const page = try claimPages(segment, slot_index, pages);
@@ -84,6 +84,8 @@ fn carve(segment: *const Segment, slot_index: u32, class: u32, held: *Word(u64))
         markUsed(segment, slot_index, page, classes.kindOf(class), pages, era);
         bump = ref;
     }
+    // The words may be damaged: no record ends outside the segment.
+    _ = try segment.bytesAt(bump, classes.sizeOf(class));
     // Pairs with the acquire of the repairer.
     held.store((layout.Held{ .ref = bump, .class = class }).raw(), .release);
     list.bump.store(bump + units, .release);
