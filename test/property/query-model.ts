@@ -161,10 +161,16 @@ function arbitraryOperand(column: ColumnDefinition): fc.Arbitrary<ModelValue> {
 }
 
 /** Rows with distinct keys. */
+/** A key has at least one byte. */
+function isKey(value: ColumnValue): boolean {
+  return value instanceof Uint8Array ? value.length > 0 : value !== "";
+}
+
 export function arbitraryRows(table: AnyTable): fc.Arbitrary<readonly ModelRow[]> {
   const columns = Object.fromEntries(
     table.columns.map((column) => {
-      const value: fc.Arbitrary<ColumnValue> = arbitraryStored(column);
+      const stored: fc.Arbitrary<ColumnValue> = arbitraryStored(column);
+      const value = column.position === 0 ? stored.filter(isKey) : stored;
       return [column.name, column.nullable ? fc.option(value, { freq: 3 }) : value];
     }),
   );

@@ -6,6 +6,7 @@ import { bindParameters, encodePlan } from "../../src/query/plan/encode.ts";
 import { explain } from "../../src/query/plan/explain.ts";
 import { plan } from "../../src/query/plan/planner.ts";
 import { shapeOf } from "../../src/query/parse/fingerprint.ts";
+import { param } from "../../src/query/parse/parameter.ts";
 import { parseStapi } from "../../src/query/parse/stapi.ts";
 import type { AnyTable } from "../../src/schema/table.ts";
 import {
@@ -106,7 +107,7 @@ function withParameters(
     if (!choice[count++ % choice.length]) return value;
     const name = `p${count}`;
     values[name] = value;
-    return `$${name}`;
+    return param(name);
   };
   const clause = ([operator, column, ...rest]: ModelClause): ModelClause => [
     operator,
