@@ -17,8 +17,10 @@ export { defineTable } from "./schema/table.ts";
 export type {
   AnyTable,
   DynamicShape,
+  GeoDefinition,
   ShapeOf,
   TableDefinition,
+  TableOptions,
   TableShape,
 } from "./schema/table.ts";
 export { Aircraft, FlightState } from "./flight/index.ts";

@@ -21,6 +21,7 @@ comptime {
     _ = @import("row/key.zig");
     _ = @import("row/record.zig");
     _ = @import("index/bulk_load.zig");
+    _ = @import("index/index.zig");
     _ = @import("index/skiplist.zig");
     _ = @import("ingest/field.zig");
     _ = @import("ingest/ndjson.zig");
@@ -75,6 +76,7 @@ comptime {
     _ = @import("testing/durability.zig");
     _ = @import("testing/durability_test.zig");
     _ = @import("instrument/fault.zig");
+    _ = @import("testing/geo_test.zig");
     _ = @import("testing/golden_test.zig");
     _ = @import("testing/harness.zig");
     _ = @import("testing/parallel_scan_test.zig");

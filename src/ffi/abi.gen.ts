@@ -2,8 +2,8 @@
 import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
-export const layoutFingerprint = "fe661f4515f08aff";
-export const abiHash = 0x32adba8379b129edn;
+export const layoutFingerprint = "68ed5cd47224b4a4";
+export const abiHash = 0xc983a58ec210a687n;
 
 export const Status = {
   ok: 0,

@@ -185,17 +185,18 @@ export const layouts = {
     },
   },
   Index: {
-    size: 16,
+    size: 20,
     align: 4,
     fields: {
       status: { type: "u32", offset: 0, size: 4 },
       position_words: { type: "u32", offset: 4, size: 4 },
       head: { type: "u32", offset: 8, size: 4 },
       unique: { type: "u32", offset: 12, size: 4 },
+      kind: { type: "u32", offset: 16, size: 4 },
     },
   },
   Table: {
-    size: 1536,
+    size: 1664,
     align: 128,
     fields: {
       id: { type: "u32", offset: 0, size: 4 },
@@ -209,7 +210,7 @@ export const layouts = {
       bucket_count: { type: "u32", offset: 256, size: 4 },
       map_head: { type: "u32", offset: 260, size: 4 },
       buckets: { type: "[20]u32", offset: 264, size: 80 },
-      indexes: { type: "[65]Index", offset: 384, size: 1040 },
+      indexes: { type: "[64]Index", offset: 384, size: 1280 },
     },
   },
   CreateOptions: {

@@ -23,6 +23,8 @@ const indexColumnsOffset = indexFields.columns.offset;
 /** The text part: what the engine never reads. Absent fields are empty. */
 interface TextJson {
   readonly columns: readonly ColumnJson[];
+  /** Names of the geo indexes, in the order of their records. */
+  readonly geo?: readonly string[];
 }
 
 interface ColumnJson {
@@ -38,7 +40,8 @@ export function encodeSchema(table: AnyTable): Uint8Array<ArrayBuffer> {
   const text = new TextEncoder().encode(JSON.stringify(textOf(table)));
   const indexed = table.columns.filter((column) => column.indexed);
   const indexesOffset = headerSize + table.columns.length * columnRecordSize;
-  const nameOffset = indexesOffset + indexed.length * indexSize;
+  const indexCount = indexed.length + table.geo.length;
+  const nameOffset = indexesOffset + indexCount * indexSize;
   const textOffset = nameOffset + name.length;
   const bytes = new Uint8Array(textOffset + text.length);
   const view = new DataView(bytes.buffer);
@@ -47,7 +50,7 @@ export function encodeSchema(table: AnyTable): Uint8Array<ArrayBuffer> {
   putField(view, 0, header.column_count, table.columns.length);
   putField(view, 0, header.image_size, table.imageSize);
   putField(view, 0, header.columns_offset, headerSize);
-  putField(view, 0, header.index_count, indexed.length);
+  putField(view, 0, header.index_count, indexCount);
   putField(view, 0, header.indexes_offset, indexesOffset);
   putField(view, 0, header.name_offset, nameOffset);
   putField(view, 0, header.name_size, name.length);
@@ -69,6 +72,13 @@ export function encodeSchema(table: AnyTable): Uint8Array<ArrayBuffer> {
     putField(view, at, indexFields.flags, column.unique ? schemaFormat.indexFlagUnique : 0);
     putField(view, at, indexFields.column_count, 1);
     view.setUint16(at + indexColumnsOffset, column.position, true);
+  }
+  for (const [number, { latitude, longitude }] of table.geo.entries()) {
+    const at = indexesOffset + (indexed.length + number) * indexSize;
+    putField(view, at, indexFields.kind, IndexKind.geo);
+    putField(view, at, indexFields.column_count, 2);
+    view.setUint16(at + indexColumnsOffset, latitude.position, true);
+    view.setUint16(at + indexColumnsOffset + 2, longitude.position, true);
   }
   bytes.set(name, nameOffset);
   bytes.set(text, textOffset);
@@ -130,8 +140,8 @@ function decode(bytes: Uint8Array): TableDefinition {
       labels,
       primaryKey: (flags & flagPrimaryKey) !== 0,
       nullable: (flags & flagNullable) !== 0,
-      indexed: indexes.has(position),
-      unique: indexes.get(position) === true,
+      indexed: indexes.columns.has(position),
+      unique: indexes.columns.get(position) === true,
       default: json.default === undefined ? undefined : defaultFromJson({ kind }, json.default),
       aliases: json.aliases ?? [],
     };
@@ -146,32 +156,68 @@ function decode(bytes: Uint8Array): TableDefinition {
   const declared = buildTable(
     name,
     columns.map((column) => [column.name, column]),
+    { geo: geoOptions(text.geo ?? [], indexes.geo, columns) },
   );
   check(declared.key.name === columns[0]?.name, "column 0 is not the primary key");
   const canonical = columns.map((column, position) => ({
     ...column,
     default: declared.columns[position]?.default,
   }));
-  return new TableDefinition(name, canonical, imageSize);
+  const geo = declared.geo.map(({ name: index, latitude, longitude }) => {
+    const places = [latitude, longitude].map(({ position }) => canonical[position]);
+    const [lat = latitude, lon = longitude] = places;
+    return { name: index, latitude: lat, longitude: lon };
+  });
+  return new TableDefinition(name, canonical, imageSize, geo);
 }
 
-/** Whether the index of each indexed column is unique, by the column's position. */
-function readIndexes(view: DataView, start: number, end: number): ReadonlyMap<number, boolean> {
-  const indexes = new Map<number, boolean>();
+function geoOptions(
+  names: readonly string[],
+  pairs: readonly (readonly [latitude: number, longitude: number])[],
+  columns: readonly ColumnDefinition[],
+): Record<string, readonly [string, string]> {
+  check(names.length === pairs.length, "the text names another number of geo indexes");
+  check(new Set(names).size === names.length, "two geo indexes have one name");
+  return Object.fromEntries(
+    names.map((name, index) => {
+      const [latitude, longitude] = (pairs[index] ?? []).map((each) => columns[each]?.name);
+      check(latitude !== undefined && longitude !== undefined, `columns of "${name}"`);
+      return [name, [latitude, longitude] as const];
+    }),
+  );
+}
+
+interface StoredIndexes {
+  /** Whether the index of each indexed column is unique, by the column's position. */
+  readonly columns: ReadonlyMap<number, boolean>;
+  /** Positions of the columns of each geo index. */
+  readonly geo: readonly (readonly [latitude: number, longitude: number])[];
+}
+
+function readIndexes(view: DataView, start: number, end: number): StoredIndexes {
+  const columns = new Map<number, boolean>();
+  const geo: (readonly [number, number])[] = [];
   for (let at = start; at < end; at += indexSize) {
     const kind = getField(view, at, indexFields.kind);
-    check(kind === IndexKind.column, "an index of an unknown kind");
-    check(getField(view, at, indexFields.column_count) === 1, "an index of several columns");
-    const position = view.getUint16(at + indexColumnsOffset, true);
-    check(!indexes.has(position), "two indexes of one column");
+    const count = getField(view, at, indexFields.column_count);
+    const first = view.getUint16(at + indexColumnsOffset, true);
     const flags = getField(view, at, indexFields.flags);
-    indexes.set(position, (flags & schemaFormat.indexFlagUnique) !== 0);
+    if (kind === IndexKind.geo) {
+      check(count === 2 && flags === 0, "a geo index has two columns and is not unique");
+      geo.push([first, view.getUint16(at + indexColumnsOffset + 2, true)]);
+      continue;
+    }
+    check(kind === IndexKind.column, "an index of an unknown kind");
+    check(count === 1, "an index of several columns");
+    check(!columns.has(first), "two indexes of one column");
+    columns.set(first, (flags & schemaFormat.indexFlagUnique) !== 0);
   }
-  return indexes;
+  return { columns, geo };
 }
 
 function textOf(table: AnyTable): TextJson {
   return {
+    ...(table.geo.length === 0 ? {} : { geo: table.geo.map(({ name }) => name) }),
     columns: table.columns.map((column): ColumnJson => ({
       name: column.name,
       ...(column.aliases.length === 0 ? {} : { aliases: column.aliases }),
@@ -189,6 +235,7 @@ function parseText(bytes: Uint8Array): TextJson {
 
 function isTextJson(json: unknown): json is TextJson {
   if (!isRecord(json)) return false;
+  if (!isStringsOrAbsent(json["geo"])) return false;
   return Array.isArray(json["columns"]) && json["columns"].every(isColumnJson);
 }
 

@@ -21,6 +21,16 @@ export function listDifferences(stored: AnyTable, declared: AnyTable): string[] 
   if (lines.length === 0 && order(stored) !== order(declared)) {
     lines.push(`columns are stored in the order ${order(stored)}`);
   }
+  const geoOf = (table: AnyTable): string[] =>
+    table.geo.map(({ name, latitude, longitude }) => {
+      return `geo index ${name} of ${latitude.name} and ${longitude.name}`;
+    });
+  for (const each of geoOf(declared)) {
+    if (!geoOf(stored).includes(each)) lines.push(`${each}: declared, not stored`);
+  }
+  for (const each of geoOf(stored)) {
+    if (!geoOf(declared).includes(each)) lines.push(`${each}: stored, not declared`);
+  }
   return lines;
 }
 

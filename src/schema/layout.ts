@@ -5,7 +5,8 @@
  */
 import { limits } from "../ffi/constants.gen.ts";
 import { layouts } from "../ffi/layouts.gen.ts";
-import type { ColumnSpec, Kind } from "./column.ts";
+import type { ColumnSpec } from "./column.ts";
+import { kinds } from "./kinds.ts";
 
 /** Bytes of the null mask, which every image begins with. */
 export const nullMaskSize: number = limits.nullMaskSize;
@@ -13,33 +14,16 @@ export const nullMaskSize: number = limits.nullMaskSize;
 export const recordHeadSize: number = layouts.RecordHead.size;
 export const imageSizeMax: number = limits.imageSizeMax;
 
-const fixedSizes: Readonly<Record<Kind, number>> = {
-  bool: 1,
-  i8: 1,
-  i16: 2,
-  i32: 4,
-  i64: 8,
-  u8: 1,
-  u16: 2,
-  u32: 4,
-  u64: 8,
-  f32: 4,
-  f64: 8,
-  decimal: 8,
-  timestamp: 8,
-  string: 0,
-  bytes: 0,
-  enum: 2,
-};
-
 /** Bytes that a column takes in an image; text has its size word and its limit. */
 export function columnSize(spec: Pick<ColumnSpec, "kind" | "limit">): number {
-  return spec.kind === "string" || spec.kind === "bytes" ? spec.limit + 2 : fixedSizes[spec.kind];
+  const { family, size } = kinds[spec.kind];
+  return family === "text" ? spec.limit + 2 : size;
 }
 
 /** Natural alignment; text has that of its size word. */
 export function columnAlignment(spec: Pick<ColumnSpec, "kind" | "limit">): number {
-  return spec.kind === "string" || spec.kind === "bytes" ? 2 : fixedSizes[spec.kind];
+  const { family, size } = kinds[spec.kind];
+  return family === "text" ? 2 : size;
 }
 
 /** Offsets of columns within an image, in the order given (the key first), and the image's size. */

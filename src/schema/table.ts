@@ -14,6 +14,7 @@ import {
 } from "./column.ts";
 import { generateDecoder } from "./decode.ts";
 import type { RowDecoder } from "./decode.ts";
+import { isDegrees } from "./kinds.ts";
 import { columnSize, imageSizeMax, layoutImage } from "./layout.ts";
 import { canonicalDefault } from "./default.ts";
 
@@ -82,6 +83,22 @@ export const scaleMax: number = limits.scaleMax;
 const decodersMax = 256;
 const namePattern = /^[A-Za-z_][A-Za-z0-9_]{0,62}$/;
 
+/** What a table has besides its columns. */
+export interface TableOptions {
+  /**
+   * Geo indexes by name: the columns of latitude and longitude, in degrees, both decimal or float.
+   * A row with a null coordinate is nowhere.
+   */
+  readonly geo?: Readonly<Record<string, readonly [latitude: string, longitude: string]>>;
+}
+
+/** A geo index of a table. */
+export interface GeoDefinition {
+  readonly name: string;
+  readonly latitude: ColumnDefinition;
+  readonly longitude: ColumnDefinition;
+}
+
 /** A table's definition. Immutable. Get one from `defineTable`. */
 export class TableDefinition<out S extends TableShape = DynamicShape> {
   declare readonly $shape: S;
@@ -96,19 +113,27 @@ export class TableDefinition<out S extends TableShape = DynamicShape> {
   readonly key: ColumnDefinition;
   /** Bytes of an image: a multiple of 8. */
   readonly imageSize: number;
+  /** Geo indexes, as declared. */
+  readonly geo: readonly GeoDefinition[];
   readonly #byName: ReadonlyMap<string, ColumnDefinition>;
   /** By the positions of the columns that are decoded. */
   readonly #decoders = new Map<string, RowDecoder<S["row"]>>();
   #decoder: RowDecoder<S["row"]> | undefined;
 
   /** For `defineTable` and the catalog: takes checked columns, the key first. */
-  constructor(name: string, columns: readonly ColumnDefinition[], imageSize: number) {
+  constructor(
+    name: string,
+    columns: readonly ColumnDefinition[],
+    imageSize: number,
+    geo: readonly GeoDefinition[] = [],
+  ) {
     const [key] = columns;
     if (key === undefined) throw new RangeError(`table "${name}" has no columns`);
     this.name = name;
     this.columns = columns;
     this.key = key;
     this.imageSize = imageSize;
+    this.geo = geo;
     const byName = new Map<string, ColumnDefinition>();
     for (const column of columns) {
       for (const each of [column.name, ...column.aliases]) byName.set(each, column);
@@ -159,10 +184,12 @@ export type AnyTable = TableDefinition<TableShape>;
 export function defineTable<const C extends Columns>(
   name: string,
   columns: C,
+  options: TableOptions = {},
 ): TableDefinition<ShapeOf<C>> {
   return buildTable(
     name,
     Object.entries(columns).map(([column, { spec }]) => [column, spec]),
+    options,
   );
 }
 
@@ -170,6 +197,7 @@ export function defineTable<const C extends Columns>(
 export function buildTable<S extends TableShape>(
   name: string,
   entries: readonly (readonly [name: string, spec: ColumnSpec])[],
+  options: TableOptions = {},
 ): TableDefinition<S> {
   checkName(name, "a table name");
   const keys = entries.filter(([, spec]) => spec.primaryKey);
@@ -213,7 +241,43 @@ export function buildTable<S extends TableShape>(
     const place = { ...spec, name: column, position, offset, size: columnSize(spec) };
     return { ...place, default: canonicalDefault(name, place) };
   });
-  return new TableDefinition(name, placed, layout.imageSize);
+  const geo = Object.entries(options.geo ?? {}).map(([index, columns]) => {
+    if (taken.has(index)) {
+      throw new RangeError(`geo index "${name}.${index}": a column has this name`);
+    }
+    return buildGeo(`geo index "${name}.${index}"`, index, columns, placed);
+  });
+  const pairs = geo.map(({ latitude, longitude }) => `${latitude.name}, ${longitude.name}`);
+  const twice = pairs.find((pair, index) => pairs.indexOf(pair) !== index);
+  if (twice !== undefined) throw new RangeError(`table "${name}": two geo indexes of ${twice}`);
+  if (geo.length + placed.filter(({ indexed }) => indexed).length > indexesMax) {
+    throw new RangeError(`table "${name}": at most ${indexesMax} indexes are possible`);
+  }
+  return new TableDefinition(name, placed, layout.imageSize, geo);
+}
+
+function buildGeo(
+  where: string,
+  name: string,
+  names: readonly [latitude: string, longitude: string],
+  columns: readonly ColumnDefinition[],
+): GeoDefinition {
+  checkName(name, `${where}: its name`);
+  if (!Array.isArray(names) || names.length !== 2) {
+    throw new TypeError(`${where} is declared as [latitude column, longitude column]`);
+  }
+  const [latitude, longitude] = names.map((each) => {
+    const column = columns.find((one) => one.name === each);
+    if (column === undefined) throw new RangeError(`${where}: there is no column "${each}"`);
+    if (!isDegrees(column.kind)) {
+      throw new TypeError(`${where}: "${each}" is ${column.kind}; use decimal(6) or f64`);
+    }
+    return column;
+  });
+  if (latitude === undefined || longitude === undefined || latitude === longitude) {
+    throw new RangeError(`${where}: latitude and longitude are two columns`);
+  }
+  return { name, latitude, longitude };
 }
 
 function checkColumn(where: string, column: string, spec: ColumnSpec): void {

@@ -146,6 +146,49 @@ describe("declaration", () => {
   });
 });
 
+describe("geo indexes", () => {
+  const columns = {
+    id: t.string(8).primaryKey(),
+    lat: t.decimal(6).nullable(),
+    lon: t.f64(),
+    n: t.i32(),
+  };
+
+  test("schema: a geo index is declared, stored and compared", () => {
+    const table = defineTable("x", columns, { geo: { position: ["lat", "lon"] } });
+    expect(table.geo.map(({ name }) => name)).toEqual(["position"]);
+    const bytes = encodeSchema(table);
+    const decoded = decodeSchema(bytes);
+    expect(encodeSchema(decoded)).toEqual(bytes);
+    expect(decoded.geo).toEqual([...table.geo]);
+    expect(listDifferences(decoded, defineTable("x", columns))).toEqual([
+      "geo index position of lat and lon: stored, not declared",
+    ]);
+    for (let at = 0; at < bytes.length; at++) {
+      const broken = bytes.slice();
+      broken[at] = (broken[at] ?? 0) ^ 1;
+      try {
+        decodeSchema(broken);
+      } catch (error) {
+        expect(error).toHaveProperty("code", "SEGMENT_CORRUPT");
+      }
+    }
+  });
+
+  test("schema: a geo index of other columns than two of degrees is refused", () => {
+    const declare = (geo: Record<string, readonly [string, string]>) => (): unknown =>
+      defineTable("x", columns, { geo });
+    expect(declare({ position: ["lat", "nothing"] })).toThrow('there is no column "nothing"');
+    expect(declare({ position: ["lat", "n"] })).toThrow('"n" is i32; use decimal(6) or f64');
+    expect(declare({ position: ["lat", "lat"] })).toThrow("latitude and longitude are two columns");
+    expect(declare({ lat: ["lat", "lon"] })).toThrow("a column has this name");
+    expect(declare({ a: ["lat", "lon"], b: ["lat", "lon"] })).toThrow(
+      "two geo indexes of lat, lon",
+    );
+    expect(declare({ "a b": ["lat", "lon"] })).toThrow("its name");
+  });
+});
+
 describe("schema bytes", () => {
   test.each([FlightState, everyKind])("schema: what was encoded is decoded", (table) => {
     const bytes = encodeSchema(table);

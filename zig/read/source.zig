@@ -16,7 +16,9 @@ const primary_map = @import("../table/primary_map.zig");
 const skiplist = @import("../index/skiplist.zig");
 const sort_ = @import("../query/sort.zig");
 const slot_scan = @import("../table/slot_scan.zig");
+const schema_ = @import("../row/schema.zig");
 const view_ = @import("../table/view.zig");
+const Index = @import("../index/index.zig").Index;
 const key_ = @import("../row/key.zig");
 const ahead_ = @import("../index/prefetch.zig");
 const fate = @import("../txn/status.zig");
@@ -310,7 +312,7 @@ pub const Source = struct {
 
     pub const Cursor = struct {
         source: *Source,
-        index: *const view_.IndexView,
+        index: *const Index,
         direction: executor.Direction,
         from: []const u64,
         until: []const u64,
@@ -444,12 +446,15 @@ pub const Source = struct {
             @setRuntimeSafety(false); // as many entries as rows
             const index = cursor.index;
             const list = index.list;
-            const column = index.column;
             var kept: usize = 0;
-            if (index.key_words == 1 and !column.nullable) switch (column.kind) {
+            const plain: ?*const schema_.Column = switch (index.source) {
+                .column => |column| if (index.key_words == 1 and !column.nullable) column else null,
+                .geo => null,
+            };
+            if (plain) |column| switch (column.kind) {
                 .string, .bytes => {},
                 inline else => |kind| {
-                    const Value = @import("../row/schema.zig").Kind.Value(kind);
+                    const Value = schema_.Kind.Value(kind);
                     for (rows, entries) |row, entry| {
                         const bytes = row.image[column.offset..][0..@sizeOf(Value)];
                         const key = key_.encodeFixed(kind, std.mem.bytesToValue(Value, bytes));

@@ -162,7 +162,196 @@ pub inline fn equal(a: []const u64, b: []const u64) bool {
     return order(a, b) == .eq;
 }
 
+/// What the key of an index is made of.
+pub const Source = union(schema_module.IndexKind) {
+    column: *const Column,
+    geo: Geo,
+
+    pub const Geo = struct { latitude: *const Column, longitude: *const Column };
+
+    pub fn of(schema: *const schema_module.Schema, index: *const schema_module.Index) Source {
+        const first = &schema.columns[index.columns[0]];
+        return switch (index.kind) {
+            .column => .{ .column = first },
+            .geo => .{ .geo = .{
+                .latitude = first,
+                .longitude = &schema.columns[index.columns[1]],
+            } },
+        };
+    }
+
+    pub fn wordsCount(source: Source) u32 {
+        return switch (source) {
+            .column => |column| keyWordsCount(column),
+            .geo => 1,
+        };
+    }
+
+    /// Whether a tie follows the key.
+    pub fn isTied(source: Source, primary: *const Column) bool {
+        return switch (source) {
+            .column => |column| hasTie(column, primary),
+            .geo => true,
+        };
+    }
+
+    /// Encodes the key of an image into the first `wordsCount` words of `out`.
+    pub inline fn encode(source: *const Source, image: [*]align(8) const u8, out: []u64) void {
+        switch (source.*) {
+            .column => |column| encodeKey(column, image, out),
+            .geo => |*geo| out[0] = encodePosition(geo, image),
+        }
+    }
+
+    /// Whether `words` are the key of an image.
+    pub inline fn isKeyOf(
+        source: *const Source,
+        image: [*]align(8) const u8,
+        words: []const u64,
+    ) bool {
+        return switch (source.*) {
+            .column => |column| isKeyOf_(column, image, words),
+            .geo => |*geo| words[0] == encodePosition(geo, image),
+        };
+    }
+
+    /// Whether two images have the same key.
+    pub inline fn isEqual(
+        source: *const Source,
+        a: [*]align(8) const u8,
+        b: [*]align(8) const u8,
+    ) bool {
+        return switch (source.*) {
+            .column => |column| column.isEqual(a, b),
+            .geo => |*geo| encodePosition(geo, a) == encodePosition(geo, b),
+        };
+    }
+
+    /// Whether an image has no value here.
+    pub fn isNull(source: *const Source, image: [*]align(8) const u8) bool {
+        return switch (source.*) {
+            .column => |column| column.isNull(image),
+            .geo => |*geo| geo.latitude.isNull(image) or geo.longitude.isNull(image),
+        };
+    }
+};
+
+const isKeyOf_ = isKeyOf;
+
+/// Bits of each axis of a position.
+pub const axis_bits = 31;
+const axis_end: f64 = 1 << axis_bits;
+
+/// The cell of a coordinate on its axis, from 0: `span` degrees are cut into 2^31 cells. What lies
+/// beyond the ends is in the cell at the end.
+pub fn cellOf(degrees: f64, span: f64) u32 {
+    const cell = (degrees + span / 2) / span * axis_end;
+    if (!(cell > 0)) return 0;
+    if (cell >= axis_end) return (1 << axis_bits) - 1;
+    return @intFromFloat(cell);
+}
+
+/// The cells of two axes on the Z-order curve: their bits in turn, the latitude's above the
+/// longitude's.
+pub fn interleave(latitude: u32, longitude: u32) u64 {
+    return spread(latitude) << 1 | spread(longitude);
+}
+
+/// Puts a zero before every bit.
+fn spread(cell: u32) u64 {
+    var word: u64 = cell;
+    word = (word | word << 16) & 0x0000_FFFF_0000_FFFF;
+    word = (word | word << 8) & 0x00FF_00FF_00FF_00FF;
+    word = (word | word << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+    word = (word | word << 2) & 0x3333_3333_3333_3333;
+    return (word | word << 1) & 0x5555_5555_5555_5555;
+}
+
+/// The key of a position; all ones where a coordinate is null.
+fn encodePosition(geo: *const Source.Geo, image: [*]align(8) const u8) u64 {
+    const latitude = degreesOf(geo.latitude, image) orelse return null_word;
+    const longitude = degreesOf(geo.longitude, image) orelse return null_word;
+    return interleave(cellOf(latitude, 180), cellOf(longitude, 360));
+}
+
+const powers_of_ten = blk: {
+    var powers: [schema_module.scale_max + 1]f64 = undefined;
+    powers[0] = 1;
+    for (powers[1..], powers[0 .. powers.len - 1]) |*power, before| power.* = before * 10;
+    break :blk powers;
+};
+
+/// The degrees that a column of fractions holds in an image; null where it has none.
+pub fn degreesOf(column: *const Column, image: [*]align(8) const u8) ?f64 {
+    if (column.nullable and column.isNull(image)) return null;
+    const degrees: f64 = switch (column.kind) {
+        .decimal => @as(f64, @floatFromInt(column.value(.decimal, image))) /
+            powers_of_ten[column.scale],
+        .f32 => column.value(.f32, image),
+        .f64 => column.value(.f64, image),
+        .bool, .i8, .i16, .i32, .i64, .u8, .u16, .u32, .u64 => return null,
+        .timestamp, .string, .bytes, .@"enum" => return null,
+    };
+    return if (std.math.isNan(degrees)) null else degrees; // never stored; memory is not trusted
+}
+
 const testing = std.testing;
+
+test "key: positions near each other share the first bits, and null is after all" {
+    var latitude = testColumn(.decimal, true, 0);
+    latitude.scale = 6;
+    var longitude = testColumn(.f64, false, 0);
+    longitude.position = 2;
+    longitude.offset = 16;
+    const geo: Source = .{ .geo = .{ .latitude = &latitude, .longitude = &longitude } };
+    const wordOf = struct {
+        fn of(source: *const Source, lat: f64, lon: f64) u64 {
+            var image: [32]u8 align(8) = @splat(0);
+            const scaled: i64 = @intFromFloat(@round(lat * 1e6));
+            @memcpy(image[8..16], std.mem.asBytes(&scaled));
+            @memcpy(image[16..24], std.mem.asBytes(&lon));
+            var words: [1]u64 = undefined;
+            source.encode(&image, &words);
+            std.debug.assert(source.isKeyOf(&image, &words));
+            return words[0];
+        }
+    }.of;
+    try testing.expectEqual(0, wordOf(&geo, -90, -180));
+    try testing.expectEqual((1 << 62) - 1, wordOf(&geo, 90, 180));
+    try testing.expectEqual((1 << 62) - 1, wordOf(&geo, 1000, std.math.inf(f64)));
+    try testing.expectEqual(0, wordOf(&geo, -1000, -std.math.inf(f64)));
+    try testing.expectEqual(3 << 60, wordOf(&geo, 0, 0));
+    const here = wordOf(&geo, 47.45, 8.55);
+    try testing.expect(@clz(here ^ wordOf(&geo, 47.4501, 8.5501)) > 24);
+    try testing.expect(@clz(here ^ wordOf(&geo, -47.45, 8.55)) == 2);
+    var image: [32]u8 align(8) = @splat(0);
+    image[0] = 1;
+    var words: [1]u64 = undefined;
+    geo.encode(&image, &words);
+    try testing.expectEqual(null_word, words[0]);
+    try testing.expect(geo.isNull(&image));
+}
+
+test "key: a cell of each axis comes back from the curve" {
+    var prng = std.Random.DefaultPrng.init(0x9e0);
+    const random = prng.random();
+    for (0..2_000) |_| {
+        const latitude = random.int(u31);
+        const longitude = random.int(u31);
+        const word = interleave(latitude, longitude);
+        var lat: u32 = 0;
+        var lon: u32 = 0;
+        for (0..axis_bits) |bit| {
+            lon |= @as(u32, @truncate(word >> @intCast(2 * bit) & 1)) << @intCast(bit);
+            lat |= @as(u32, @truncate(word >> @intCast(2 * bit + 1) & 1)) << @intCast(bit);
+        }
+        try testing.expectEqual(latitude, lat);
+        try testing.expectEqual(longitude, lon);
+    }
+    try testing.expectEqual(0, cellOf(-90, 180));
+    try testing.expectEqual(1 << 30, cellOf(0, 180));
+    try testing.expectEqual((1 << 31) - 1, cellOf(90, 180));
+}
 
 fn testColumn(kind: Kind, nullable: bool, limit: u32) Column {
     return .{

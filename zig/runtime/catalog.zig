@@ -52,8 +52,7 @@ pub fn estimateRange(handle: *Handle, table_id: u32, column: u32) !void {
         pins.enterRead(session);
         defer pins.leaveRead(session);
 
-        const count = estimate.countBetween(
-            index.list,
+        const count = index.estimate(
             words[0..index.key_words],
             words[index.key_words .. 2 * index.key_words],
         );

@@ -23,6 +23,7 @@ const bulk = @import("../table/bulk.zig");
 const primary_map = @import("../table/primary_map.zig");
 const SlotScan = @import("../table/slot_scan.zig").SlotScan;
 const view_ = @import("../table/view.zig");
+const Index = @import("../index/index.zig").Index;
 const catalog = @import("../txn/catalog.zig");
 const fate = @import("../txn/status.zig");
 const Known = @import("check_catalog.zig").Known;
@@ -237,15 +238,8 @@ pub const Check = struct {
         if (found.ref != ref) return check.note(.row_not_found, 0, 0, offset);
         for (table.indexes[0..table.index_count]) |*index| {
             var room: [limits.position_words_max]u64 = undefined;
-            const words = index.encode(image, &room);
-            const position: skiplist.Position = .{ .words = words, .slot = ref };
-            const first = (try index.list.seek(position)) orelse {
-                check.note(.entry_missing, index.column.position, 0, offset);
-                continue;
-            };
-            const is_it = first.entry.slot.load(.monotonic) == ref and // never changes while linked
-                key_.equal(index.list.wordsOf(first.entry), words);
-            if (!is_it) check.note(.entry_missing, index.column.position, 0, offset);
+            if (try index.hasEntry(image, ref, &room)) continue;
+            check.note(.entry_missing, index.column().position, 0, offset);
         }
     }
 
@@ -323,7 +317,7 @@ pub const Check = struct {
         if (check.index_number >= table.index_count) return check.endTable();
         const index = &table.indexes[check.index_number];
         check.checkEntries(index) catch {
-            check.note(.index_unreadable, index.column.position, 0, 0);
+            check.note(.index_unreadable, index.column().position, 0, 0);
             check.endIndex();
         };
     }
@@ -334,7 +328,7 @@ pub const Check = struct {
         check.index_number += 1;
     }
 
-    fn checkEntries(check: *Check, index: *const view_.IndexView) !void {
+    fn checkEntries(check: *Check, index: *const Index) !void {
         const list = index.list;
         var entry = check.entry orelse try check.segment().at(layout.Entry, list.index.head);
         const is_head = check.entry == null;
@@ -351,7 +345,7 @@ pub const Check = struct {
                 const in_order = order == .lt or (order == .eq and b.slot.load(.monotonic) < slot);
                 if (!in_order) {
                     const offset = rel_ptr.toBytes(found.ref);
-                    check.note(.index_order, index.column.position, 0, offset);
+                    check.note(.index_order, index.column().position, 0, offset);
                     // A list that leads back into itself has such an entry in each round.
                     check.disorder_count += 1;
                     if (check.disorder_count == problems_max) return error.SegmentCorrupt;

@@ -13,6 +13,7 @@ const plan_module = @import("../query/plan.zig");
 const point_ = @import("../query/point.zig");
 const executor = @import("../query/executor.zig");
 const view_ = @import("../table/view.zig");
+const Index = @import("../index/index.zig").Index;
 const engine_ = @import("../txn/engine.zig");
 const Engine = engine_.Engine;
 const read_set = @import("../txn/read_set.zig");
@@ -67,11 +68,11 @@ fn checkGuards(
     if (is_stale) return error.PlanStale;
 }
 
-fn estimateRanges(index: *const view_.IndexView, ranges: []const Range) Error!u64 {
+fn estimateRanges(index: *const Index, ranges: []const Range) Error!u64 {
     const looked = ranges[0..@min(ranges.len, estimate.ranges_max)];
     if (looked.len == 0) return 0;
     var sum: u64 = 0;
-    for (looked) |range| sum +|= try estimate.countBetween(index.list, range.low, range.high);
+    for (looked) |range| sum +|= try index.estimate(range.low, range.high);
     return sum / looked.len *| ranges.len +| sum % looked.len * ranges.len / looked.len;
 }
 

@@ -618,6 +618,8 @@ pub const Index = extern struct {
     /// An entry of full height before all others.
     head: Ref,
     unique: u32,
+    /// An `IndexKind` of `row/schema.zig`.
+    kind: u32,
 };
 
 pub const bucket_levels_max = 20;
@@ -640,7 +642,8 @@ pub const Table = extern struct {
     map_head: Ref,
     /// Release publishes what it leads to; pairs with the acquire of whoever follows it.
     buckets: [bucket_levels_max]Word(u32),
-    indexes: [limits.column_count_max]Index align(limits.cache_line_size),
+    /// In the order of the schema's list.
+    indexes: [limits.index_count_max]Index align(limits.cache_line_size),
 };
 
 /// One table of the catalog; its id is the position (`txn/catalog.zig`).

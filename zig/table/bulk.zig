@@ -16,6 +16,7 @@ const key_ = @import("../row/key.zig");
 const Appender = @import("../index/bulk_load.zig").Appender;
 const primary_map = @import("primary_map.zig");
 const view_ = @import("view.zig");
+const Index = @import("../index/index.zig").Index;
 const Session = @import("../segment/session.zig").Session;
 const Key = primary_map.Key;
 const Link = rel_ptr.Link;
@@ -104,7 +105,7 @@ pub fn buildIndex(
     session: *Session,
     allocator: std.mem.Allocator,
     table: *const view_.TableView,
-    index: *const view_.IndexView,
+    index: *const Index,
 ) Error!void {
     const count: usize = index.list.words_count;
     var keys: std.ArrayList(u64) = .empty;

@@ -16,7 +16,7 @@ const classes = @import("../segment/classes.zig");
 const arena = @import("../segment/arena.zig");
 const segment_ = @import("../segment/segment.zig");
 const schema_ = @import("../row/schema.zig");
-const key_ = @import("../row/key.zig");
+const Index = @import("../index/index.zig").Index;
 const Skiplist = @import("../index/skiplist.zig").Skiplist;
 const Segment = segment_.Segment;
 const Ref = rel_ptr.Ref;
@@ -41,10 +41,10 @@ pub fn build(
     const map_offset = std.mem.alignForward(u64, size, slot_align);
     size = map_offset + @sizeOf(layout.RowSlot);
     const heads_offset = size;
-    for (schema.columns[0..schema.column_count]) |*column| {
-        if (!column.indexed) continue;
-        if (key_.keyWordsCount(column) > limits.index_key_words_max) return error.InvalidSchema;
-        size += headSize(column, &schema);
+    for (schema.indexes[0..schema.index_count]) |*declared| {
+        const words = Index.positionWords(&schema, declared);
+        if (words > limits.position_words_max) return error.InvalidSchema;
+        size += headSize(words);
     }
     const buckets_offset = std.mem.alignForward(u64, size, limits.page_size);
     const pages: u32 = @intCast(buckets_offset / limits.page_size + 1);
@@ -67,28 +67,22 @@ pub fn build(
     table.buckets[0].store(ref + rel_ptr.fromBytes(buckets_offset), .monotonic);
 
     var head_offset = heads_offset;
-    for (schema.columns[0..schema.column_count], 0..) |*column, position| {
-        if (!column.indexed) continue;
-        const index = &table.indexes[position];
-        index.position_words = positionWords(column, &schema);
-        index.unique = @intFromBool(column.unique);
+    for (schema.indexes[0..schema.index_count], 0..) |*declared, number| {
+        const index = &table.indexes[number];
+        index.kind = @intFromEnum(declared.kind);
+        index.position_words = Index.positionWords(&schema, declared);
+        index.unique = @intFromBool(declared.unique);
         index.head = ref + rel_ptr.fromBytes(head_offset);
         const head: *layout.Entry = @ptrCast(@alignCast(bytes.ptr + head_offset));
         Skiplist.fillHead(head);
         index.status.store(.ready, .monotonic); // published with the table
-        head_offset += headSize(column, &schema);
+        head_offset += headSize(index.position_words);
     }
     return .{ .ref = ref, .pages = pages };
 }
 
-fn positionWords(column: *const schema_.Column, schema: *const schema_.Schema) u32 {
-    const tie_words = @intFromBool(key_.hasTie(column, schema.primaryKey()));
-    return key_.keyWordsCount(column) + tie_words;
-}
-
-fn headSize(column: *const schema_.Column, schema: *const schema_.Schema) u64 {
-    const height = limits.skiplist_height_max;
-    return classes.sizeOf(classes.entryClass(height, positionWords(column, schema)));
+fn headSize(position_words: u32) u64 {
+    return classes.sizeOf(classes.entryClass(limits.skiplist_height_max, position_words));
 }
 
 /// The schema bytes of a table that is committed.

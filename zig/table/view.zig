@@ -8,53 +8,11 @@ const classes = @import("../segment/classes.zig");
 const layout = @import("../segment/layout.zig");
 const segment_ = @import("../segment/segment.zig");
 const schema_ = @import("../row/schema.zig");
-const key_ = @import("../row/key.zig");
 const Map = @import("primary_map.zig").Map;
-const Skiplist = @import("../index/skiplist.zig").Skiplist;
+const Index = @import("../index/index.zig").Index;
 const RowCodec = @import("../row/packed.zig").RowCodec;
 const Segment = segment_.Segment;
 const Ref = @import("../segment/rel_ptr.zig").Ref;
-
-pub const IndexView = struct {
-    column: *const schema_.Column,
-    primary: *const schema_.Column,
-    list: Skiplist,
-    /// Of a key, without those of the primary key.
-    key_words: u32,
-    unique: bool,
-
-    /// The words of the entry that an image has, in `out`, which has room for them.
-    pub inline fn encode(index: *const IndexView, image: Image, out: []u64) []u64 {
-        key_.encodeKey(index.column, image, out);
-        if (index.isTied()) out[index.key_words] = key_.tieOf(index.primary, image);
-        return out[0..index.list.words_count];
-    }
-
-    /// Whether entries with equal keys lie in the order of ties.
-    pub inline fn isTied(index: *const IndexView) bool {
-        return index.list.words_count > index.key_words;
-    }
-
-    /// Whether an entry of these words is that of the image. A row slot may have belonged to
-    /// another row whose entry is still there.
-    pub inline fn isOf(index: *const IndexView, words: []const u64, image: Image) bool {
-        return key_.isKeyOf(index.column, image, words[0..index.key_words]) and
-            index.isTieOf(words, image);
-    }
-
-    /// Whether the entry has the tie of the image.
-    pub inline fn isTieOf(index: *const IndexView, words: []const u64, image: Image) bool {
-        return !index.isTied() or words[index.key_words] == key_.tieOf(index.primary, image);
-    }
-
-    /// Whether two images have the same entry in a row slot.
-    pub inline fn hasSameEntry(index: *const IndexView, a: Image, b: Image) bool {
-        if (!index.column.isEqual(a, b)) return false;
-        return !index.isTied() or key_.tieOf(index.primary, a) == key_.tieOf(index.primary, b);
-    }
-};
-
-const Image = [*]align(8) const u8;
 
 pub const TableView = struct {
     segment: *const Segment,
@@ -63,7 +21,7 @@ pub const TableView = struct {
     schema: schema_.Schema,
     codec: RowCodec,
     version_class: u32,
-    indexes: [limits.column_count_max]IndexView,
+    indexes: [limits.index_count_max]Index,
     index_count: u32,
     has_unique: bool,
     /// Every bit of a column that is not the key.
@@ -100,32 +58,21 @@ pub const TableView = struct {
         view.columns_mask = 0;
         view.index_count = 0;
         view.has_unique = false;
-        for (view.schema.columns[0..view.schema.column_count], 0..) |*column, position| {
+        for (view.schema.columns[0..view.schema.column_count]) |*column| {
             view.columns_mask |= column.mask();
-            const index = &shared.indexes[position];
-            // What the table says of its indexes is what its schema says: or one would not be kept.
-            const expected: layout.IndexStatus = if (column.indexed) .ready else .none;
+        }
+        // What the table says of its indexes is what its schema says: or one would not be kept.
+        const declared = view.schema.indexes[0..view.schema.index_count];
+        for (declared, shared.indexes[0..declared.len]) |*each, *index| {
             // pairs with the release that adds an index
-            if (index.status.load(.acquire) != expected) return error.SegmentCorrupt;
-            if (!column.indexed) continue;
-            const primary = view.schema.primaryKey();
-            const words = key_.keyWordsCount(column);
-            const position_words = words + @intFromBool(key_.hasTie(column, primary));
-            if (position_words != index.position_words or words > limits.index_key_words_max or
-                index.unique != @intFromBool(column.unique)) return error.SegmentCorrupt;
-            view.indexes[view.index_count] = .{
-                .column = column,
-                .primary = primary,
-                .list = .{
-                    .segment = segment,
-                    .index = index,
-                    .words_count = position_words,
-                },
-                .key_words = words,
-                .unique = index.unique != 0,
-            };
+            if (index.status.load(.acquire) != .ready) return error.SegmentCorrupt;
+            view.indexes[view.index_count] = Index.of(segment, &view.schema, each, index) orelse
+                return error.SegmentCorrupt;
             view.index_count += 1;
-            if (index.unique != 0) view.has_unique = true;
+            if (each.unique) view.has_unique = true;
+        }
+        for (shared.indexes[declared.len..]) |*index| {
+            if (index.status.load(.acquire) != .none) return error.SegmentCorrupt; // pairs as above
         }
     }
 
@@ -137,10 +84,12 @@ pub const TableView = struct {
         return view.schema.primaryKey().bytesIn(image);
     }
 
-    pub fn indexOf(view: *const TableView, column: u32) ?*const IndexView {
-        for (view.indexes[0..view.index_count]) |*index| {
-            if (index.column.position == column) return index;
-        }
+    /// The index of a column's values.
+    pub fn indexOf(view: *const TableView, column: u32) ?*const Index {
+        for (view.indexes[0..view.index_count]) |*index| switch (index.source) {
+            .column => |each| if (each.position == column) return index,
+            .geo => {},
+        };
         return null;
     }
 
@@ -161,17 +110,24 @@ test "view: a table that does not have the indexes of its schema is damaged" {
     var view: TableView = undefined;
     try view.load(&world.segment, id, ref);
     try std.testing.expectEqual(2, view.index_count);
-    const Damage = struct { column: u32, status: layout.IndexStatus, unique: u32 };
+    const Damage = struct {
+        number: u32,
+        status: layout.IndexStatus,
+        unique: u32,
+        kind: u32 = 1,
+    };
     for ([_]Damage{
-        .{ .column = 1, .status = .none, .unique = 0 },
-        .{ .column = 3, .status = .ready, .unique = 0 },
-        .{ .column = 1, .status = .ready, .unique = 1 },
+        .{ .number = 0, .status = .none, .unique = 0 },
+        .{ .number = 2, .status = .ready, .unique = 0 },
+        .{ .number = 0, .status = .ready, .unique = 1 },
+        .{ .number = 1, .status = .ready, .unique = 0, .kind = 2 },
     }) |damage| {
-        const index = &table.indexes[damage.column];
+        const index = &table.indexes[damage.number];
         const before = index.*;
         defer index.* = before;
         index.status.raw = damage.status;
         index.unique = damage.unique;
+        index.kind = damage.kind;
         try std.testing.expectError(error.SegmentCorrupt, view.load(&world.segment, id, ref));
     }
 }

@@ -44,10 +44,10 @@ fn walk(range: *Range, snapshot: u64, seen: *history_.State) !void {
     var low: [limits.index_key_words_max]u64 = undefined;
     var image: [history_.image_size]u8 align(8) = @splat(0);
     std.mem.writeInt(i64, image[16..24], history_.range_from, .little);
-    key_.encodeKey(index.column, &image, &low);
+    index.source.encode(&image, &low);
     const high: [limits.index_key_words_max]u64 = @splat(std.math.maxInt(u64));
     const words = index.key_words;
-    var cursor = try source.seek(index.column.position, low[0..words], high[0..words], .{});
+    var cursor = try source.seek(index.column().position, low[0..words], high[0..words], .{});
     defer cursor.deinit();
 
     var rows: [4]Row = undefined;

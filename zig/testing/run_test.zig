@@ -75,7 +75,7 @@ test "search: a walk over an index that goes around in a ring ends" {
     };
     const low: [1]u64 = .{0};
     const high: [1]u64 = .{std.math.maxInt(u64)};
-    var cursor = try source.seek(index.column.position, &low, &high, .{});
+    var cursor = try source.seek(index.column().position, &low, &high, .{});
     defer cursor.deinit();
     var rows: [16]Row = undefined;
     var count: usize = 0;

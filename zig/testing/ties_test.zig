@@ -43,7 +43,7 @@ fn readRange(
     const index = &table.indexes[0];
     const from = [1]u64{encoded(if (direction.backward) high else low)};
     const until = [1]u64{encoded(if (direction.backward) low else high)};
-    var cursor = try source.seek(index.column.position, &from, &until, direction);
+    var cursor = try source.seek(index.column().position, &from, &until, direction);
     defer cursor.deinit();
     var rows: [2 * ahead.entries_max]Row = undefined;
     while (true) {
@@ -194,7 +194,7 @@ fn readAround(
     const snapshot = try engine.pins.open(std.testing.allocator, session);
     defer engine.pins.close(session, snapshot);
     var source = sourceAt(engine, table, snapshot.csn);
-    const column = table.indexes[0].column.position;
+    const column = table.indexes[0].column().position;
     const direction: executor.Direction = .{ .backward = true };
     var cursor = try source.seek(column, &.{encoded(count)}, &.{encoded(0)}, direction);
     defer cursor.deinit();

@@ -21,6 +21,7 @@ const fault = @import("../instrument/fault.zig");
 const mutant = @import("../instrument/mutant.zig");
 const key_ = @import("../row/key.zig");
 const view_ = @import("../table/view.zig");
+const Index = @import("../index/index.zig").Index;
 const catalog = @import("catalog.zig");
 const entries = @import("index_entries.zig");
 const fate = @import("status.zig");
@@ -430,7 +431,7 @@ fn checkUnique(context: *Context, write: *Write) Error!void {
     const version = try segment.at(Version, write.version);
     if (version.isTombstone()) return;
     for (write.table.indexes[0..write.table.index_count]) |*index| {
-        if (!index.unique or index.column.isNull(version.image())) continue;
+        if (!index.unique or index.source.isNull(version.image())) continue;
         var room: [limits.position_words_max]u64 = undefined;
         const key = index.encode(version.image(), &room); // unique: of nothing but the key
         var next = try index.list.seek(.{ .words = key, .slot = 0 });
@@ -439,7 +440,7 @@ fn checkUnique(context: *Context, write: *Write) Error!void {
             const other = found.entry.slot.load(.monotonic); // never changes while linked
             if (other == write.slot) continue;
             if (try holds(context, write, index, other, key)) {
-                context.conflict.column = index.column.position;
+                context.conflict.column = index.column().position;
                 return context.duplicate(write);
             }
         }
@@ -450,7 +451,7 @@ fn checkUnique(context: *Context, write: *Write) Error!void {
 fn holds(
     context: *Context,
     write: *Write,
-    index: *const view_.IndexView,
+    index: *const Index,
     other: Ref,
     key: []const u64,
 ) Error!bool {
@@ -490,7 +491,7 @@ fn holds(
 fn hasKey(
     version: *Version,
     write: *Write,
-    index: *const view_.IndexView,
+    index: *const Index,
     key: []const u64,
 ) Error!bool {
     if (version.isTombstone() or version.table() != write.table.id) return false;

@@ -10,6 +10,7 @@ const rel_ptr = @import("../segment/rel_ptr.zig");
 const segment_ = @import("../segment/segment.zig");
 const mutant = @import("../instrument/mutant.zig");
 const view_ = @import("../table/view.zig");
+const Index = @import("../index/index.zig").Index;
 const places_ = @import("radix_sort.zig");
 const write_ = @import("write.zig");
 const Skiplist = @import("../index/skiplist.zig").Skiplist;
@@ -46,7 +47,7 @@ pub fn link(context: *Context, writes: []Write) Error!void {
 
 fn linkInOrder(
     session: *Session,
-    index: *const view_.IndexView,
+    index: *const Index,
     writes: []Write,
     places: []Place,
 ) Error!void {
@@ -63,8 +64,7 @@ fn linkInOrder(
     for (places_.sort(places[0..count], places[count..])) |place| {
         const write = &writes[place.number];
         const version = try session.segment.at(Version, write.version);
-        const words = index.encode(version.image(), &session.words);
-        try index.list.insertAlong(session, .{ .words = words, .slot = write.slot }, &trail);
+        try index.linkAlong(session, version.image(), write.slot, &trail);
     }
 }
 
@@ -72,8 +72,7 @@ fn linkAsTheyCome(session: *Session, writes: []Write) Error!void {
     for (writes) |*write| {
         for (write.table.indexes[0..write.table.index_count]) |*index| {
             const image = try imageToLink(session.segment, index, write) orelse continue;
-            const words = index.encode(image, &session.words);
-            try index.list.insert(session, .{ .words = words, .slot = write.slot });
+            try index.link(session, image, write.slot);
         }
     }
 }
@@ -82,7 +81,7 @@ fn linkAsTheyCome(session: *Session, writes: []Write) Error!void {
 /// base.
 fn imageToLink(
     segment: *const segment_.Segment,
-    index: *const view_.IndexView,
+    index: *const Index,
     write: *const Write,
 ) segment_.Corrupt!?[*]align(8) u8 {
     if (write.version == rel_ptr.none) return null;
@@ -90,7 +89,7 @@ fn imageToLink(
     if (version.isTombstone()) return null;
     if (write.base_present) {
         const base = try segment.at(Version, write.base);
-        if (index.column.isEqual(base.image(), version.image())) return null;
+        if (index.hasSameKey(base.image(), version.image())) return null;
     }
     if (mutant.is(.entry_lost)) return null;
     return version.image();

@@ -310,7 +310,7 @@ fn sweepEntry(context: *Context, ref: Ref) Error!void {
     for (0..limits.table_count_max) |id| {
         if (try catalog.committed(segment, id) == null) continue;
         const view = try context.table(@intCast(id));
-        for (view.indexes[0..view.index_count]) |*index| try index.list.sweep(ref);
+        for (view.indexes[0..view.index_count]) |*index| try index.unlink(ref);
     }
 }
 

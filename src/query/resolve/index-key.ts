@@ -7,6 +7,7 @@
  * the low half first, which is how the engine reads it on a little-endian machine.
  */
 import { keyFormat } from "../../ffi/constants.gen.ts";
+import { kinds } from "../../schema/kinds.ts";
 import type { PlannerColumn } from "./planner-table.ts";
 import type { Stored } from "./bound.ts";
 
@@ -23,27 +24,12 @@ const scratch = new DataView(new ArrayBuffer(8));
 
 /** Words of every key of `column`. */
 export function keyWordsCount(column: PlannerColumn): number {
-  switch (column.kind) {
-    case "string":
-    case "bytes":
-      return Math.ceil((column.limit + keyFormat.textLengthSize) / keyFormat.wordSize);
-    case "i64":
-    case "u64":
-    case "decimal":
-    case "timestamp":
-      return column.nullable ? 2 : 1;
-    case "bool":
-    case "enum":
-    case "i8":
-    case "i16":
-    case "i32":
-    case "u8":
-    case "u16":
-    case "u32":
-    case "f32":
-    case "f64":
-      return 1;
+  const { family, size } = kinds[column.kind];
+  if (family === "text") {
+    return Math.ceil((column.limit + keyFormat.textLengthSize) / keyFormat.wordSize);
   }
+  // All values of 64 bits fit, so null has a word of its own; a float has values to spare.
+  return size === keyFormat.wordSize && family !== "float" && column.nullable ? 2 : 1;
 }
 
 /** The key of a value. */
@@ -116,26 +102,7 @@ export function halvesOf(
 }
 
 function orderedHigh(column: PlannerColumn, high: number): number {
-  switch (column.kind) {
-    case "i8":
-    case "i16":
-    case "i32":
-    case "i64":
-    case "decimal":
-    case "timestamp":
-    case "f32":
-    case "f64":
-      return high ^ signBit;
-    case "bool":
-    case "enum":
-    case "u8":
-    case "u16":
-    case "u32":
-    case "u64":
-    case "string":
-    case "bytes":
-      return high;
-  }
+  return kinds[column.kind].isSigned ? high ^ signBit : high;
 }
 
 /** Bytes, zeros, and the size in the last two bytes, as big-endian words. */
@@ -157,9 +124,9 @@ function emptyKey(column: PlannerColumn): KeyWords {
 }
 
 function isFloat(column: PlannerColumn): boolean {
-  return column.kind === "f32" || column.kind === "f64";
+  return kinds[column.kind].family === "float";
 }
 
 function isText(column: PlannerColumn): boolean {
-  return column.kind === "string" || column.kind === "bytes";
+  return kinds[column.kind].family === "text";
 }
