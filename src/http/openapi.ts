@@ -130,6 +130,21 @@ function paths(names: readonly string[]): Json {
       parameters: [table],
       ...read("explain", "Shows the plan of a search", json({ type: "object" })),
     },
+    "/v1/tables/{table}/watch": {
+      parameters: [table],
+      get: operation("watch", "Follows what a search finds", "rows", eventStream, {
+        parameters: [query, queryParameter("minIntervalMs", "Between two deltas at least.")],
+      }),
+    },
+    "/v1/changes": {
+      get: operation("changes", "Follows every commit", "rows", eventStream, {
+        parameters: [
+          queryParameter("from", "now, oldest, snapshot or a position; Last-Event-ID is one."),
+          queryParameter("tables", "Names, separated by commas."),
+          queryParameter("values", "changed, row or keys."),
+        ],
+      }),
+    },
     "/v1/transact": {
       post: operation(
         "transact",
@@ -180,6 +195,12 @@ const problemAnswer: Json = {
   description: "The request failed",
   content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
 };
+
+const eventStream: Json = { "text/event-stream": { schema: { type: "string" } } };
+
+function queryParameter(name: string, description: string): Json {
+  return { name, in: "query", description, schema: { type: "string" } };
+}
 
 function parameter(name: string, schema: Json): Json {
   return { name, in: "path", required: true, schema: { type: "string", ...schema } };

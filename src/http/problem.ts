@@ -57,6 +57,7 @@ const statusByCode: Partial<Record<ErrorCode, number>> = {
   TOO_MANY_SESSIONS: 503,
   LOG_POISONED: 503,
   CLOSED: 503,
+  POSITION_LOST: 410,
 };
 
 /** The answer for an error of any kind. What is not the caller's to know stays out of it. */

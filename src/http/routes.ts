@@ -8,6 +8,7 @@ import type { Door, Handler, Limits, Method } from "./door.ts";
 import { faces } from "./faces.ts";
 import type { FacesOptions } from "./faces.ts";
 import { healthz, readyz } from "./health.ts";
+import { LiveStreams } from "./live.ts";
 import { metrics } from "./metrics.ts";
 import { deleteRow, getRow, patchRow, putRow } from "./one-row.ts";
 import { openapi } from "./openapi.ts";
@@ -60,6 +61,7 @@ export function routes(db: Database, options: RoutesOptions = {}): Routes {
   const asked = (handle: Handler): Record<string, Method> => {
     return { GET: table("read", handle), POST: table("read", handle) };
   };
+  const live = new LiveStreams(door);
   const paths: Readonly<Record<string, Readonly<Partial<Record<string, Method>>>>> = {
     "/v1/tables": { GET: whole("read", listTables(door)) },
     "/v1/tables/:table": { GET: table("read", showTable(door)) },
@@ -73,6 +75,9 @@ export function routes(db: Database, options: RoutesOptions = {}): Routes {
     "/v1/tables/:table/search": asked(search(door)),
     "/v1/tables/:table/count": asked(count(door)),
     "/v1/tables/:table/explain": asked(explain(door)),
+    "/v1/tables/:table/watch": { GET: table("read", live.watch) },
+    // Checked with the tables that it names.
+    "/v1/changes": { GET: whole("open", live.changes) },
     // Each of its operations is checked with its own table.
     "/v1/transact": { POST: whole("open", postTransact(door)) },
     "/metrics": { GET: whole("read", metrics(door)) },
