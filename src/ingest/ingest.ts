@@ -200,7 +200,16 @@ class Run {
       line = await this.#firstLine();
     }
     const { table } = this.#engine;
-    const dialect = chooseDialect(table, format, line, this.#options);
+    let options: IngestOptions = this.#options;
+    const told = /^sep=([^\r\n\x80-\uffff])$/i.exec(line ?? "")?.[1];
+    if (told !== undefined && format === "csv") {
+      // Spreadsheets say their separator in a line of its own.
+      await window.takeLine();
+      lineFirst += 1;
+      line = await this.#firstLine();
+      options = { ...options, separator: options.separator ?? told };
+    }
+    const dialect = chooseDialect(table, format, line, options);
     this.#dialect = dialect;
     if (dialect.hasHeader) {
       await window.takeLine();
@@ -380,6 +389,7 @@ class Run {
   #advice({ code, bytes, column }: RawReject): string {
     const dialect = this.#dialect;
     if (code === "malformed" && dialect === undefined) {
+      if (bytes[0] === 0x5b) return ": a list of rows, whose format is json";
       const found = Buffer.from(bytes.subarray(column - 1, column + 19)).toString("utf8");
       return found === "" ? ": JSON that is cut off" : `: no JSON at ${JSON.stringify(found)}`;
     }

@@ -2,6 +2,8 @@
  * Rows of Parquet files, read by the optional peer `hyparquet`, which is loaded when it is used.
  * Memory: the file and one group of its rows.
  */
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { AerostoreError } from "../errors.ts";
 import { writeString } from "./json-text.ts";
 import type { RecordReader, RecordSink } from "./records.ts";
@@ -96,13 +98,20 @@ async function loadCompressors(): Promise<unknown> {
     : undefined;
 }
 
+/**
+ * A package that is installed for the program, or beside this one; never one that would have to be
+ * fetched.
+ */
 async function load(name: string): Promise<unknown> {
-  try {
-    // Looked up from the program first: the peer is the program's.
-    return await import(Bun.resolveSync(name, process.cwd()));
-  } catch {
-    return import(name).catch(() => undefined);
+  for (const start of [process.cwd(), import.meta.dir]) {
+    for (let folder = start; ; folder = dirname(folder)) {
+      if (existsSync(join(folder, "node_modules", name, "package.json"))) {
+        return import(Bun.resolveSync(name, folder));
+      }
+      if (folder === dirname(folder)) break;
+    }
   }
+  return undefined;
 }
 
 function isHyparquet(library: unknown): library is Hyparquet {

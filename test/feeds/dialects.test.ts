@@ -35,6 +35,8 @@ test("dialects: a separator, a header and further columns are seen, and said", a
   expect(asked.rows).toMatchObject([{ symbol: "A" }]);
   const spaced = await bench.load("Symbol|Last|At\nA|1|\n", {}, quotes);
   expect(spaced.rows).toMatchObject([{ symbol: "A", last: 1, at: null }]);
+  const told = await bench.load("sep=;\nsymbol;last\nA;2\n", { name: "a.csv" }, quotes);
+  expect(told.rows).toMatchObject([{ symbol: "A", last: 2 }]);
   const none = await bench.load("symbol,last,size,open,at\n", { header: false }, quotes);
   expect(none.rejects).toMatchObject([{ line: 1, column: 2 }]);
   const empty = await bench.load("\nsymbol,1,2,,\n", { format: "csv" }, quotes);
@@ -165,6 +167,9 @@ test("messages: what was given, where, and what to do", async () => {
     '"symbol" (string(12)): invalid UTF-8: half of a surrogate pair',
   );
   expect(await reasonOf('{"symbol":"A","last":1,}\n', json)).toContain('no JSON at "}');
+  expect(await reasonOf('[{"symbol":"A"}]\n', json)).toContain(
+    "a list of rows, whose format is json",
+  );
   for (const order of ["le", "be"]) {
     const bytes = Buffer.from("\ufeffA\t1\n", "utf16le");
     if (order === "be") bytes.swap16();

@@ -13,10 +13,10 @@ describe("ingest by looking", () => {
     using sandbox = new CliSandbox();
     const file = await sandbox.write("a.json.gz", new Uint8Array(gzipSync(snapshot)));
     const first = await sandbox.run(["ingest", file]);
-    expect(first.stderr).toBe("readsb records\n");
+    expect(first.stderr).toBe("readsb records, into Aircraft\n");
     expect(first.status).toBe(0);
     const second = await sandbox.run(["ingest", "-"], { stdin: sbs });
-    expect(second).toMatchObject({ status: 0, stderr: "sbs records\n" });
+    expect(second).toMatchObject({ status: 0, stderr: "sbs records, into Aircraft\n" });
     expect(await sandbox.json("search", "--table", "Aircraft", "-sort hex")).toMatchObject([
       { hex: "a1", flight: "T1", altitude: 6450, on_ground: false, lat: 35.0807 },
       { hex: "~b2", altitude: 1200, lat: 1.5, position_at: 1_699_999_998_000 },
@@ -37,6 +37,16 @@ describe("ingest by looking", () => {
       stderr: "semicolon-separated, no header, 6 columns\n",
     });
     expect(await sandbox.json("get", "AAL1")).toMatchObject([{ altitude: 1000 }]);
+  });
+
+  test("Parquet needs its package, and the message names it", async () => {
+    using sandbox = new CliSandbox();
+    await sandbox.print("create", "q", "symbol:string(8):pk");
+    const file = await sandbox.write("q.parquet", "PAR1 and so on PAR1");
+    const run = await sandbox.run(["ingest", file, "--table", "q"], { cwd: sandbox.directory });
+    expect(run.status).toBe(1);
+    expect(run.stderr).toStartWith("IO_ERROR: reading Parquet input: ");
+    expect(run.stderr).toContain("hyparquet");
   });
 
   test("options are saved as a feed, and what is given beside it counts", async () => {

@@ -55,7 +55,7 @@ fn fromNumber(text: []const u8, unit: TimeUnit, comptime grammar: number.Grammar
 }
 
 /// `2024-01-02`, with `T` or a space and `03:04`, `03:04:05`, `03:04:05.123456789` after it, and
-/// then `Z`, `+01`, `+0100` or `+01:00`. Null when it is something else.
+/// then `Z`, `UTC`, `+01`, `+0100` or `+01:00`. Null when it is something else.
 fn parseIso(text: []const u8) ?i64 {
     var cursor: Cursor = .{ .text = text };
     const year = cursor.digits(4) orelse return null;
@@ -122,6 +122,11 @@ const Cursor = struct {
         _ = cursor.take(' ');
         if (cursor.index == cursor.text.len) return 0;
         if (cursor.take('Z') or cursor.take('z')) return 0;
+        const rest = cursor.text[cursor.index..];
+        if (std.mem.eql(u8, rest, "UTC") or std.mem.eql(u8, rest, "GMT")) {
+            cursor.index = cursor.text.len;
+            return 0;
+        }
         const sign: i64 = if (cursor.take('-')) -1 else if (cursor.take('+')) 1 else return null;
         const hours = cursor.digits(2) orelse return null;
         var minutes: i64 = 0;
@@ -167,6 +172,7 @@ test "time: ISO 8601 with and without a zone, to the millisecond in which it lie
         .{ "2024-01-01T22:04:05-05", 1_704_164_645_000 },
         .{ "2024-01-02 03:04:05 +00:00", 1_704_164_645_000 },
         .{ "2024-02-29t00:00:00z", 1_709_164_800_000 },
+        .{ "2024-01-02 03:04:05 UTC", 1_704_164_645_000 },
         .{ "1969-12-31T23:59:59.999Z", -1 },
         .{ "2000-03-01", 951_868_800_000 },
         .{ "0000-01-01", -62_167_219_200_000 },

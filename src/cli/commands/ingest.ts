@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { Aircraft, FlightState } from "../../flight/index.ts";
 import type { IngestReport } from "../../ingest/ingest.ts";
-import { openInput } from "../../ingest/input.ts";
+import { type IngestInput, openInput } from "../../ingest/input.ts";
 import type { IngestOptions } from "../../ingest/options.ts";
 import { formatReject, type IngestReject } from "../../ingest/rejects.ts";
 import { type Command, done, failed, openDatabase } from "../command.ts";
@@ -42,6 +42,7 @@ export const ingest: Command = {
     const reasons: IngestReject[] = [];
     let rows = 0;
     using progress = new Progress(terminal, path === "-" ? "standard input" : basename(path));
+    let input: IngestInput | undefined;
     const options: IngestOptions = {
       ...readFeedOptions(args),
       strict: args.has("strict"),
@@ -54,10 +55,12 @@ export const ingest: Command = {
         progress.update(state);
       },
       onLook: (description, isUsual) => {
-        if (!isUsual) terminal.note(printable(description));
+        const into = args.text("table") === undefined ? input?.records?.table?.name : undefined;
+        const where = into === undefined ? "" : `, into ${into}`;
+        if (!isUsual || into !== undefined) terminal.note(printable(`${description}${where}`));
       },
     };
-    const input = await openInput(path === "-" ? Bun.stdin : Bun.file(path), options);
+    input = await openInput(path === "-" ? Bun.stdin : Bun.file(path), options);
     let report: IngestReport;
     try {
       const name = args.text("table") ?? (input.records?.table ?? FlightState).name;
