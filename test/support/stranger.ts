@@ -12,6 +12,8 @@ export interface Ran {
   readonly status: number;
   readonly output: string;
   readonly errors: string;
+  /** Processor time. */
+  readonly cpuMs: number;
 }
 
 /** What is left of the environment: enough to find programs, and no engine by name. */
@@ -55,7 +57,9 @@ export class Stranger implements Disposable {
       stderr: "pipe",
     });
     const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-    return { status: await child.exited, output, errors };
+    const status = await child.exited;
+    const cpuMs = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1_000;
+    return { status, output, errors, cpuMs };
   }
 
   /** Runs a program of the folder with Bun; what it printed. **Throws** where it failed. */
@@ -77,14 +81,17 @@ export class Stranger implements Disposable {
 }
 
 /**
- * Packs this checkout with the engine that it has built, which is for this machine only. The path
- * of the tarball, inside `folder`.
+ * Packs this checkout with one engine, by default the one that it has built, which is for this
+ * machine only. The path of the tarball, inside `folder`.
  */
-export async function packCheckout(folder: string): Promise<string> {
+export async function packCheckout(
+  folder: string,
+  library: string = join(root, "zig-out", "lib", "libaerostore.so"),
+): Promise<string> {
   const [layout, scratch] = [join(folder, "layout"), join(folder, "scratch")];
   const path = join(layout, "lib", `linux-${process.arch}`, "libaerostore.so");
   mkdirSync(scratch, { recursive: true });
-  cpSync(join(root, "zig-out", "lib", "libaerostore.so"), path);
+  cpSync(library, path);
   const sha256 = new Bun.CryptoHasher("sha256").update(await Bun.file(path).bytes()).digest("hex");
   await layOut(layout, scratch, [{ arch: process.arch, path, sha256 }]);
   const tarball = join(folder, "aerostore.tgz");
