@@ -8,6 +8,7 @@ export type { ChangeValues, ChangeWrite } from "./changes/decode.ts";
 export type { Delta } from "./changes/standing.ts";
 export type { Watch, WatchOptions, WatchSet } from "./database/watch.ts";
 export type { Position } from "./changes/position.ts";
+export type { SubscriptionInfo } from "./database/subscriptions.ts";
 export type { WaitForOptions } from "./database/changes.ts";
 export { AerostoreError } from "./errors.ts";
 export type { ErrorCode, ErrorDetails } from "./errors.ts";

@@ -23,11 +23,16 @@ export interface ChangesOptions {
    * instant, then what follows), or a position.
    */
   readonly from?: "now" | "oldest" | "snapshot" | Position | undefined;
+  /**
+   * Names a subscription, whose position is kept in the database: it begins at `from` once, and
+   * goes on after what was acknowledged. One consumer at a time has it.
+   */
+  readonly name?: string | undefined;
   /** Only writes to these tables. Default: all. */
   readonly tables?: readonly string[] | undefined;
   /** What is told of a row: the changed columns (default), the whole row, or only the key. */
   readonly values?: ChangeValues | undefined;
-  /** Only commits that are on disk. Default: as soon as they are visible. */
+  /** Only commits that are on disk. Default: true with a name, else as soon as they are visible. */
   readonly durable?: boolean | undefined;
   /** Ends the iterable, without an error. */
   readonly signal?: AbortSignal | undefined;
@@ -49,6 +54,29 @@ export interface Change {
   /** Milliseconds since 1970, to about a second; NaN while the log has not told it. */
   readonly time: number;
   readonly writes: readonly ChangeWrite[];
+  /**
+   * Of a named subscription: it goes on after this change. Settles when that is on disk; what came
+   * before is not told again then. Rejects with `CLOSED`. **Throws** `TypeError` without a name.
+   */
+  ack(): Promise<void>;
+  /**
+   * The same as a part of a transaction, so that the effect of a change and the position after it
+   * are one commit: exactly once. **Throws** `TypeError` without a name.
+   */
+  ackIn(transaction: AnyTransaction): void;
+}
+
+/** A `Transaction`, of which no more needs to be known here. */
+export interface AnyTransaction {
+  readonly isOpen: boolean;
+  readonly readOnly: boolean;
+}
+
+/** Keeps the position of a named subscription. */
+export interface Acknowledger {
+  readonly ack: (position: Position) => Promise<void>;
+  readonly ackIn: (transaction: AnyTransaction, position: Position) => void;
+  readonly release: () => void;
 }
 
 /** How far a feed is behind. */
@@ -81,6 +109,7 @@ const bufferSizeMin = 256 << 10;
 const bufferSizeMax = 1 << 30;
 /** A quiet feed tells its position so often. */
 const progressMs = 1_000;
+const namedProgressMs = 10_000;
 const valueCodes: Readonly<Record<ChangeValues, number>> = ChangeValuesCode;
 const onlyDurable = 1;
 const fromNow = 0;
@@ -92,9 +121,16 @@ class ChangeRecord implements Change {
   readonly time: number;
   readonly writes: readonly ChangeWrite[];
   readonly #timeline: Timeline;
+  readonly #acknowledger: Acknowledger | undefined;
 
-  constructor(timeline: Timeline, kind: Change["kind"], commit: Omit<DecodedCommit, "isCatalog">) {
+  constructor(
+    timeline: Timeline,
+    acknowledger: Acknowledger | undefined,
+    kind: Change["kind"],
+    commit: Omit<DecodedCommit, "isCatalog">,
+  ) {
     this.#timeline = timeline;
+    this.#acknowledger = acknowledger;
     this.kind = kind;
     this.csn = commit.csn;
     this.time = commit.time;
@@ -104,6 +140,19 @@ class ChangeRecord implements Change {
   get position(): Position {
     if (this.kind === "snapshot") return "snapshot" as Position;
     return this.#timeline.positionOf(this.csn + 1);
+  }
+
+  ack(): Promise<void> {
+    return this.#named.ack(this.position);
+  }
+
+  ackIn(transaction: AnyTransaction): void {
+    this.#named.ackIn(transaction, this.position);
+  }
+
+  get #named(): Acknowledger {
+    if (this.#acknowledger !== undefined) return this.#acknowledger;
+    throw new TypeError("a feed without a name keeps no position: give changes() a name");
   }
 }
 
@@ -115,6 +164,7 @@ class ChangeRecord implements Change {
 export class ChangeFeed implements AsyncIterable<Change>, AsyncDisposable {
   readonly #source: FeedSource;
   readonly #options: ChangesOptions;
+  readonly #acknowledger: Acknowledger | undefined;
   readonly #values: ChangeValues;
   readonly #wanted: ReadonlySet<string> | undefined;
   #number: number | undefined;
@@ -130,9 +180,10 @@ export class ChangeFeed implements AsyncIterable<Change>, AsyncDisposable {
   #ended = new AbortController();
 
   /** For `Database.changes`. **Throws** `UNKNOWN_TABLE`, `INVALID_VALUE`, `POSITION_LOST`. */
-  constructor(source: FeedSource, options: ChangesOptions) {
+  constructor(source: FeedSource, options: ChangesOptions, acknowledger?: Acknowledger) {
     this.#source = source;
     this.#options = options;
+    this.#acknowledger = acknowledger;
     const { values = "changed", tables, from = "now" } = options;
     if (!Object.hasOwn(valueCodes, values)) {
       throw new TypeError(`values is "changed", "row" or "keys", not ${String(values)}`);
@@ -224,6 +275,7 @@ export class ChangeFeed implements AsyncIterable<Change>, AsyncDisposable {
     if (this.#number !== undefined && session.isOpen) {
       session.calls.aerostore_changes_close(session.handle, this.#number);
     }
+    if (this.#number !== undefined) this.#acknowledger?.release();
     this.#number = undefined;
   }
 
@@ -293,7 +345,8 @@ export class ChangeFeed implements AsyncIterable<Change>, AsyncDisposable {
       isWanted: (table) => this.#wanted?.has(table) ?? !isSystemTable(table),
     });
     const batch = commits.map(
-      (each) => new ChangeRecord(timeline, each.isCatalog ? "catalog" : "commit", each),
+      (each) =>
+        new ChangeRecord(timeline, this.#acknowledger, each.isCatalog ? "catalog" : "commit", each),
     );
     return { batch, isAtEnd: isAtEnd && batch.length === 0 };
   }
@@ -307,13 +360,18 @@ export class ChangeFeed implements AsyncIterable<Change>, AsyncDisposable {
   /** Nothing of interest up to here, told now and then. */
   #progress(): Change | undefined {
     const isNews = this.#nextCsn > this.#toldCsn;
-    if (!isNews || performance.now() - this.#toldAt < progressMs) return undefined;
+    if (!isNews || performance.now() - this.#toldAt < this.#progressMs) return undefined;
     return this.#progressAt(this.#nextCsn - 1);
+  }
+
+  /** An acknowledgement is a commit itself: a feed must not be kept busy by its own. */
+  get #progressMs(): number {
+    return this.#acknowledger === undefined ? progressMs : namedProgressMs;
   }
 
   #progressAt(csn: number): Change {
     const nothing = { csn, time: Number.NaN, writes: [] };
-    return new ChangeRecord(this.#source.timeline, "progress", nothing);
+    return new ChangeRecord(this.#source.timeline, this.#acknowledger, "progress", nothing);
   }
 
   #wait(): Promise<void> {
@@ -333,7 +391,13 @@ export class ChangeFeed implements AsyncIterable<Change>, AsyncDisposable {
     for (const writes of rows.chunks()) {
       if (this.#isEnded) return;
       const kept = this.#values === "keys" ? writes.map(keyOnly) : writes;
-      yield [new ChangeRecord(timeline, "snapshot", { csn, time: Number.NaN, writes: kept })];
+      yield [
+        new ChangeRecord(timeline, this.#acknowledger, "snapshot", {
+          csn,
+          time: Number.NaN,
+          writes: kept,
+        }),
+      ];
     }
     // What was committed after the feed was made and before the snapshot is in the rows.
     let rest: readonly Change[] = [];

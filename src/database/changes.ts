@@ -8,6 +8,7 @@ import { Timeline } from "../changes/timeline.ts";
 import { Status } from "../ffi/abi.gen.ts";
 import { numbers } from "../session/session.ts";
 import type { Handle } from "./scope.ts";
+import { SubscriptionList } from "./subscriptions.ts";
 import { Transaction } from "./transaction.ts";
 
 export interface WaitForOptions {
@@ -23,11 +24,13 @@ export class Changes {
   readonly #handle: Handle;
   readonly #monitor: ChangeMonitor;
   readonly #timeline: Timeline;
+  readonly subscriptions: SubscriptionList;
 
   constructor(handle: Handle, databaseId: string) {
     this.#handle = handle;
     this.#monitor = new ChangeMonitor(handle.session, handle.readOnly);
     this.#timeline = new Timeline(handle.session, databaseId);
+    this.subscriptions = new SubscriptionList(handle, this.#timeline);
   }
 
   feed(options: ChangesOptions): ChangeFeed {
@@ -39,7 +42,15 @@ export class Changes {
       timeline: this.#timeline,
       snapshot: (tables) => new Snapshot(this.#handle, tables),
     };
-    return new ChangeFeed(source, options);
+    if (options.name === undefined) return new ChangeFeed(source, options);
+    const subscription = this.subscriptions.claim(options.name, options);
+    try {
+      const durable = options.durable ?? true;
+      return new ChangeFeed(source, { ...options, durable, from: subscription.from }, subscription);
+    } catch (error) {
+      subscription.release();
+      throw error;
+    }
   }
 
   position(): Position {

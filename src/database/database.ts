@@ -13,6 +13,7 @@ import type { ChangeFeed, ChangesOptions } from "../changes/feed.ts";
 import type { Position } from "../changes/position.ts";
 import { Changes } from "./changes.ts";
 import type { WaitForOptions } from "./changes.ts";
+import type { SubscriptionInfo } from "./subscriptions.ts";
 import { DurabilityMonitor } from "../admin/durability.ts";
 import type { Symbols } from "../ffi/abi.gen.ts";
 import { limits, OutcomeState } from "../ffi/constants.gen.ts";
@@ -255,6 +256,8 @@ export class Database implements Disposable, AsyncDisposable {
     session.run({ attempted: "opening the log", path: paths.directory }, () =>
       calls.aerostore_log_attach(opened.handle, log ? 1 : 0),
     );
+    // The segment is new: what the log is kept for is told again.
+    if (report.mode === "ColdReplay") this.#changes.subscriptions.retain();
   }
 
   /**
@@ -359,6 +362,18 @@ export class Database implements Disposable, AsyncDisposable {
   changes(options: ChangesOptions = {}): ChangeFeed {
     this.#scope.use();
     return this.#changes.feed(options);
+  }
+
+  /** The named subscriptions, by name. */
+  subscriptions(): readonly SubscriptionInfo[] {
+    this.#scope.use();
+    return this.#changes.subscriptions.list();
+  }
+
+  /** Forgets a subscription, and lets the log go that is kept for it. False: there is none. */
+  dropSubscription(name: string): boolean {
+    this.#scope.use();
+    return this.#changes.subscriptions.drop(name);
   }
 
   /** Where the database is now: after every commit that is visible. */

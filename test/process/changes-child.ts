@@ -4,6 +4,8 @@
  */
 import { AerostoreError, defineTable, t } from "../../src/index.ts";
 import type { Database, Position } from "../../src/index.ts";
+import { Status } from "../../src/ffi/abi.gen.ts";
+import { loadLibrary } from "../../src/ffi/library.ts";
 import { say } from "../support/crew.ts";
 import { post } from "../support/post.ts";
 
@@ -12,10 +14,11 @@ const Rows = defineTable("Rows", { id: t.u32().primaryKey(), n: t.u32() });
 async function unsynced(db: Database): Promise<void> {
   db.table(Rows).upsert({ id: 1, n: 1 });
   await db.checkpoint();
-  // Nothing is written any more, so that what is committed now is in memory alone.
-  process.kill(process.pid, 0);
   const common = db.position();
-  db.setConfig("aerostore.wal_flush_interval_ms", 60_000);
+  // The disk takes nothing any more, so that what is committed now is in memory alone.
+  const name = new TextEncoder().encode("space");
+  const status = loadLibrary().symbols.aerostore_fault_fail(name, name, 0xffff_ffff);
+  if (status !== Status.ok) throw new Error("this library has no fault points");
   db.table(Rows).upsert({ id: 2, n: 2 });
   say(`positions ${common} ${db.position()}`);
   process.kill(process.pid, "SIGKILL");

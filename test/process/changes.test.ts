@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { defineTable, t } from "../../src/index.ts";
 import type { Change, ChangeFeed, Position } from "../../src/index.ts";
-import { Crew } from "../support/crew.ts";
+import { Crew, faultLibrary } from "../support/crew.ts";
 import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
 
 const Rows = defineTable("Rows", {
@@ -230,7 +230,9 @@ describe("changes", () => {
     await using crew = new Crew();
     const program = "test/process/changes-child.ts";
     // Dies with a commit that was seen and is not on the disk.
-    const child = crew.start(program, ["unsynced"]);
+    const child = crew.start(program, ["unsynced"], {
+      env: { AEROSTORE_LIBRARY: faultLibrary },
+    });
     const [common = "", ahead = ""] = (await child.said("positions ")).split(" ").slice(1);
     await child.kill();
     crew.removeSegment();

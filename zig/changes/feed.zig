@@ -115,7 +115,8 @@ pub const Feed = struct {
             error.OutOfMemory => return error.OutOfMemory,
             else => null,
         };
-        feed.next_csn = loaded orelse try oldest(storage, feed.allocator, feed.next_csn);
+        const first = loaded orelse try oldest(storage, feed.allocator, feed.next_csn);
+        feed.next_csn = @min(feed.next_csn, first);
     }
 
     /// Values stand alone from here on.
@@ -311,7 +312,7 @@ pub const Feed = struct {
     }
 };
 
-/// The first CSN that the log files have, at most `csn`.
+/// The first CSN that the log files have; `csn` where there are none.
 pub fn oldest(
     storage: storage_.Storage,
     allocator: std.mem.Allocator,
@@ -320,11 +321,11 @@ pub fn oldest(
     var files: std.ArrayList(formats.LogFile) = .empty;
     defer files.deinit(allocator);
     try formats.listFiles(storage, allocator, &files);
-    var first = csn;
+    var first: ?u64 = null;
     for (files.items) |*file| if (file.fault == null) {
-        first = @min(first, file.header.first_csn);
+        first = @min(first orelse file.header.first_csn, file.header.first_csn);
     };
-    return first;
+    return first orelse csn;
 }
 
 /// Makes the log have the forms that a consumer needs from here on. Returns the CSN from which on

@@ -185,11 +185,14 @@ pub const Checkpointer = struct {
         header.checkpoint_rows.store(checkpointer.rows, .monotonic); // a statistic
         _ = header.checkpoint_count.add(1, .monotonic);
         header.checkpointed_ms.store(os.monotonicNs() / 1_000_000, .release);
-        const dropped = try wal_file.dropBefore(
+        const retained = header.retained_csn.load(.seq_cst);
+        const retention_mb: u64 = header.log_retention_mb.load(.monotonic); // a setting
+        const dropped = try wal_file.dropBut(
             storage,
             checkpointer.allocator,
             header.database_id,
             snapshot,
+            if (retained == 0) .{} else .{ .csn = retained, .size_max = retention_mb << 20 },
         );
         checkpointer.dropped_size = dropped.dropped_size;
     }

@@ -491,15 +491,44 @@ pub fn dropBefore(
     database_id: formats.DatabaseId,
     csn: u64,
 ) (storages.Error || error{OutOfMemory})!DropReport {
+    return dropBut(storage, allocator, database_id, csn, .{});
+}
+
+/// What is kept beyond what recovery needs.
+pub const Retention = struct {
+    /// The files that reading from here on needs.
+    csn: u64 = std.math.maxInt(u64),
+    /// The newest of them, as many as have no more bytes together.
+    size_max: u64 = 0,
+};
+
+pub fn dropBut(
+    storage: Storage,
+    allocator: Allocator,
+    database_id: formats.DatabaseId,
+    csn: u64,
+    retention: Retention,
+) (storages.Error || error{OutOfMemory})!DropReport {
     var files: std.ArrayList(LogFile) = .empty;
     defer files.deinit(allocator);
     try formats.listFiles(storage, allocator, &files);
     var report: DropReport = .{};
-    for (files.items, 1..) |*each, next| {
-        const later = if (next < files.items.len) &files.items[next] else null;
+    var retained_size: u64 = 0;
+    var index = files.items.len;
+    while (index > 0) { // the newest first
+        index -= 1;
+        const each = &files.items[index];
+        const later = if (index + 1 < files.items.len) &files.items[index + 1] else null;
         if (!isOf(each, database_id) or isNeeded(each, later, csn)) {
             report.kept_size += each.size;
             continue;
+        }
+        if (isNeeded(each, later, retention.csn)) {
+            retained_size +|= each.size;
+            if (retained_size <= retention.size_max) {
+                report.kept_size += each.size;
+                continue;
+            }
         }
         if (try unlinkFile(storage, each)) {
             report.dropped_count += 1;
