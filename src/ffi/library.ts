@@ -83,6 +83,13 @@ const obstacles = [
     advice: "mount that file system without noexec, or install elsewhere",
   },
   {
+    pattern: /requires the JIT/,
+    found: "Bun has no JIT here, without which it calls no engine",
+    advice:
+      "raise the limit of the address space (`ulimit -v`), under which Bun does without its JIT, " +
+      "and do not set BUN_JSC_useJIT",
+  },
+  {
     pattern: /Permission denied|EACCES/,
     found: "this user may not read it",
     advice: "make the file and its folders readable",

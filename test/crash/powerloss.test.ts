@@ -16,6 +16,10 @@ async function expectNoLoss(options: PowerLossOptions): Promise<void> {
   expect({ seed, problems: report.problems }).toEqual({ seed, problems: [] });
 }
 
+test("powerloss: fleets that lose their power keep what was acknowledged as durable", async () => {
+  await expectNoLoss({ seed: chooseSeed(), rounds: 50 });
+});
+
 test("powerloss: a new database is on the disk as soon as a commit in it is durable", async () => {
   await expectNoLoss({ seed: chooseSeed(), rounds: 8, isYoung: true });
 });

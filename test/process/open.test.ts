@@ -22,6 +22,7 @@ import { basename, join } from "node:path";
 import { defineTable, open, t } from "../../src/index.ts";
 import { layouts } from "../../src/ffi/layouts.gen.ts";
 import type { BootProgress, Database } from "../../src/index.ts";
+import { root } from "../support/source.ts";
 import { codeOf, TemporaryDatabase } from "../support/temporary-database.ts";
 
 const Notes = defineTable("notes", {
@@ -602,3 +603,13 @@ function lastByte(path: string): number {
   while (at > 0 && bytes[at] === 0) at--;
   return at;
 }
+
+test("open: without address space for Bun's JIT the error names the limit", () => {
+  const source = JSON.stringify(join(root, "src", "index.ts"));
+  const program =
+    `const { open } = await import(${source});` +
+    `await open("/nowhere").catch((error) => console.log(error.code, error.message));`;
+  const command = 'ulimit -v 2000000 && exec "$0" -e "$1"';
+  const { stdout } = Bun.spawnSync(["sh", "-c", command, process.execPath, program]);
+  expect(stdout.toString()).toMatch(/^ABI_MISMATCH .*no JIT.*ulimit -v/);
+});

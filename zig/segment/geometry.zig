@@ -66,8 +66,13 @@ pub const Geometry = extern struct {
         geometry.extent_count = @intCast(options.size / limits.extent_size);
         geometry.page_count = @intCast(options.size / limits.page_size);
         geometry.depot_count = depot.cell_count;
-        geometry.log_buffer_size = std.math.floorPowerOfTwo(u32, @intCast(std.math.clamp(
+        const share = @min(
             options.size / limits.log_buffer_share,
+            // Those of all sessions leave room for rows.
+            options.size / 2 / options.session_count,
+        );
+        geometry.log_buffer_size = std.math.floorPowerOfTwo(u32, @intCast(std.math.clamp(
+            share,
             limits.log_buffer_size_min,
             limits.log_buffer_size_max,
         )));

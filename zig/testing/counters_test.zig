@@ -226,6 +226,21 @@ test "counters: a log buffer at the end of its positions says so" {
     try testing.expect(try harness.altitudeOf(engine, table, 8) != null);
 }
 
+test "counters: the log buffers of all sessions leave half of the segment to rows" {
+    for ([_]u64{ 64 << 20, 512 << 20, 1 << 30, 8 << 30 }) |size| {
+        for ([_]u32{ 16, 256, 1024, 4096 }) |session_count| {
+            const geometry = layout.Geometry.init(.{
+                .size = size,
+                .session_count = session_count,
+                .cell_count = @max(limits.cell_count_default, 4 * session_count),
+            }) orelse continue;
+            const buffer_size = geometry.log_buffer_size;
+            if (buffer_size == limits.log_buffer_size_min) continue;
+            try testing.expect(@as(u64, buffer_size) * session_count <= size / 2);
+        }
+    }
+}
+
 test "counters: after the last era commits are waited for, and nothing else changes" {
     const world = try harness.World.init(testing.allocator, .{});
     defer world.deinit();
