@@ -37,7 +37,11 @@ export function systemError(attempted: string, path: string, error: Error): Erro
   const code = String(error.code);
   const denied = code === "EACCES" || code === "EPERM" || code === "EROFS";
   const where = "path" in error && typeof error.path === "string" ? error.path : path;
-  const advice = denied ? "; change its owner or mode, or choose another directory" : "";
+  const advice = denied
+    ? "; change its owner or mode, or choose another directory"
+    : code === "ENOENT" && where.startsWith("/dev/shm")
+      ? "; mount a tmpfs at /dev/shm, or choose another path with shmPath (--shm)"
+      : "";
   return new AerostoreError(
     denied ? "PERMISSION" : "IO_ERROR",
     `${attempted} (${where}): ${reasons.get(code) ?? error.message}${advice}`,

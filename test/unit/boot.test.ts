@@ -10,6 +10,7 @@ import { makeDatabaseId, readIdentity } from "../../src/boot/identity.ts";
 import { bootInitial, eventsOf, nothingRecovered, transition } from "../../src/boot/machine.ts";
 import type { BootEvent, BootState, BootStateKind } from "../../src/boot/machine.ts";
 import { pathsFor, segmentPathDefault } from "../../src/boot/paths.ts";
+import { systemError } from "../../src/boot/failure.ts";
 import { loadLibrary } from "../../src/ffi/library.ts";
 import { Random } from "../support/random.ts";
 
@@ -331,4 +332,11 @@ test("boot: the identity is kept, and a damaged one is refused", () => {
     releaseBootLock(symbols, lock);
     rmSync(directory, { recursive: true });
   }
+});
+
+test("boot: a machine without /dev/shm is told what to do", () => {
+  const missing = Object.assign(new Error("ENOENT"), { code: "ENOENT", path: "/dev/shm" });
+  const error = systemError("opening a database", "/dev/shm/a.mmap", missing);
+  expect(error).toMatchObject({ code: "IO_ERROR", path: "/dev/shm" });
+  expect(error.message).toContain("shmPath");
 });
