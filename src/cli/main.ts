@@ -35,6 +35,8 @@ const commands = new Map<string, () => Promise<Command>>([
   ["segments", async () => (await import("./commands/segments.ts")).segments],
   ["resize", async () => (await import("./commands/resize.ts")).resize],
   ["config", async () => (await import("./commands/config.ts")).config],
+  ["watch", async () => (await import("./commands/watch.ts")).watch],
+  ["subscriptions", async () => (await import("./commands/subscriptions.ts")).subscriptions],
   ["export", async () => (await import("./commands/export.ts")).exportRows],
   ["follow-feed", async () => (await import("./commands/follow-feed.ts")).followFeed],
   ["serve", async () => (await import("./commands/serve.ts")).serve],
