@@ -95,6 +95,7 @@ fn carve(segment: *const Segment, slot_index: u32, class: u32, held: *Word(u64))
 /// Puts a record, which the caller holds in a `held` word, back; the caller clears the word
 /// afterwards.
 pub fn give(segment: *const Segment, slot_index: u32, class: u32, ref: Ref) Error!void {
+    if (class >= classes.count) return error.SegmentCorrupt; // a damaged `held` word
     const list = &segment.sessions[slot_index].free[class];
     const loaded = Chain.of(list.loaded.load(.monotonic)); // the owner's own
     (try linkOf(segment, class, ref)).store(loaded.ref, .monotonic); // published by the list
