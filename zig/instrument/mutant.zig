@@ -62,8 +62,6 @@ pub const Mutant = enum {
     held_reused,
     /// A failed sync of one process means nothing to the others.
     poison_forgotten,
-    /// Who sleeps until something is committed is not woken.
-    change_unwoken,
     /// The log file is not looked for before commits are acknowledged.
     removal_unseen,
     /// A rollback leaves the newest write, or forgets what was read.

@@ -12,7 +12,6 @@
 //! `watch_interval_ms` later. A sleeper with the word armed: the next commit wakes for nothing.
 const layout = @import("layout.zig");
 const log_state = @import("log_state.zig");
-const mutant = @import("../instrument/mutant.zig");
 const Header = layout.Header;
 
 /// After a commit was decided.
@@ -23,7 +22,6 @@ pub inline fn afterCommit(header: *Header) void {
 
 noinline fn wakeOnce(header: *Header) void {
     if (header.change_armed.swap(0, .seq_cst) == 0) return;
-    if (mutant.is(.change_unwoken)) return;
     log_state.announce(header);
     // The thread that holds the lease sleeps on a word of its own.
     log_state.nudge(header);
@@ -32,4 +30,22 @@ noinline fn wakeOnce(header: *Header) void {
 /// The next commit wakes. The caller looks again before it sleeps.
 pub fn arm(header: *Header) void {
     if (header.change_armed.load(.seq_cst) == 0) header.change_armed.store(1, .seq_cst);
+}
+
+test "change wake: a commit wakes once for each time that the word was armed" {
+    const std = @import("std");
+    const header = try std.testing.allocator.create(Header);
+    defer std.testing.allocator.destroy(header);
+    header.* = std.mem.zeroes(Header);
+
+    afterCommit(header);
+    try std.testing.expectEqual(0, header.durable_signal.raw);
+    for (1..3) |round| {
+        arm(header);
+        arm(header);
+        for (0..3) |_| afterCommit(header);
+        try std.testing.expectEqual(round, header.durable_signal.raw);
+        try std.testing.expectEqual(round, header.writer_signal.raw);
+        try std.testing.expectEqual(0, header.change_armed.raw);
+    }
 }
