@@ -303,7 +303,7 @@ class Boot {
     if (found?.kind === "valid") return this.#judgeSize(found.facts, event);
     if (found?.kind === "unfit" && found.facts.isForeign && this.#isNameFree) {
       const { directory } = found.facts;
-      const isThere = directory === "" || hasIdentity(this.#calls, directory);
+      const isThere = directory === "" || hasDatabase(this.#calls, directory);
       const databaseId = this.#identity?.databaseId ?? "";
       const segment = segmentPathApart(paths.directory, databaseId);
       if (isThere && segment !== paths.segment) {
@@ -486,18 +486,21 @@ class Boot {
   }
 }
 
-function hasIdentity(calls: Symbols, directory: string): boolean {
-  try {
-    return readSmallFile(calls, 0, `${directory}/${identityName}`) !== undefined;
-  } catch {
-    return true;
-  }
+/** Any file of a database: a log without an identity is one that is damaged, not one that is missing. */
+function hasDatabase(calls: Symbols, directory: string): boolean {
+  return [identityName, "aerostore.wal", "occ_checkpoint.dat"].some((name) => {
+    try {
+      return readSmallFile(calls, 0, `${directory}/${name}`) !== undefined;
+    } catch {
+      return true;
+    }
+  });
 }
 
 /** **Throws** `IO_ERROR` where there is no database. */
 function refuseMissing(calls: Symbols, directory: string): void {
   const path = directory.startsWith("/") ? directory : `${process.cwd()}/${directory}`;
-  if (hasIdentity(calls, path)) return;
+  if (hasDatabase(calls, path)) return;
   throw new AerostoreError(
     "IO_ERROR",
     `opening "${directory}": there is no database, and this handle makes none; ` +

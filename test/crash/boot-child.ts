@@ -22,10 +22,14 @@ const Rows = defineTable("Rows", {
   writes: t.u32(),
 });
 
+/** One size for all: a larger one would have the segment built anew. */
+const small = { tables: [Rows], maxBytes: 4 << 20, maxSessions: 16 };
+
 const textOf = (id: number): string => `row ${id % 50}`;
 
 async function openAndWrite(): Promise<void> {
-  const db = await post.open({ tables: [Rows] });
+  // Of whatever size it has, or the default one.
+  const db = await post.open({ tables: [Rows], maxBytes: undefined });
   say(`open ${db.boot.mode}`);
   const rows = db.table(Rows);
   const own = post.number(1);
@@ -38,7 +42,7 @@ async function openAndWrite(): Promise<void> {
 }
 
 async function fill(): Promise<void> {
-  const db = await post.open({ tables: [Rows], maxBytes: 4 << 20, maxSessions: 16 });
+  const db = await post.open(small);
   const rows = db.table(Rows);
   for (let id = 0; id < rowCount; id++) {
     rows.insert({ id, twice: id * 2, text: textOf(id), writes: 0 });
@@ -158,4 +162,4 @@ async function tryFlips(): Promise<void> {
 if (post.word(0) === "open") await openAndWrite();
 else if (post.word(0) === "fill") await fill();
 else if (post.word(0) === "flips") await tryFlips();
-else say(JSON.stringify(await tryEverything(post.open({ tables: [Rows] }))));
+else say(JSON.stringify(await tryEverything(post.open(small))));

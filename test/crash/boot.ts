@@ -123,7 +123,7 @@ export const segmentCases: readonly SegmentCase[] = [
   },
   {
     name: "of a newer version",
-    damage: ({ shmPath }) => flip(shmPath, versionOffset, 2),
+    damage: ({ shmPath }) => flip(shmPath, versionOffset, 64),
     expected: "LAYOUT_MISMATCH",
   },
   {

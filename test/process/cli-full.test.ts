@@ -86,7 +86,7 @@ describe.skipIf(namespace === undefined)("a full tmpfs", () => {
 
   test("a container's /dev/shm: each statement says so, nothing is half-written", async () => {
     using sandbox = new CliSandbox();
-    const child = join(root, "test", "unit", "full-tmpfs-child.ts");
+    const child = join(root, "test", "process", "full-tmpfs-child.ts");
     const command = `'${process.execPath}' '${child}' '${sandbox.data}'`;
     const { status, stdout, stderr } = await runWith("/dev/shm", "64m", command);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });

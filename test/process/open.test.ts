@@ -20,6 +20,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { defineTable, open, t } from "../../src/index.ts";
+import { segmentFormat } from "../../src/ffi/constants.gen.ts";
 import { layouts } from "../../src/ffi/layouts.gen.ts";
 import type { BootProgress, Database } from "../../src/index.ts";
 import { root } from "../support/source.ts";
@@ -294,7 +295,7 @@ describe("segments that cannot be attached", () => {
     poke(temporary.shmPath, versionAt, 99);
     await expect(temporary.open()).rejects.toThrow("format version is 99");
     expect(await codeOf(() => temporary.open())).toBe("LAYOUT_MISMATCH");
-    poke(temporary.shmPath, versionAt, 2);
+    poke(temporary.shmPath, versionAt, segmentFormat.version);
     const again = await temporary.open({ tables });
     expect([again.boot.mode, again.table(Notes).count()]).toEqual(["WarmAttach", 5]);
   });
