@@ -254,9 +254,9 @@ fn raiseVersion(segment: *const Segment) void {
 pub fn stamp(segment: *const Segment, slot: *SessionSlot, pending: u64, csn: u64) void {
     const entry = entryOf(segment, slot) orelse return;
     if (entry.mark.load(.seq_cst) == pending) {
-        const page = Segment.pageOf(entry.table.load(.acquire));
         const owner = layout.Mark.of(pending).pending.session;
-        arena.markUsed(segment, owner, page, .table, entry.pages.load(.monotonic), 0);
+        const run = runOf(segment, entry);
+        if (run) |r| arena.markUsed(segment, owner, Segment.pageOf(r.ref), .table, r.pages, 0);
         fault.point("catalog.used");
         // Release: pairs with the acquire in `verify`.
         if (entry.mark.cas(pending, csn, .seq_cst)) _ = segment.header.table_count.add(1, .release);
@@ -270,16 +270,24 @@ pub fn stamp(segment: *const Segment, slot: *SessionSlot, pending: u64, csn: u64
 pub fn undo(segment: *const Segment, slot: *SessionSlot, pending: u64) void {
     const entry = entryOf(segment, slot) orelse return;
     if (entry.mark.load(.seq_cst) == pending and !mutant.is(.table_left)) {
-        const ref = entry.table.load(.acquire);
+        const run = runOf(segment, entry);
         entry.table.store(rel_ptr.none, .release);
         fault.point("catalog.unnamed"); // claimed pages that nothing names are freed by the repair
-        if (ref != rel_ptr.none) {
-            arena.freePages(segment, Segment.pageOf(ref), entry.pages.load(.monotonic));
-        }
+        if (run) |r| arena.freePages(segment, Segment.pageOf(r.ref), r.pages);
         entry.name_hash.store(0, .seq_cst); // before another claims the entry
         _ = entry.mark.cas(pending, 0, .seq_cst);
     }
     slot.catalog_entry.store(0, .release);
+}
+
+/// The pages that an entry names; null where there are none, or where a damaged entry names others
+/// than the arena has.
+fn runOf(segment: *const Segment, entry: *layout.CatalogEntry) ?table_catalog.Run {
+    const ref = entry.table.load(.acquire); // pairs with the release in `attempt`
+    const pages = entry.pages.load(.monotonic); // published with the table
+    if (ref < segment.arena_ref or ref >= segment.limit_ref) return null;
+    if (pages > Segment.pageOf(segment.limit_ref) - Segment.pageOf(ref)) return null;
+    return .{ .ref = ref, .pages = pages };
 }
 
 /// The entry that a session creates, which its slot names.
