@@ -15,6 +15,7 @@ const record = @import("row/record.zig");
 const key = @import("row/key.zig");
 const wal_reader = @import("wal/reader.zig");
 const checkpoint_load = @import("checkpoint/load.zig");
+const group = @import("query/group.zig");
 const search_plan = @import("query/plan.zig");
 const ingest_plan = @import("ingest/plan.zig");
 const ingest_parser = @import("ingest/parser.zig");
@@ -72,6 +73,8 @@ const passed_layouts = [_]manifest.Named{
     .{ .name = "SearchClause", .type = search_plan.Clause },
     .{ .name = "SearchGuard", .type = search_plan.Guard },
     .{ .name = "SearchAfter", .type = search_plan.After },
+    .{ .name = "SearchGroupKey", .type = search_plan.GroupKey },
+    .{ .name = "SearchSelect", .type = search_plan.Select },
     .{ .name = "SearchOperand", .type = search_plan.Operand },
     .{ .name = "IngestPlan", .type = ingest_plan.PlanHeader },
     .{ .name = "IngestName", .type = ingest_plan.NameRecord },
@@ -102,6 +105,8 @@ pub const enums = [_]manifest.Named{
     .{ .name = "CheckpointFault", .type = checkpoint_load.Fault.Reason },
     .{ .name = "SearchOperator", .type = search_plan.Operator },
     .{ .name = "SearchArmKind", .type = search_plan.ArmKind },
+    .{ .name = "SearchGroupKeyKind", .type = search_plan.GroupKeyKind },
+    .{ .name = "SearchFunction", .type = search_plan.Function },
     .{ .name = "SearchPosition", .type = search_plan.Position },
     .{ .name = "IngestFormat", .type = ingest_plan.Format },
     .{ .name = "IngestTimeUnit", .type = ingest_plan.TimeUnit },
@@ -168,6 +173,9 @@ pub const constants = [_]manifest.Group{
         .size_max = search_plan.size_max,
         .arm_count_max = search_plan.arms_max,
         .group_count_max = search_plan.groups_max,
+        .group_key_count_max = search_plan.group_keys_max,
+        .select_count_max = search_plan.selects_max,
+        .group_words_max = group.Groups.words_max,
         .guard_count_max = search_plan.guards_max,
         .pattern_size_max = search_plan.pattern_size_max,
         .flag_count_only = search_plan.flag_count_only,

@@ -42,6 +42,9 @@ comptime {
     _ = @import("query/model.zig");
     _ = @import("query/order.zig");
     _ = @import("query/page.zig");
+    _ = @import("query/aggregate.zig");
+    _ = @import("query/exact_sum.zig");
+    _ = @import("query/group.zig");
     _ = @import("query/parallel.zig");
     _ = @import("query/plan.zig");
     _ = @import("query/point.zig");

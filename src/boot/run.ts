@@ -486,7 +486,7 @@ class Boot {
   }
 }
 
-/** Any file of a database: a log without an identity is one that is damaged, not one that is missing. */
+/** Whether there is any file of a database: a log without an identity is damage, not absence. */
 function hasDatabase(calls: Symbols, directory: string): boolean {
   return [identityName, "aerostore.wal", "occ_checkpoint.dat"].some((name) => {
     try {

@@ -24,6 +24,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ["ingest", async () => (await import("./commands/ingest.ts")).ingest],
   ["feed", async () => (await import("./commands/feed.ts")).feed],
   ["search", async () => (await import("./commands/search.ts")).search],
+  ["aggregate", async () => (await import("./commands/aggregate.ts")).aggregate],
   ["get", async () => (await import("./commands/get.ts")).get],
   ["explain", async () => (await import("./commands/explain.ts")).explain],
   ["shell", async () => (await import("./commands/shell.ts")).shell],

@@ -11,7 +11,10 @@ import type { IngestOptions } from "../ingest/options.ts";
 import type { IngestSource } from "../ingest/source.ts";
 import { checkOptions } from "./options.ts";
 import type { DueBatch, DueOptions } from "./due.ts";
+import { PreparedAggregate } from "./aggregate.ts";
 import { Prepared } from "./prepared.ts";
+import type { AggregateQuery, GroupBy, GroupOf, SelectBy } from "../query/aggregate-types.ts";
+import type { Group } from "../search/groups.ts";
 import { explain } from "../query/plan/explain.ts";
 import type { ExplainedPlan } from "../query/plan/explain.ts";
 import { takeParameters } from "../query/parse/parameter.ts";
@@ -258,6 +261,53 @@ export class Table<S extends TableShape = DynamicShape> {
     const { definition } = this;
     const options = { tables: [definition.name], values: "keys" as const };
     return { handle, definition, openFeed: () => handle.follow(options) };
+  }
+
+  /**
+   * Values of groups of rows: counts, sums, averages, smallest, largest and distinct values, and
+   * quantiles. Computed by the engine from one snapshot, without making rows: integers and decimals
+   * exactly, sums of floats exactly and rounded once. Groups are in the order of their keys, unless
+   * `sort` says otherwise. Without a group there is one row, also of no rows: `sum` is 0 then, and
+   * `avg`, `min`, `max` and `quantile` are null.
+   *
+   * Linear in the rows examined; `min` and `max` of an indexed column of the whole table read one
+   * entry. `distinct` and `quantile` keep all values. **Throws** `PARSE_ERROR`, `UNKNOWN_FIELD`,
+   * `INVALID_VALUE`.
+   */
+  aggregate<
+    const G extends readonly GroupBy<S["row"]>[] = readonly [],
+    const V extends Readonly<Record<string, SelectBy<S["row"]>>> = Readonly<Record<never, never>>,
+  >(query: AggregateQuery<S["row"], G, V>): readonly GroupOf<S["row"], G, V>[];
+  aggregate(query: string | readonly unknown[]): readonly Group[];
+  aggregate(query: unknown): unknown {
+    return new PreparedAggregate(this.scope, this.binding, query).all();
+  }
+
+  /** An aggregation with parameters where values stand, planned once. **Throws** likewise. */
+  prepareAggregate<
+    const G extends readonly GroupBy<S["row"]>[] = readonly [],
+    const V extends Readonly<Record<string, SelectBy<S["row"]>>> = Readonly<Record<never, never>>,
+  >(query: AggregateQuery<S["row"], G, V>): PreparedAggregate<GroupOf<S["row"], G, V>>;
+  prepareAggregate(query: string | readonly unknown[]): PreparedAggregate;
+  prepareAggregate(query: unknown): unknown {
+    this.scope.use();
+    return new PreparedAggregate(this.scope, this.binding, query);
+  }
+
+  /**
+   * The different values of a column in the rows that a query finds, in order, null last.
+   * **Throws** like `aggregate`; `PARSE_ERROR` for a query with an order or a window.
+   */
+  distinct<K extends string & keyof S["row"]>(
+    column: K,
+    query?: SearchInput<S["row"], S["patch"]>,
+  ): S["row"][K][];
+  distinct(column: string, query?: unknown): unknown {
+    const tx = this.scope.use();
+    const { searches } = this.scope.handle;
+    const kept = searches.plans.keepDistinct(this.binding, column, query);
+    const ready = searches.plans.bind(this.binding, kept, {});
+    return searches.groups(this.binding, ready, tx).map((group) => group[column]);
   }
 
   /**

@@ -3,7 +3,7 @@ import type { Pointer } from "bun:ffi";
 
 export const abiVersion = 1;
 export const layoutFingerprint = "68ed5cd47224b4a4";
-export const abiHash = 0xc983a58ec210a687n;
+export const abiHash = 0x4699e3e4291c49f4n;
 
 export const Status = {
   ok: 0,

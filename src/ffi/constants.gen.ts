@@ -164,6 +164,24 @@ export const SearchArmKind = {
 } as const;
 export type SearchArmKind = (typeof SearchArmKind)[keyof typeof SearchArmKind];
 
+export const SearchGroupKeyKind = {
+  column: 1,
+  bucket: 2,
+  cell: 3,
+} as const;
+export type SearchGroupKeyKind = (typeof SearchGroupKeyKind)[keyof typeof SearchGroupKeyKind];
+
+export const SearchFunction = {
+  rows: 1,
+  count: 2,
+  sum: 3,
+  min: 4,
+  max: 5,
+  distinct: 6,
+  quantile: 7,
+} as const;
+export type SearchFunction = (typeof SearchFunction)[keyof typeof SearchFunction];
+
 export const SearchPosition = {
   at: 0,
   above: 1,
@@ -291,6 +309,9 @@ export const searchFormat = {
   sizeMax: 67108864,
   armCountMax: 64,
   groupCountMax: 65535,
+  groupKeyCountMax: 16,
+  selectCountMax: 64,
+  groupWordsMax: 512,
   guardCountMax: 8,
   patternSizeMax: 4096,
   flagCountOnly: 1,

@@ -465,7 +465,9 @@ export const layouts = {
       projection: { type: "u64", offset: 56, size: 8 },
       guard_count: { type: "u16", offset: 64, size: 2 },
       after_count: { type: "u16", offset: 66, size: 2 },
-      reserved: { type: "[12]u8", offset: 68, size: 12 },
+      key_count: { type: "u16", offset: 68, size: 2 },
+      select_count: { type: "u16", offset: 70, size: 2 },
+      reserved: { type: "[8]u8", offset: 72, size: 8 },
     },
   },
   SearchArm: {
@@ -524,6 +526,29 @@ export const layouts = {
       column: { type: "u16", offset: 0, size: 2 },
       flags: { type: "u16", offset: 2, size: 2 },
       operand: { type: "u32", offset: 4, size: 4 },
+    },
+  },
+  SearchGroupKey: {
+    size: 16,
+    align: 8,
+    fields: {
+      kind: { type: "u8", offset: 0, size: 1 },
+      reserved: { type: "u8", offset: 1, size: 1 },
+      column: { type: "u16", offset: 2, size: 2 },
+      second: { type: "u16", offset: 4, size: 2 },
+      reserved_second: { type: "u16", offset: 6, size: 2 },
+      size: { type: "u64", offset: 8, size: 8 },
+    },
+  },
+  SearchSelect: {
+    size: 16,
+    align: 8,
+    fields: {
+      function: { type: "u8", offset: 0, size: 1 },
+      reserved: { type: "u8", offset: 1, size: 1 },
+      column: { type: "u16", offset: 2, size: 2 },
+      reserved_second: { type: "u32", offset: 4, size: 4 },
+      parameter: { type: "u64", offset: 8, size: 8 },
     },
   },
   SearchOperand: {

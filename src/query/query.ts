@@ -72,6 +72,53 @@ export type After = { readonly position: number | undefined } & (
     }
 );
 
+/** How a value of a group comes about. */
+export type Function = "count" | "sum" | "avg" | "min" | "max" | "distinct" | "quantile";
+
+/** A part of the key of a group. */
+export type GroupKey =
+  | { readonly kind: "column"; readonly column: Name; readonly as: string }
+  | {
+      /** Values from a multiple of `size` up to the next one. */
+      readonly kind: "bucket";
+      readonly column: Name;
+      readonly size: RawValue;
+      readonly as: string;
+      readonly position: number | undefined;
+    }
+  | {
+      /** Squares of degrees: of two columns, or of the geo index that has one name for both. */
+      readonly kind: "cell";
+      readonly column: Name;
+      readonly second: Name | undefined;
+      readonly size: RawValue;
+      readonly as: string;
+      readonly position: number | undefined;
+    };
+
+/** A value to give of each group. */
+export interface Select {
+  readonly as: string;
+  readonly function: Function;
+  /** Absent for the number of rows. */
+  readonly column: Name | undefined;
+  /** Of a quantile. */
+  readonly fraction: number;
+  readonly position: number | undefined;
+}
+
+/** Groups in place of rows: what decides about rows is in the query, and this about groups. */
+export interface Aggregation {
+  readonly keys: readonly GroupKey[];
+  readonly selects: readonly Select[];
+  /** Clauses on what is given of a group. */
+  readonly having: readonly Clause[];
+  readonly sort: readonly SortKey[];
+  readonly reverse: boolean;
+  readonly limit: Count;
+  readonly offset: Count;
+}
+
 /** A column to set, and to what. */
 export interface Assignment {
   readonly column: Name;
@@ -101,6 +148,8 @@ export interface Query {
   readonly fields: readonly Name[] | undefined;
   readonly countOnly: boolean;
   readonly action: Action;
+  /** Absent where rows are asked for. */
+  readonly aggregation: Aggregation | undefined;
   /** It says that all rows are meant: `-compare {}`, or `all` in the object form. */
   readonly isAll: boolean;
 }
@@ -123,6 +172,11 @@ export function parameterNames(query: Query): ReadonlySet<string> {
   note(query.limit);
   note(query.offset);
   for (const each of query.after?.values ?? []) note(isOperand(each) ? each : (each?.[1] ?? null));
+  if (query.aggregation !== undefined) {
+    for (const clause of query.aggregation.having) noteOperands(clause, note);
+    note(query.aggregation.limit);
+    note(query.aggregation.offset);
+  }
   if (query.action.kind === "update") {
     for (const { value } of query.action.assignments) note(value);
   }

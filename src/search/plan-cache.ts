@@ -20,7 +20,7 @@ import { plan as planQuery, planFor, windowRows } from "../query/plan/planner.ts
 import type { Dependence, Plan } from "../query/plan/planner.ts";
 import { reaches } from "../query/plan/reach.ts";
 import { findsAll, parameterNames } from "../query/query.ts";
-import type { Count, Name, Operand, Query } from "../query/query.ts";
+import type { Aggregation, Count, Name, Operand, Query } from "../query/query.ts";
 import type { PageStart } from "../query/types.ts";
 import type { ColumnDefinition } from "../schema/column.ts";
 import type { AnyTable } from "../schema/table.ts";
@@ -67,6 +67,7 @@ interface KeptPlans {
   readonly rowsByText: Map<string, KeptQuery>;
   readonly countsByText: Map<string, KeptQuery>;
   readonly byShape: Map<string, KeptSearch>;
+  readonly groupsByText: Map<string, KeptSearch>;
 }
 
 const keptMax = 256;
@@ -117,6 +118,9 @@ export class PlanCache {
   planOfChange(binding: TableBinding, query: unknown, call: string): PlannedSearch {
     const parsed = parseStapi(query);
     const { action, isAll } = parsed;
+    if (parsed.aggregation !== undefined) {
+      throw parseError("rows to change are not grouped", undefined, "a query of rows");
+    }
     if (action.kind !== "read") {
       throw parseError(`-${action.kind} stands in a query of rows to change`, undefined, "none");
     }
@@ -176,6 +180,47 @@ export class PlanCache {
       if (search.dependence !== "values") return { kept: search, parameters: shape.parameters };
     }
     return { kept: this.#keep(binding, asked), parameters: noParameters };
+  }
+
+  /**
+   * Plans a query that asks for groups, for repeated use; texts are known again. **Throws** what
+   * `plan` throws, `PARSE_ERROR` for one that asks for rows.
+   */
+  keepGroups(binding: TableBinding, query: unknown): KeptSearch {
+    const { groupsByText } = this.#keptOf(binding);
+    const known = typeof query === "string" ? groupsByText.get(query) : undefined;
+    if (known !== undefined) return known;
+    const parsed = parseStapi(query);
+    if (parsed.aggregation === undefined) {
+      throw parseError("an aggregation asks for groups", undefined, "-group or -aggregate");
+    }
+    const kept = this.#keep(binding, parsed);
+    if (typeof query === "string") remember(groupsByText, query, kept);
+    return kept;
+  }
+
+  /** Plans the search for the different values of a column. **Throws** likewise. */
+  keepDistinct(binding: TableBinding, column: string, query: unknown): KeptSearch {
+    const rows = parseToRead(query);
+    const none: Count = { kind: "count", count: 0 };
+    if (rows.sort.length > 0 || !hasNoWindow(rows) || rows.after !== undefined) {
+      throw parseError(
+        "distinct values have no order and window of rows",
+        undefined,
+        "-compare, -or",
+      );
+    }
+    const name: Name = { text: column, position: undefined };
+    const aggregation: Aggregation = {
+      keys: [{ kind: "column", column: name, as: column }],
+      selects: [],
+      having: [],
+      sort: [],
+      reverse: rows.reverse,
+      limit: none,
+      offset: none,
+    };
+    return this.#keep(binding, { ...rows, countOnly: false, reverse: false, aggregation });
   }
 
   /** Plans `query` for repeated use. **Throws** what `plan` throws. */
@@ -314,7 +359,12 @@ export class PlanCache {
   #keptOf(binding: TableBinding): KeptPlans {
     const known = this.#kept.get(binding);
     if (known !== undefined) return known;
-    const kept = { rowsByText: new Map(), countsByText: new Map(), byShape: new Map() };
+    const kept: KeptPlans = {
+      rowsByText: new Map(),
+      countsByText: new Map(),
+      byShape: new Map(),
+      groupsByText: new Map(),
+    };
     this.#kept.set(binding, kept);
     return kept;
   }
@@ -352,6 +402,9 @@ export class PlanCache {
 function parseToRead(query: unknown): Query {
   const parsed = parseStapi(query);
   const { kind } = parsed.action;
+  if (parsed.aggregation !== undefined) {
+    throw parseError("a search gives rows, and this query groups them", undefined, "aggregate()");
+  }
   if (kind === "read") return parsed;
   throw parseError(`a search only reads, and this query has -${kind}`, undefined, "execute()");
 }
@@ -369,6 +422,10 @@ function namesColumn({ definition }: TableBinding, { text }: Name, name: string)
 export function pageColumns(definition: AnyTable, { sort }: Query): readonly ColumnDefinition[] {
   const columns = new Set(sort.flatMap(({ column }) => definition.find(column.text) ?? []));
   return [...columns.add(definition.key)];
+}
+
+function hasNoWindow({ limit, offset }: Query): boolean {
+  return [limit, offset].every((each) => each.kind === "count" && each.count === 0);
 }
 
 function plannedOf({ definition }: TableBinding, query: Query, plan: Plan): PlannedSearch {

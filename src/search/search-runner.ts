@@ -12,6 +12,8 @@ import type { Plan } from "../query/plan/planner.ts";
 import { PlanCache } from "./plan-cache.ts";
 import { pageColumns } from "./plan-cache.ts";
 import type { ReadySearch } from "./plan-cache.ts";
+import { arrange, readGroup } from "./groups.ts";
+import type { Group } from "./groups.ts";
 import { Result } from "./result.ts";
 import type { NextPage, RowChunk, RowSource } from "./result.ts";
 import { RowArena } from "./row-memory.ts";
@@ -119,6 +121,29 @@ export class SearchRunner {
     return rows;
   }
 
+  /** The groups of an aggregation. */
+  groups(binding: TableBinding, ready: ReadySearch, tx: number): readonly Group[] {
+    const { aggregation } = ready.planned.plan;
+    if (aggregation === undefined) return [];
+    const { definition } = binding;
+    const groups: Group[] = [];
+    const take = (memory: Memory, at: number, count: number): void => {
+      for (let index = 0; index < count; index++) {
+        const record = at + index * aggregation.recordSize;
+        groups.push(readGroup(definition, aggregation, memory, record));
+      }
+    };
+    for (const { memory, at, rowCount } of this.#records(
+      binding,
+      ready,
+      tx,
+      aggregation.recordSize,
+    )) {
+      take(memory, at, rowCount);
+    }
+    return arrange(groups, aggregation, ready.parameters);
+  }
+
   /** The first row of a search. **Throws** what the engine reports. */
   first<S extends TableShape>(
     definition: TableDefinition<S>,
@@ -163,13 +188,23 @@ export class SearchRunner {
 
   /** Runs a search to its end; each chunk is good until the next one is taken. */
   *chunks(binding: TableBinding, ready: ReadySearch, tx: number): Generator<RowChunk, void> {
+    yield* this.#records(binding, ready, tx, binding.definition.imageSize);
+  }
+
+  /** The same, of rows or groups that take `stride` bytes. */
+  *#records(
+    binding: TableBinding,
+    ready: ReadySearch,
+    tx: number,
+    stride: number,
+  ): Generator<RowChunk, void> {
     const session = this.#session;
     const { rowCount, done, cursor } = this.open(binding, ready, tx);
     if (done) {
       yield { memory: session.memory, at: outputAt, rowCount };
       return;
     }
-    const source = new Cursor(session, cursor, binding.definition.imageSize);
+    const source = new Cursor(session, cursor, stride);
     try {
       yield { memory: session.memory, at: outputAt, rowCount };
       const memory = Memory.allocate(chunkSize);

@@ -57,7 +57,7 @@ export function readPlan(bytes: Uint8Array, table: AnyTable): ReadPlan {
   const [clauseCount, residualCount, operandCount, textSize] = [u32(24), u32(28), u32(32), u32(36)];
   const groupsAt = 80 + armCount * 8;
   const sortsAt = groupsAt + groupCount * 8;
-  const clausesAt = sortsAt + sortCount * 8 + u16(64) * 24 + u16(66) * 8;
+  const clausesAt = sortsAt + sortCount * 8 + u16(64) * 24 + u16(66) * 8 + (u16(68) + u16(70)) * 16;
   const operandsAt = clausesAt + clauseCount * 16;
   const textAt = operandsAt + operandCount * 16;
   expect(textAt + textSize).toBe(bytes.length);

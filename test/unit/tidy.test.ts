@@ -132,7 +132,8 @@ function findCasts(file: SourceFile): number[] {
       /\bfrom\b|^export (?:type )?\{/.test(list) ? list.replaceAll(/[^\n]/g, " ") : list,
     );
   return code.split("\n").flatMap((line, i) => {
-    const casts = [...line.matchAll(/\bas (?!const\b)([\w.]+)/g)];
+    // `[E in Names as Other<E>]` renames the members of a type.
+    const casts = [...line.replace(/\[\w+ in .* as /, "[").matchAll(/\bas (?!const\b)([\w.]+)/g)];
     return casts.some((match) => !brands.has(match[1] ?? "")) ? [i + 1] : [];
   });
 }

@@ -35,9 +35,12 @@ const meter_module = @import("meter.zig");
 const order_module = @import("order.zig");
 const parallel = @import("parallel.zig");
 const predicate = @import("predicate.zig");
+const aggregate_module = @import("aggregate.zig");
 const program_module = @import("program.zig");
 const route = @import("route.zig");
 const Allocator = std.mem.Allocator;
+const Aggregate = aggregate_module.Aggregate;
+const Aggregator = aggregate_module.Aggregator;
 const Collector = order_module.Collector;
 
 pub const Meter = meter_module.Meter;
@@ -105,6 +108,10 @@ pub fn Executor(comptime Source: type) type {
         examined: u64,
         returned: u64,
         meter: ?Meter,
+        /// Of an aggregation, once its rows were read.
+        aggregator: ?Aggregator,
+        /// Groups given.
+        groups_given: usize,
 
         const Stage = enum { start, stream, walk, collected, end };
 
@@ -130,6 +137,8 @@ pub fn Executor(comptime Source: type) type {
                 .examined = 0,
                 .returned = 0,
                 .meter = null,
+                .aggregator = null,
+                .groups_given = 0,
             };
         }
 
@@ -144,6 +153,7 @@ pub fn Executor(comptime Source: type) type {
         pub fn deinit(execution: *Execution) void {
             execution.reader.close();
             execution.collector.deinit(execution.gpa);
+            if (execution.aggregator) |*aggregator| aggregator.deinit();
         }
 
         /// Copies the next images into `buffer`, one behind the other, as many as fit. A count-only
@@ -155,6 +165,9 @@ pub fn Executor(comptime Source: type) type {
             const size = execution.program.schema.image_size;
             if (execution.meter) |*meter| meter.skip();
             defer execution.lap(.copy);
+            if (execution.program.aggregate) |*aggregate| {
+                return execution.nextGroups(aggregate, buffer);
+            }
             if (execution.program.count_only) {
                 _ = try execution.count();
                 return .{ .rows = 0, .done = true };
@@ -175,6 +188,57 @@ pub fn Executor(comptime Source: type) type {
                 rows += 1;
             }
             return .{ .rows = rows, .done = execution.stage == .end };
+        }
+
+        /// Reads all rows at the first call; writes the records of the next groups.
+        fn nextGroups(
+            execution: *Execution,
+            aggregate: *const Aggregate,
+            buffer: []u8,
+        ) (Error || error{BufferTooSmall})!Batch {
+            const size = aggregate.record_size;
+            if (buffer.len < size) return error.BufferTooSmall;
+            if (execution.aggregator == null) {
+                execution.aggregator = .init(execution.gpa, aggregate);
+                try execution.aggregateAll(&execution.aggregator.?);
+                try execution.aggregator.?.finish();
+            }
+            const aggregator = &execution.aggregator.?;
+            const left = aggregator.groupsCount() - execution.groups_given;
+            const given = @min(left, buffer.len / size);
+            for (0..given) |i| {
+                const record = buffer[i * size ..][0..size];
+                aggregator.writeRecord(execution.groups_given + i, record);
+            }
+            execution.groups_given += given;
+            execution.returned += given;
+            if (given == left) execution.end();
+            return .{ .rows = @intCast(given), .done = given == left };
+        }
+
+        fn aggregateAll(execution: *Execution, aggregator: *Aggregator) Error!void {
+            const program = execution.program;
+            const is_scan = program.isScan();
+            if (is_scan and program.acceptsAll()) {
+                if (try aggregator.addEnds(Source, execution.source)) |examined| {
+                    execution.examined += examined;
+                    return;
+                }
+            }
+            const parts = if (is_scan) execution.source.split() else null;
+            if (parts) |split| {
+                const examined = try parallel.aggregate(
+                    Source,
+                    execution.gpa,
+                    program,
+                    split,
+                    aggregator,
+                );
+                execution.examined += examined;
+            } else while (try execution.fillBlock(0)) {
+                try aggregator.addAll(execution.block.takeAll());
+                execution.lap(.sort);
+            }
         }
 
         /// Copies the rows that are next in order and at hand: of the block as they stand, or

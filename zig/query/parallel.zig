@@ -13,8 +13,11 @@
 
 const std = @import("std");
 const executor = @import("executor.zig");
+const aggregate_module = @import("aggregate.zig");
 const order_module = @import("order.zig");
 const Allocator = std.mem.Allocator;
+const Aggregate = aggregate_module.Aggregate;
+const Aggregator = aggregate_module.Aggregator;
 const Collector = order_module.Collector;
 const Program = executor.Program;
 const Row = executor.Row;
@@ -57,6 +60,29 @@ pub fn collect(
     return total.examined;
 }
 
+/// Adds the rows that match to `aggregator`; gives the number of rows examined.
+pub fn aggregate(
+    comptime Source: type,
+    gpa: Allocator,
+    program: *const Program,
+    split: Source.Split,
+    aggregator: *Aggregator,
+) (Source.Error || Allocator.Error)!u64 {
+    var team: Team(Source) = .{
+        .gpa = gpa,
+        .program = program,
+        .split = split,
+        .capacity = null,
+        .aggregate = aggregator.aggregate,
+    };
+    defer team.deinit();
+    const total = try team.run();
+    for (team.workers[0..team.workers_count]) |*worker| {
+        if (worker.aggregator) |*part| try aggregator.merge(part);
+    }
+    return total.examined;
+}
+
 fn Team(comptime Source: type) type {
     return struct {
         const Self = @This();
@@ -67,6 +93,7 @@ fn Team(comptime Source: type) type {
         split: Source.Split,
         /// Rows that a worker keeps; null where they are only counted.
         capacity: ?u64,
+        aggregate: ?*const Aggregate = null,
         workers: [threads_max + 1]Worker = @splat(.{}),
         workers_count: usize = 0,
 
@@ -74,10 +101,14 @@ fn Team(comptime Source: type) type {
             total: Total = .{},
             failure: ?Error = null,
             collector: Collector = .init(.{ .columns = &.{} }, 0, &.{}),
+            aggregator: ?Aggregator = null,
         };
 
         fn deinit(team: *Self) void {
-            for (team.workers[0..team.workers_count]) |*worker| worker.collector.deinit(team.gpa);
+            for (team.workers[0..team.workers_count]) |*worker| {
+                worker.collector.deinit(team.gpa);
+                if (worker.aggregator) |*aggregator| aggregator.deinit();
+            }
         }
 
         fn run(team: *Self) Error!Total {
@@ -112,6 +143,7 @@ fn Team(comptime Source: type) type {
         }
 
         fn scan(team: *Self, worker: *Worker) Error!void {
+            if (team.aggregate) |each| worker.aggregator = .init(team.gpa, each);
             const block = try team.gpa.alloc(Row, executor.block_size);
             defer team.gpa.free(block);
             while (team.split.take()) |taken| {
@@ -122,6 +154,7 @@ fn Team(comptime Source: type) type {
                     worker.total.examined += filled;
                     const matching = team.program.select(block[0..filled]);
                     worker.total.matching += matching;
+                    if (worker.aggregator) |*aggregator| try aggregator.addAll(block[0..matching]);
                     if (team.capacity == null) continue;
                     try worker.collector.addAll(team.gpa, block[0..matching]);
                 }

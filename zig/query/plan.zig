@@ -54,7 +54,10 @@ pub const Header = extern struct {
     projection: u64,
     guard_count: u16 = 0,
     after_count: u16 = 0,
-    reserved: [12]u8 = @splat(0),
+    /// Of an aggregation: parts of the key of a group, and values to give of each group.
+    key_count: u16 = 0,
+    select_count: u16 = 0,
+    reserved: [8]u8 = @splat(0),
 
     comptime {
         assert(@sizeOf(Header) == 80);
@@ -94,6 +97,48 @@ pub const Sort = extern struct {
 };
 
 pub const sort_descending: u16 = 1;
+
+pub const GroupKeyKind = enum(u8) {
+    column = 1,
+    /// Values from a multiple of `size` up to the next.
+    bucket = 2,
+    /// Squares of `size` degrees of two columns.
+    cell = 3,
+};
+
+pub const GroupKey = extern struct {
+    kind: u8,
+    reserved: u8,
+    column: u16,
+    second: u16,
+    reserved_second: u16,
+    /// An i64 in units of the column, or an f64.
+    size: u64,
+};
+
+pub const Function = enum(u8) {
+    /// Rows.
+    rows = 1,
+    /// Values that are not null; likewise all others.
+    count = 2,
+    sum = 3,
+    min = 4,
+    max = 5,
+    distinct = 6,
+    quantile = 7,
+};
+
+pub const Select = extern struct {
+    function: u8,
+    reserved: u8,
+    column: u16,
+    reserved_second: u32,
+    /// Of a quantile, from 0 to 1: an f64.
+    parameter: u64,
+};
+
+pub const group_keys_max = 16;
+pub const selects_max = 64;
 
 /// A column of the order, and its value in the row after which the page begins. The last one is the
 /// primary key.
@@ -172,6 +217,8 @@ comptime {
     assert(@sizeOf(Sort) == 8);
     assert(@sizeOf(Guard) == 24);
     assert(@sizeOf(After) == 8);
+    assert(@sizeOf(GroupKey) == 16);
+    assert(@sizeOf(Select) == 16);
     assert(@sizeOf(Clause) == 16);
     assert(@sizeOf(Operand) == 16);
     assert(@offsetOf(Operand, "value") == 8);
@@ -189,6 +236,8 @@ pub const Plan = struct {
     sorts: []const Sort,
     guards: []const Guard,
     afters: []const After,
+    keys: []const GroupKey,
+    selects: []const Select,
     clauses: []const Clause,
     operands: []const Operand,
     text: []const u8,
@@ -214,6 +263,8 @@ pub const Plan = struct {
             .sorts = try sections.take(Sort, header.sort_count),
             .guards = try sections.take(Guard, header.guard_count),
             .afters = try sections.take(After, header.after_count),
+            .keys = try sections.take(GroupKey, header.key_count),
+            .selects = try sections.take(Select, header.select_count),
             .clauses = try sections.take(Clause, header.clause_count),
             .operands = try sections.take(Operand, header.operand_count),
             .text = try sections.take(u8, header.text_size),
@@ -246,6 +297,15 @@ pub const Plan = struct {
         for (plan.afters) |after| {
             if (after.flags & ~(after_descending | after_null) != 0) return error.InvalidPlan;
             if (after.operand >= plan.operands.len) return error.InvalidPlan;
+        }
+        if (plan.keys.len > group_keys_max or plan.selects.len > selects_max) {
+            return error.InvalidPlan;
+        }
+        for (plan.keys) |key| {
+            if (key.reserved != 0 or key.reserved_second != 0) return error.InvalidPlan;
+        }
+        for (plan.selects) |select| {
+            if (select.reserved != 0 or select.reserved_second != 0) return error.InvalidPlan;
         }
         for (plan.clauses) |*clause| try plan.checkClause(clause);
         for (plan.operands) |operand| {
@@ -333,7 +393,7 @@ test "plan: a frame that does not add up is refused" {
     }
     const significant = [_]usize{
         0,  4,  7,  8,  18, 19, 20, 22, 24, 28, 32, 36,
-        64, 66, 68, 80, 81, 84,
+        64, 66, 68, 70, 72, 80, 81, 84,
     };
     for (significant) |at| {
         var broken: [bytes.len]u8 align(8) = bytes.*;

@@ -37,6 +37,7 @@ pub fn of(schema: *const Schema, bytes: []const u8, buffer: *[key_size_max]u8) ?
     if (header.residual_count != 0 or header.group_count != 0) return null;
     if (header.sort_count != 0 or header.guard_count != 0) return null;
     if (header.after_count != 0) return null;
+    if (header.key_count != 0 or header.select_count != 0) return null;
     if (!std.mem.allEqual(u8, &header.reserved, 0)) return null;
     if (header.offset != 0 or header.flags & ~flags_allowed != 0) return null;
     if (header.magic != plan_module.magic or header.version != plan_module.version) return null;

@@ -19,6 +19,7 @@ const predicate = @import("predicate.zig");
 const route = @import("route.zig");
 const Allocator = std.mem.Allocator;
 const After = @import("page.zig").After;
+const Aggregate = @import("aggregate.zig").Aggregate;
 const Conjunction = predicate.Conjunction;
 const Image = predicate.Image;
 const Order = order_module.Order;
@@ -52,6 +53,8 @@ pub const Program = struct {
     order: Order,
     /// Where the page begins; null at the first row.
     after: ?After,
+    /// What is given instead of rows; null for rows.
+    aggregate: ?Aggregate,
     /// Where the walk of its index begins, key and tie.
     walk_start: ?[]const u64,
     /// Rows come from the arm in the order of the first sort column.
@@ -89,6 +92,7 @@ pub const Program = struct {
             .groups = &.{},
             .order = .{ .columns = &.{} },
             .after = null,
+            .aggregate = null,
             .walk_start = null,
             .walk = false,
             .ties = .any,
@@ -160,6 +164,7 @@ pub const Program = struct {
         program.limit = if (header.limit == 0) std.math.maxInt(u64) else header.limit;
         program.after = try After.compile(allocator, schema, &plan);
         program.walk_start = null;
+        program.aggregate = try Aggregate.compile(allocator, schema, &plan);
         if (program.walk) try program.checkWalk();
         program.ties = if (program.walk) program.tiesOfWalk() else .any;
         program.is_walk_exact = program.walk and program.isOrderOfIndex();
@@ -266,6 +271,12 @@ pub const Program = struct {
     pub fn startIn(program: *const Program, near: []const u64) []const u64 {
         const start = program.walk_start orelse return near;
         return if (key.equal(start[0..near.len], near)) start else near;
+    }
+
+    /// Bytes of what is given for a row, or for a group.
+    pub fn recordSize(program: *const Program) u32 {
+        const aggregate = program.aggregate orelse return program.schema.image_size;
+        return aggregate.record_size;
     }
 
     /// Whether it is one scan of the table.

@@ -248,7 +248,8 @@ fn increment(words: []u64) void {
     }
 }
 
-fn decrement(words: []u64) void {
+/// The words directly before these.
+pub fn decrement(words: []u64) void {
     var index = words.len;
     while (index > 0) {
         index -= 1;

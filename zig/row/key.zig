@@ -123,6 +123,22 @@ pub inline fn encodeFixed(comptime kind: Kind, value: Kind.Value(kind)) u64 {
     };
 }
 
+/// The value of which a word of `encodeFixed` is.
+pub fn decodeFixed(comptime kind: Kind, word: u64) Kind.Value(kind) {
+    return switch (kind) {
+        .bool, .u8, .u16, .u32, .u64, .@"enum" => @truncate(word),
+        .i8, .i16, .i32, .i64, .decimal, .timestamp => decodeSigned(Kind.Value(kind), word),
+        .f32, .f64 => @floatCast(@as(f64, @bitCast(
+            if (word & sign_bit != 0) word ^ sign_bit else ~word,
+        ))),
+        .string, .bytes => comptime unreachable,
+    };
+}
+
+fn decodeSigned(comptime T: type, word: u64) T {
+    return @truncate(@as(i64, @bitCast(word ^ sign_bit)));
+}
+
 fn encodeSigned(value: i64) u64 {
     return @as(u64, @bitCast(value)) ^ sign_bit;
 }

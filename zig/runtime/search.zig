@@ -317,7 +317,7 @@ pub const Search = struct {
     }
 
     fn nextKept(search: *Search, kept: *Kept, buffer: []u8) Error!executor.Batch {
-        const size = search.source.table.schema.image_size;
+        const size = search.execution.program.recordSize();
         if (buffer.len < size) return error.BufferTooSmall;
         const left = kept.images.items[kept.at..];
         const bytes = @min(buffer.len / size * size, left.len);
@@ -334,7 +334,7 @@ pub const Search = struct {
         search.kept = .{};
         const kept = &search.kept.?;
         const allocator = search.engine.context.allocator;
-        const size = search.source.table.schema.image_size;
+        const size = search.execution.program.recordSize();
         while (true) {
             const room = kept.images.addManyAsSlice(
                 allocator,
@@ -425,7 +425,8 @@ const ScanRecord = struct {
     /// is protected by itself.
     fn next(scan: *ScanRecord, search: *Search, buffer: []u8) Error!executor.Batch {
         const program = &scan.program;
-        const any_rows = program.order.columns.len == 0 and !program.count_only and
+        const gives_rows = program.aggregate == null and !program.count_only;
+        const any_rows = gives_rows and program.order.columns.len == 0 and
             program.offset == 0 and program.limit != std.math.maxInt(u64);
         if (!any_rows) return search.execution.next(buffer);
         const size = scan.table.schema.image_size;
@@ -487,6 +488,7 @@ const ScanRecord = struct {
         program.ties = .any;
         program.is_walk_exact = false;
         program.walk_start = null;
+        program.aggregate = null;
         program.count_only = false;
         var source: Source = .{
             .allocator = engine.context.allocator,

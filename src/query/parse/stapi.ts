@@ -9,15 +9,21 @@ import { nearestName } from "../../schema/nearest.ts";
 import { describeValue } from "../../schema/value.ts";
 import { clauseListOf, groupsOf } from "./clause.ts";
 import { type Item, listOf, plainText, valueOf } from "./syntax.ts";
-import type { Action, After, Assignment, Clause, Count, Name, Operand } from "../query.ts";
-import type { Query, SortKey } from "../query.ts";
+import { groupKeysOf, selectsOf } from "./aggregate.ts";
+import type { Action, After, Assignment, Clause, Count, GroupKey, Name } from "../query.ts";
+import type { Operand, Query, Select, SortKey } from "../query.ts";
 import { parseError, splitWords } from "./lexer.ts";
 
 /** Words of a query: options and their arguments, which may be text or arrays. */
 export type QueryWords = readonly unknown[];
 
 /** What is being put together; as the query, but writable. */
-type Draft = { -readonly [K in keyof Query]: Query[K] } & { readonly compare: Clause[] };
+type Draft = { -readonly [K in keyof Query]: Query[K] } & {
+  readonly compare: Clause[];
+  keys?: readonly GroupKey[];
+  selects?: readonly Select[];
+  having?: readonly Clause[];
+};
 
 type Option = {
   /** Whether an argument follows. */
@@ -81,6 +87,24 @@ const options: ReadonlyMap<string, Option> = new Map<string, Option>([
     }),
   ],
   [
+    "-group",
+    argument((draft, item) => {
+      draft.keys = groupKeysOf(item);
+    }),
+  ],
+  ...["-aggregate", "-select"].map((name): [string, Option] => [
+    name,
+    argument((draft, item) => {
+      draft.selects = selectsOf(item);
+    }),
+  ]),
+  [
+    "-having",
+    argument((draft, item) => {
+      draft.having = clauseListOf(item);
+    }),
+  ],
+  [
     "-fields",
     argument((draft, item) => {
       draft.fields = listOf(item, "columns").map(nameOf);
@@ -135,6 +159,7 @@ export function parseStapi(query: unknown): Query {
     fields: undefined,
     countOnly: false,
     action: { kind: "read" },
+    aggregation: undefined,
     isAll: false,
   };
   if (query === undefined) return draft;
@@ -152,7 +177,32 @@ export function parseStapi(query: unknown): Query {
   }
   // What changes rows has to find them, and gives their number anyway.
   if (draft.action.kind !== "read") draft.countOnly = false;
-  return draft;
+  return grouped(draft);
+}
+
+/** Where groups are asked for, order and window are those of groups. */
+function grouped(draft: Draft): Query {
+  const { keys, selects, having, ...query } = draft;
+  if (keys === undefined && selects === undefined) {
+    if (having === undefined) return query;
+    throw parseError("-having stands without groups", undefined, "-group or -aggregate");
+  }
+  if (query.action.kind !== "read" || query.after !== undefined || query.fields !== undefined) {
+    const expected = "-compare -or -group -aggregate -having -sort -limit -offset";
+    throw parseError("groups are only read, as a whole", undefined, expected);
+  }
+  const { sort, reverse, limit, offset } = query;
+  const aggregation = { keys: keys ?? [], selects: selects ?? [], having: having ?? [] };
+  const none: Count = { kind: "count", count: 0 };
+  return {
+    ...query,
+    sort: [],
+    reverse: false,
+    limit: none,
+    offset: none,
+    countOnly: false,
+    aggregation: { ...aggregation, sort, reverse, limit, offset },
+  };
 }
 
 function readWords(draft: Draft, items: readonly Item[], source?: string): void {

@@ -17,6 +17,7 @@ import { describeValue } from "../../schema/value.ts";
 import { halvesOf } from "../resolve/index-key.ts";
 import { holdsInteger, invalidValue, patternOf, placeOf } from "../resolve/bound.ts";
 import type { Place, Stored } from "../resolve/bound.ts";
+import { fractionHalves, functionCode, keyCode } from "./aggregate.ts";
 import { type AfterColumn, checkNull } from "./after.ts";
 import type { Plan } from "./planner.ts";
 import type { PlannerColumn, PlannerTable } from "../resolve/planner-table.ts";
@@ -66,6 +67,8 @@ const guardFields = layouts.SearchGuard.fields;
 const guardSize = layouts.SearchGuard.size;
 const afterFields = layouts.SearchAfter.fields;
 const afterSize = layouts.SearchAfter.size;
+const keyLayout = layouts.SearchGroupKey;
+const selectLayout = layouts.SearchSelect;
 const clauseFields = layouts.SearchClause.fields;
 const clauseSize = layouts.SearchClause.size;
 const operandSize = layouts.SearchOperand.size;
@@ -114,7 +117,9 @@ export function encodePlan(plan: Plan): EncodedPlan {
     plan.order.length * sortSize;
   const operands = plan.after.map((each) => writer.addAfter(each));
   const aftersAt = guardsAt + guards.length * guardSize;
-  const head = aftersAt + plan.after.length * afterSize;
+  const { keys, selects } = plan.aggregation ?? { keys: [], selects: [] };
+  const keysAt = aftersAt + plan.after.length * afterSize;
+  const head = keysAt + keys.length * keyLayout.size + selects.length * selectLayout.size;
   const { view, slots } = writer.finish(head, aftersAt, plan);
   const { buffer } = view;
   let at = headerSize;
@@ -151,6 +156,21 @@ export function encodePlan(plan: Plan): EncodedPlan {
     putField(view, at, afterFields.operand, operands[index] ?? 0);
     at += afterSize;
   }
+  for (const key of keys) {
+    putField(view, at, keyLayout.fields.kind, keyCode(key));
+    putField(view, at, keyLayout.fields.column, key.column.position);
+    if (key.kind === "cell") putField(view, at, keyLayout.fields.second, key.second.position);
+    if (key.kind !== "column") writeWide(view, at + keyLayout.fields.size.offset, ...key.size);
+    at += keyLayout.size;
+  }
+  for (const select of selects) {
+    putField(view, at, selectLayout.fields.function, functionCode(select));
+    putField(view, at, selectLayout.fields.column, select.column.position);
+    writeWide(view, at + selectLayout.fields.parameter.offset, ...fractionHalves(select));
+    at += selectLayout.size;
+  }
+  putField(view, 0, header.key_count, keys.length);
+  putField(view, 0, header.select_count, selects.length);
   putField(view, 0, header.after_count, plan.after.length);
   putField(view, 0, header.arm_count, arms.length);
   putField(view, 0, header.guard_count, guards.length);

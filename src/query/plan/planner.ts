@@ -31,6 +31,7 @@
  *    must hold, so their order is free.
  */
 import { type Access, accessAll, accessOf } from "./access-path.ts";
+import { type ResolvedAggregation, resolveAggregation } from "./aggregate.ts";
 import { type AfterColumn, resolveAfter } from "./after.ts";
 import { boundCardinality, givenCardinality, type Values } from "./bound-cardinality.ts";
 import { type Cardinality, estimateTerm } from "./cardinality.ts";
@@ -78,6 +79,8 @@ export interface Plan extends Candidate {
   readonly after: readonly AfterColumn[];
   readonly fields: readonly PlannerColumn[];
   readonly countOnly: boolean;
+  /** What is given instead of rows. */
+  readonly aggregation: ResolvedAggregation | undefined;
   /** Names of the query's parameters, also of those that the plan does not need. */
   readonly parameters: ReadonlySet<string>;
   /** Rows of the table, and of the result before its window, estimated. */
@@ -140,6 +143,8 @@ function baseOf(query: Query, table: PlannerTable) {
     limit: query.limit,
     fields: fieldsOf(query, table),
     countOnly: query.countOnly,
+    aggregation:
+      query.aggregation === undefined ? undefined : resolveAggregation(table, query.aggregation),
     parameters: parameterNames(query),
   };
 }
