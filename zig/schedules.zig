@@ -80,11 +80,21 @@ pub fn main(init: std.process.Init.Minimal) !u8 {
     return @min(failures, 1);
 }
 
+/// Whether the campaigns are to find a mutant; others have Zig tests of their own, which fail with
+/// them: of the catalog (txn/catalog.zig) and of the log over a simulated disk.
+fn isOfCampaigns(each: mutant.Mutant) bool {
+    return switch (each) {
+        .none, .table_early, .table_left, .names_unchecked => false,
+        .poison_forgotten, .removal_unseen => false,
+        else => true,
+    };
+}
+
 /// A line each: its kind, a tab, its name.
 fn printNames() void {
     for (&explore.cases) |*case| std.debug.print("explore\t{s}\n", .{case.name});
     for (&random_play.cases) |*case| std.debug.print("random\t{s}\n", .{case.name});
     for (std.enums.values(mutant.Mutant)) |each| {
-        if (each != .none) std.debug.print("mutant\t{t}\n", .{each});
+        if (isOfCampaigns(each)) std.debug.print("mutant\t{t}\n", .{each});
     }
 }
