@@ -80,8 +80,8 @@ pub fn main(init: std.process.Init.Minimal) !u8 {
     return @min(failures, 1);
 }
 
-/// Whether the campaigns are to find a mutant; others have Zig tests of their own, which fail with
-/// them: of the catalog (txn/catalog.zig) and of the log over a simulated disk.
+/// Whether the campaigns are to find a mutant. Others fail tests of their own: those of the catalog
+/// `zig/testing/catalog_test.zig`, those of the log `test/crash/disk.test.ts` and its like.
 fn isOfCampaigns(each: mutant.Mutant) bool {
     return switch (each) {
         .none, .table_early, .table_left, .names_unchecked => false,
