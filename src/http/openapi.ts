@@ -126,6 +126,10 @@ function paths(names: readonly string[]): Json {
       parameters: [table],
       ...read("count", "Counts the rows of a search", json({ type: "object" })),
     },
+    "/v1/tables/{table}/aggregate": {
+      parameters: [table],
+      ...read("aggregate", "Values of groups of rows", json({ type: "array" })),
+    },
     "/v1/tables/{table}/explain": {
       parameters: [table],
       ...read("explain", "Shows the plan of a search", json({ type: "object" })),

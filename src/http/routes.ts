@@ -13,7 +13,7 @@ import { metrics } from "./metrics.ts";
 import { deleteRow, getRow, patchRow, putRow } from "./one-row.ts";
 import { openapi } from "./openapi.ts";
 import { RequestMeter } from "./request-meter.ts";
-import { count, explain, search } from "./search.ts";
+import { aggregate, count, explain, search } from "./search.ts";
 import { postTransact } from "./transact.ts";
 import { postRows } from "./upload.ts";
 
@@ -74,6 +74,7 @@ export function routes(db: Database, options: RoutesOptions = {}): Routes {
     },
     "/v1/tables/:table/search": asked(search(door)),
     "/v1/tables/:table/count": asked(count(door)),
+    "/v1/tables/:table/aggregate": asked(aggregate(door)),
     "/v1/tables/:table/explain": asked(explain(door)),
     "/v1/tables/:table/watch": { GET: table("read", live.watch) },
     // Checked with the tables that it names.

@@ -1,5 +1,7 @@
-/** `/v1/tables/T/search`, `count`, `explain`: text in the query string, or a body. */
-import { chooseMedia, jsonResponse, mediaType, readBody } from "./content.ts";
+/** `/v1/tables/T/search`, `count`, `aggregate`, `explain`: text in the query string, or a body. */
+import type { AggregateQuery } from "../query/aggregate-types.ts";
+import type { DynamicShape } from "../schema/table.ts";
+import { chooseMedia, jsonResponse, mediaType, readBody, textResponse } from "./content.ts";
 import { parameterOf, tableOf } from "./door.ts";
 import type { Door, DoorRequest, Handler, Query } from "./door.ts";
 import { HttpProblem } from "./problem.ts";
@@ -29,6 +31,22 @@ export function count(door: Door): Handler {
   };
 }
 
+/** Groups, as an array of objects; integers beyond 2^53 are digit strings. */
+export function aggregate(door: Door): Handler {
+  return async (request) => {
+    const query = await takeQuery(door, request);
+    using view = door.db.begin({ readOnly: true });
+    const table = view.table(parameterOf(request, "table"));
+    const groups = isAggregate(query) ? table.aggregate(query) : table.aggregate(String(query));
+    return textResponse(JSON.stringify(groups, wideMember), "application/json");
+  };
+}
+
+function wideMember(_name: string, value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
+}
+
 export function explain(door: Door): Handler {
   return async (request) => {
     const query = await queryOf(door, request);
@@ -46,15 +64,19 @@ function checkRows(found: number, rowsMax: number): void {
   );
 }
 
-/** `?q=` as text; in a body, text or the object form in JSON. */
 async function queryOf(door: Door, request: DoorRequest): Promise<Query> {
+  const value = await takeQuery(door, request);
+  if (isQuery(value)) return value;
+  throw new HttpProblem(400, "PARSE_ERROR", "a query is a text, an array of words or an object");
+}
+
+/** `?q=` as text; in a body, text or the object form in JSON. */
+async function takeQuery(door: Door, request: DoorRequest): Promise<unknown> {
   const text = new URL(request.url).searchParams.get("q") ?? "";
   if (request.method !== "POST") return text;
   const body = new TextDecoder().decode(await readBody(request, door.limits.bodyBytes));
   if (mediaType(request.headers.get("content-type")) !== "application/json") return body || text;
-  const value = parse(body);
-  if (isQuery(value)) return value;
-  throw new HttpProblem(400, "PARSE_ERROR", "a query is a text, an array of words or an object");
+  return parse(body);
 }
 
 function parse(body: string): unknown {
@@ -64,6 +86,12 @@ function parse(body: string): unknown {
     const reason = error instanceof Error ? error.message : String(error);
     throw new HttpProblem(400, "PARSE_ERROR", `the query is no JSON: ${reason}`);
   }
+}
+
+type Aggregation = AggregateQuery<DynamicShape["row"], readonly [], Readonly<Record<never, never>>>;
+
+function isAggregate(value: unknown): value is Aggregation {
+  return typeof value === "object" && value !== null;
 }
 
 /** Any of the forms; their contents are for the parser of queries. */

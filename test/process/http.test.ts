@@ -164,6 +164,21 @@ describe("http: searches", () => {
     expect(plan).toMatchObject({ route: "scan" });
   });
 
+  test("aggregate groups of rows, with wide sums as digits", async () => {
+    using door = serve();
+    fill(4);
+    db.table(Planes).updateWhere({ all: true }, { serial: 2n ** 62n });
+    const query = { group: ["serial"], select: { n: "count", sum: ["sum", "serial"] } };
+    const groups = await door.json("POST", "/v1/tables/Planes/aggregate", query);
+    expect(await groups.json()).toEqual([
+      { serial: String(2n ** 62n), n: 4, sum: String(2n ** 64n) },
+    ]);
+    const q = encodeURIComponent("-compare {< altitude 2} -aggregate {n count}");
+    const text = await door.ask(`/v1/tables/Planes/aggregate?q=${q}`);
+    expect(await text.json()).toEqual([{ n: 2 }]);
+    expect((await door.ask("/v1/tables/Planes/aggregate?q=-group+x")).status).toBe(400);
+  });
+
   test("never write", async () => {
     using door = serve();
     fill(10);
