@@ -137,6 +137,7 @@ function splitSnapshot(text: string): Snapshot {
       listEnd = json.at;
       json.space();
       if (json.take(0x2c)) json.space();
+      continue;
     }
     const name = json.name();
     let isRead = name !== undefined;
