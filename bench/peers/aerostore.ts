@@ -1,7 +1,7 @@
 /** Aerostore through its public face, as a program uses it. */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { AerostoreError, defineTable, open, t } from "aerostore";
+import { AerostoreError, defineTable, open, param, t } from "aerostore";
 import type { Database, Savepoint, TableDefinition, TableShape, Transaction } from "aerostore";
 import type { AnyShape, Change, Column, Key, Query, Shape, Value } from "../workloads/model.ts";
 import { packageVersion } from "./package.ts";
@@ -207,7 +207,7 @@ function wordsOf(query: Query, value: (position: number) => unknown): readonly u
   return words;
 }
 
-const placeholder = (position: number): string => `$v${position}`;
+const placeholder = (position: number): unknown => param(`v${position}`);
 
 type Parameters = Readonly<Record<string, Value>>;
 

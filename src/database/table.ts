@@ -280,6 +280,7 @@ export class Table<S extends TableShape = DynamicShape> {
   >(query: AggregateQuery<S["row"], G, V>): readonly GroupOf<S["row"], G, V>[];
   aggregate(query: string | readonly unknown[]): readonly Group[];
   aggregate(query: unknown): unknown {
+    this.scope.use();
     return new PreparedAggregate(this.scope, this.binding, query).all();
   }
 
