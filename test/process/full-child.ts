@@ -21,7 +21,7 @@ if (post.word(0) === "hold") {
   while (db.stats().counters.waits === before) await Bun.sleep(1);
 } else if (post.word(0) === "keep") {
   things.upsert({ id: 1, text: "held" });
-  const tx = db.begin();
+  using tx = db.begin(); // until the end: a transaction that nothing refers to is let go
   tx.table(Things).get(1);
   say("held");
   await new Promise(() => setInterval(() => {}, 60_000));
