@@ -182,16 +182,20 @@ pub const Aggregator = struct {
 
     const block_max = 128;
 
-    pub fn init(gpa: Allocator, aggregate: *const Aggregate) Aggregator {
-        return .{
+    /// Kilobytes, so that what rarely needs one holds a pointer. The caller owns it: `destroy`.
+    pub fn create(gpa: Allocator, aggregate: *const Aggregate) Allocator.Error!*Aggregator {
+        const aggregator = try gpa.create(Aggregator);
+        aggregator.* = .{
             .gpa = gpa,
             .aggregate = aggregate,
             .groups = .{ .parts = aggregate.parts, .words_count = aggregate.key_words },
         };
+        return aggregator;
     }
 
-    pub fn deinit(aggregator: *Aggregator) void {
+    pub fn destroy(aggregator: *Aggregator) void {
         const gpa = aggregator.gpa;
+        defer gpa.destroy(aggregator);
         aggregator.groups.deinit(gpa);
         aggregator.states.deinit(gpa);
         aggregator.floats.deinit(gpa);

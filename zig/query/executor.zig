@@ -109,7 +109,7 @@ pub fn Executor(comptime Source: type) type {
         returned: u64,
         meter: ?Meter,
         /// Of an aggregation, once its rows were read.
-        aggregator: ?Aggregator,
+        aggregator: ?*Aggregator,
         /// Groups given.
         groups_given: usize,
 
@@ -153,7 +153,7 @@ pub fn Executor(comptime Source: type) type {
         pub fn deinit(execution: *Execution) void {
             execution.reader.close();
             execution.collector.deinit(execution.gpa);
-            if (execution.aggregator) |*aggregator| aggregator.deinit();
+            if (execution.aggregator) |aggregator| aggregator.destroy();
         }
 
         /// Copies the next images into `buffer`, one behind the other, as many as fit. A count-only
@@ -199,11 +199,12 @@ pub fn Executor(comptime Source: type) type {
             const size = aggregate.record_size;
             if (buffer.len < size) return error.BufferTooSmall;
             if (execution.aggregator == null) {
-                execution.aggregator = .init(execution.gpa, aggregate);
-                try execution.aggregateAll(&execution.aggregator.?);
-                try execution.aggregator.?.finish();
+                const made: *Aggregator = try .create(execution.gpa, aggregate);
+                execution.aggregator = made;
+                try execution.aggregateAll(made);
+                try made.finish();
             }
-            const aggregator = &execution.aggregator.?;
+            const aggregator = execution.aggregator.?;
             const left = aggregator.groupsCount() - execution.groups_given;
             const given = @min(left, buffer.len / size);
             for (0..given) |i| {

@@ -78,7 +78,7 @@ pub fn aggregate(
     defer team.deinit();
     const total = try team.run();
     for (team.workers[0..team.workers_count]) |*worker| {
-        if (worker.aggregator) |*part| try aggregator.merge(part);
+        if (worker.aggregator) |part| try aggregator.merge(part);
     }
     return total.examined;
 }
@@ -101,13 +101,13 @@ fn Team(comptime Source: type) type {
             total: Total = .{},
             failure: ?Error = null,
             collector: Collector = .init(.{ .columns = &.{} }, 0, &.{}),
-            aggregator: ?Aggregator = null,
+            aggregator: ?*Aggregator = null,
         };
 
         fn deinit(team: *Self) void {
             for (team.workers[0..team.workers_count]) |*worker| {
                 worker.collector.deinit(team.gpa);
-                if (worker.aggregator) |*aggregator| aggregator.deinit();
+                if (worker.aggregator) |aggregator| aggregator.destroy();
             }
         }
 
@@ -143,7 +143,7 @@ fn Team(comptime Source: type) type {
         }
 
         fn scan(team: *Self, worker: *Worker) Error!void {
-            if (team.aggregate) |each| worker.aggregator = .init(team.gpa, each);
+            if (team.aggregate) |each| worker.aggregator = try .create(team.gpa, each);
             const block = try team.gpa.alloc(Row, executor.block_size);
             defer team.gpa.free(block);
             while (team.split.take()) |taken| {
@@ -154,7 +154,7 @@ fn Team(comptime Source: type) type {
                     worker.total.examined += filled;
                     const matching = team.program.select(block[0..filled]);
                     worker.total.matching += matching;
-                    if (worker.aggregator) |*aggregator| try aggregator.addAll(block[0..matching]);
+                    if (worker.aggregator) |aggregator| try aggregator.addAll(block[0..matching]);
                     if (team.capacity == null) continue;
                     try worker.collector.addAll(team.gpa, block[0..matching]);
                 }
