@@ -1,6 +1,7 @@
-//! Arrays of 16-byte entries that grow a page at a time. A root page names directory pages, a
-//! directory page names pages of entries; both by number modulo what they hold. Intents and retire
-//! queues are such arrays: what bounds them is the memory of the segment.
+//! Arrays of 16-byte entries that grow a page at a time. Of two levels, a root page names directory
+//! pages and a directory page names pages of entries, both by number modulo what they hold; of one
+//! level, the root is the only directory. Retire queues have two: what bounds them is the memory of
+//! the segment. Intents have one: a transaction has no more writes than one directory names.
 //!
 //! **Invariants**: a word of the root is 0 or a directory page, a word of a directory is 0 or the
 //! page of entries of that number.
@@ -27,15 +28,24 @@ const Ref = @import("rel_ptr.zig").Ref;
 pub const Error = error{ SegmentFull, SegmentCorrupt };
 
 pub const per_page = limits.page_size / @sizeOf(layout.Retired);
-/// Words of a root or directory page; few under the scheduler, so that its tests pass through
-/// several directories.
-pub const words_per_page = if (@import("build_options").scheduler) 8 else limits.page_size / 4;
-/// Most entries that an array holds at once: more than a segment has room for.
-pub const count_max: u64 = per_page * words_per_page * (words_per_page - 1);
 
-pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
+pub const Levels = enum { one, two };
+
+/// Words of a root or directory page; with two levels few under the scheduler, so that its tests
+/// pass through several directories.
+fn wordsPerPage(levels: Levels) u32 {
+    return if (@import("build_options").scheduler and levels == .two) 8 else limits.page_size / 4;
+}
+
+pub fn Paged(comptime T: type, comptime kind: classes.PageKind, comptime levels: Levels) type {
     comptime std.debug.assert(@sizeOf(T) == 16);
     return struct {
+        pub const words_per_page = wordsPerPage(levels);
+        /// Most entries that an array holds at once; with two levels more than a segment has room
+        /// for.
+        pub const count_max: u64 = @as(u64, per_page) * (words_per_page - 1) *
+            (if (levels == .two) words_per_page else 1);
+
         segment: *const Segment,
         /// Names the root page. Its release pairs with the acquire in `wordIn`.
         root: *Word(u32),
@@ -66,6 +76,7 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
 
         /// Names the directory of a page of entries.
         fn directoryWord(array: Self, number: u64) segment_.Corrupt!*Word(u32) {
+            if (levels == .one) return array.root;
             return array.wordIn(array.root, number / words_per_page);
         }
 
@@ -95,6 +106,7 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
 
         /// Gives the page of this number back, and after the last page of a directory also that.
         pub fn drop(array: Self, session_index: u32, number: u64) segment_.Corrupt!void {
+            comptime std.debug.assert(levels == .two); // nothing drops pages of the other
             const directory = try array.directoryWord(number);
             if (directory.load(.monotonic) == 0) return; // a session that died had dropped both
             try array.unlink(session_index, try array.wordIn(directory, number));
@@ -127,8 +139,8 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
             if (root == ref) return true;
             for (array.wordsOf(root)) |*word| {
                 const directory = word.load(.acquire); // pairs with the release in `link`
-                if (directory == 0) continue;
                 if (directory == ref) return true;
+                if (levels == .one or directory == 0) continue;
                 for (array.wordsOf(directory)) |*page| {
                     if (page.load(.acquire) == ref) return true; // pairs with that in `link`
                 }
@@ -145,5 +157,5 @@ pub fn Paged(comptime T: type, comptime kind: classes.PageKind) type {
     };
 }
 
-pub const Intents = Paged(layout.Intent, .intent);
-pub const RetireQueue = Paged(layout.Retired, .retired);
+pub const Intents = Paged(layout.Intent, .intent, .one);
+pub const RetireQueue = Paged(layout.Retired, .retired, .two);

@@ -8,6 +8,7 @@ const rel_ptr = @import("../segment/rel_ptr.zig");
 const limits = @import("../limits.zig");
 const classes = @import("../segment/classes.zig");
 const depot = @import("../segment/depot.zig");
+const paged = @import("../segment/paged.zig");
 const segment_ = @import("../segment/segment.zig");
 const commit = @import("../txn/commit.zig");
 const fate = @import("../txn/status.zig");
@@ -113,8 +114,8 @@ const Accounts = struct {
         while (number < slot.retire_added.raw) : (number += 1) {
             try accounts.walkRetired((try retire.queueOf(accounts.segment, slot).at(number)).*);
         }
-        try accounts.noteArray(commit.intentsOf(accounts.segment, slot));
-        try accounts.noteArray(retire.queueOf(accounts.segment, slot));
+        try accounts.noteArray(commit.intentsOf(accounts.segment, slot), .one);
+        try accounts.noteArray(retire.queueOf(accounts.segment, slot), .two);
         try accounts.walkLog(slot);
     }
 
@@ -161,13 +162,18 @@ const Accounts = struct {
         }
     }
 
-    fn noteArray(accounts: *Accounts, array: anytype) Error!void {
+    fn noteArray(
+        accounts: *Accounts,
+        array: anytype,
+        comptime levels: paged.Levels,
+    ) Error!void {
         const root = array.root.raw;
         if (root == rel_ptr.none) return;
         try accounts.noteRun(root, 1);
         for (array.wordsOf(root)) |directory| {
             if (directory.raw == rel_ptr.none) continue;
             try accounts.noteRun(directory.raw, 1);
+            if (levels == .one) continue;
             for (array.wordsOf(directory.raw)) |page| {
                 if (page.raw != rel_ptr.none) try accounts.noteRun(page.raw, 1);
             }

@@ -190,7 +190,8 @@ test "engine: what an open snapshot holds back is bounded by the segment alone" 
     _ = try first.write(writer, table, .insert);
 
     const snapshot = try reader.pins.open(std.testing.allocator, &reader.context.session);
-    const count = (2 * paged.words_per_page + 1) * paged.per_page; // two directories and more
+    // Two directories and more.
+    const count = (2 * paged.RetireQueue.words_per_page + 1) * paged.per_page;
     const slot = writer.context.session.slot;
     var stamp: u64 = 1;
     while (slot.retire_added.raw - slot.retire_taken.raw < count) : (stamp += 1) {

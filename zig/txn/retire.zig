@@ -26,7 +26,7 @@ pub fn reserve(session: *Session, owner: *SessionSlot, count: u64) paged.Error!v
     const taken = owner.retire_taken.load(.acquire);
     if (taken > added) return error.SegmentCorrupt;
     const waiting = added - taken;
-    if (waiting + count > paged.count_max) return error.SegmentFull;
+    if (waiting + count > paged.RetireQueue.count_max) return error.SegmentFull;
     // Pages go back only once all of their entries are taken.
     const is_own = owner == session.slot;
     if (is_own and added + count <= session.retire_room) return;
