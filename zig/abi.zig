@@ -580,7 +580,7 @@ const exports = struct {
     }
 
     /// Cuts the log file `name` (borrowed) in `directory`, a descriptor, at `offset`, keeping a
-    /// copy; nobody has the database open. `report`: out. `not_found`: no such file;
+    /// copy; no process has the database open. `report`: out. `not_found`: no such file;
     /// `invalid_argument`: it is not so long.
     pub fn log_cut(
         directory: u32,

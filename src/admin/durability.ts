@@ -1,7 +1,7 @@
 /**
  * Waiting for commits to be on disk. The engine writes the log in the background, one sync for all
  * that wait in all processes. `waitSync` blocks in the engine; the others are told by a byte in a
- * stream that the event loop watches, which costs nothing while nobody waits.
+ * stream that the event loop watches, which costs nothing while no consumer waits.
  */
 import { AerostoreError } from "../errors.ts";
 import { limits } from "../ffi/constants.gen.ts";
@@ -45,7 +45,7 @@ export class DurabilityMonitor {
     return this.#session.f64[numbers.csn] ?? 0;
   }
 
-  /** The newest commit that this session can have seen, whoever made it; 0 before the first. */
+  /** The newest commit that this session can have seen, of any session; 0 before the first. */
   get newestSeen(): number {
     this.#session.calls.aerostore_durable_read(this.#session.handle);
     return this.#session.f64[numbers.csn] ?? 0;

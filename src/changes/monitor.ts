@@ -1,7 +1,7 @@
 /**
  * Being told that there is something to read: the engine's maintenance thread sends a byte into a
  * stream that the event loop watches. One stream and one order for all who wait on a handle; it
- * costs nothing while nobody waits.
+ * costs nothing while no consumer waits.
  */
 import { AerostoreError } from "../errors.ts";
 import { watchStream } from "../ffi/stream.ts";
@@ -76,7 +76,7 @@ export class ChangeMonitor {
     this.#stream?.then((stream) => stream.terminate()).catch(() => undefined);
   }
 
-  /** One order for everybody who begins to wait in this turn of the event loop. */
+  /** One order for all that begin to wait in this turn of the event loop. */
   #order(): void {
     if (this.#isOrdered) return;
     this.#isOrdered = true;
@@ -117,7 +117,7 @@ export class ChangeMonitor {
     }
   }
 
-  /** The process must not end while somebody waits who keeps it alive. */
+  /** The process must not end while a waiter keeps it alive. */
   #hold(stream?: WatchedStream): void {
     if (stream === undefined) {
       this.#stream?.then((each) => this.#hold(each)).catch(() => undefined);
@@ -136,7 +136,7 @@ export class ChangeMonitor {
     });
   }
 
-  /** Everybody looks again. */
+  /** Every waiter looks again. */
   #settle(): void {
     const waiting = this.#waiters;
     this.#waiters = [];

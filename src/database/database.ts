@@ -346,8 +346,8 @@ export class Database implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Settles when everything that this handle has committed or seen is on disk, whoever committed
-   * it. Never blocks. Rejects with `LOG_POISONED`, `IO_ERROR`, `CLOSED`.
+   * Settles when everything that this handle has committed or seen is on disk, whichever session
+   * committed it. Never blocks. Rejects with `LOG_POISONED`, `IO_ERROR`, `CLOSED`.
    */
   async durable(): Promise<void> {
     this.#scope.use();

@@ -39,7 +39,7 @@ export class Prepared<S extends TableShape = DynamicShape> {
     this.#rows = scope.handle.searches.plans.keep(binding, query, false);
   }
 
-  /** The rows found, read when somebody looks. */
+  /** Returns the rows found; they are read when they are asked for. */
   search(parameters: Parameters = noParameters): Result<S["row"]> {
     const values = take(parameters);
     this.#scope.use();

@@ -300,6 +300,6 @@ export function tellAll<Row, Key>(
       if (!(error instanceof AerostoreError) || error.code !== "CLOSED") throw error;
     }
   };
-  // A rejection that nobody handles is reported, as what a listener throws is.
+  // A rejection without a handler is reported, as what a listener throws is.
   run();
 }

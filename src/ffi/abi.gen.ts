@@ -442,7 +442,7 @@ export interface Symbols {
     report: Uint8Array | Pointer,
   ) => Status;
   /** Cuts the log file `name` (borrowed) in `directory`, a descriptor, at `offset`, keeping a
-   * copy; nobody has the database open. `report`: out. `not_found`: no such file;
+   * copy; no process has the database open. `report`: out. `not_found`: no such file;
    * `invalid_argument`: it is not so long. */
   readonly aerostore_log_cut: (
     directory: number,

@@ -9,11 +9,11 @@ import type { Change } from "../changes/feed.ts";
 import type { Position } from "../changes/position.ts";
 import type { Delta } from "../changes/standing.ts";
 import type { WatchSet } from "../database/watch.ts";
-import type { ColumnValue } from "../schema/column.ts";
 import type { DynamicShape } from "../schema/table.ts";
 import { parameterOf, tableOf } from "./door.ts";
 import type { Door, DoorRequest, DoorServer, Handler } from "./door.ts";
 import { HttpProblem } from "./problem.ts";
+import { wireMember, wireValue } from "./values.ts";
 
 type Row = DynamicShape["row"];
 type Key = DynamicShape["key"];
@@ -275,25 +275,14 @@ function wireDelta(columns: readonly string[], delta: Delta<Row, Key>): object {
     reset,
     entered: rows(entered),
     changed: rows(changed),
-    left: left.map(wireValue),
-    ...(order === undefined ? {} : { order: order.map(wireValue) }),
+    left: left.map((key) => wireValue(key)),
+    ...(order === undefined ? {} : { order: order.map((key) => wireValue(key)) }),
   };
-}
-
-/** As in rows: integers beyond 2^53 are digits, bytes are hex. */
-function wireValue(value: ColumnValue): unknown {
-  if (typeof value === "bigint") return String(value);
-  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
 }
 
 function changeText({ kind, csn, time, position, writes }: Change): string {
   const text = JSON.stringify({ csn, time: Number.isNaN(time) ? null : time, writes }, wireMember);
   return `id: ${position}\nevent: ${kind}\ndata: ${text}\n\n`;
-}
-
-function wireMember(_name: string, value: unknown): unknown {
-  if (typeof value === "bigint") return String(value);
-  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
 }
 
 function eventText(type: string, data: unknown): string {

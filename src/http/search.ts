@@ -6,6 +6,7 @@ import { parameterOf, tableOf } from "./door.ts";
 import type { Door, DoorRequest, Handler, Query } from "./door.ts";
 import { HttpProblem } from "./problem.ts";
 import { rowResponse } from "./row-stream.ts";
+import { wireMember } from "./values.ts";
 
 export function search(door: Door): Handler {
   return async (request) => {
@@ -38,13 +39,8 @@ export function aggregate(door: Door): Handler {
     using view = door.db.begin({ readOnly: true });
     const table = view.table(parameterOf(request, "table"));
     const groups = isAggregate(query) ? table.aggregate(query) : table.aggregate(String(query));
-    return textResponse(JSON.stringify(groups, wideMember), "application/json");
+    return textResponse(JSON.stringify(groups, wireMember), "application/json");
   };
-}
-
-function wideMember(_name: string, value: unknown): unknown {
-  if (typeof value === "bigint") return String(value);
-  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
 }
 
 export function explain(door: Door): Handler {

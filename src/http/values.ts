@@ -11,6 +11,17 @@ export function rowText(columns: readonly ColumnDefinition[], row: JsonRow): str
   return createLineWriter(columns, "ndjson").line(row);
 }
 
+/** A value as in rows: integers beyond 2^53 are digits, bytes are hex. */
+export function wireValue(value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
+}
+
+/** `wireValue` for `JSON.stringify`. */
+export function wireMember(_name: string, value: unknown): unknown {
+  return wireValue(value);
+}
+
 /** The key in a path. **Throws** `HttpProblem` 400 for text that is no key of the table. */
 export function keyFromText(table: AnyTable, text: string): ColumnValue {
   return valueFromText(table, table.key, text);

@@ -237,7 +237,7 @@ class Campaign {
     try {
       renameSync(from, join(this.#disk.mountPoint, home));
     } catch {
-      // Nobody has made it yet.
+      // No process has made it yet.
       return;
     }
     this.#disk.syncNames();

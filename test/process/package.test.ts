@@ -250,7 +250,7 @@ describe("package: what is wrong with the engine is one coded line", () => {
     });
   }
 
-  test("a folder that nobody may write is no obstacle", async () => {
+  test("a folder without write permission is no obstacle", async () => {
     chmodSync(library(), 0o444);
     chmodSync(join(library(), ".."), 0o555);
     try {

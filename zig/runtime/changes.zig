@@ -137,7 +137,7 @@ pub fn arm(handle: *Handle, visible: f64, durable: f64) !void {
     if (seen != null) wake.arm(header);
     if (awaited) |csn| log_state.want(header, csn);
     if (handle.attached.maintenance) |maintenance| maintenance.hear();
-    // What became true before it was armed is told by nobody.
+    // What became true before it was armed is not told otherwise.
     const session = &handle.engine.context.session;
     const is_seen = if (seen) |csn| ring.firstUndecided(segment, session.floor) > csn else false;
     const is_durable = if (awaited) |csn| log_state.isDurable(header, csn) else false;

@@ -44,7 +44,7 @@ pub fn armDurable(handle: *Handle, first: f64, last: f64) !void {
     listeners.arm(listener, awaited);
     log_state.want(header, try csnOf(last));
     if (handle.attached.maintenance) |maintenance| maintenance.hear();
-    // What became true before it was armed nobody tells.
+    // A change before it was armed is not told otherwise.
     const failed = std.meta.isError(log_state.check(header));
     const over = failed or log_state.isDurable(header, awaited);
     handle.io.result.done = @intFromBool(over and listeners.take(listener));

@@ -123,7 +123,7 @@ pub const Listeners = struct {
         _ = listeners.tellOnce(segment);
     }
 
-    /// True when somebody is left that waits for a commit.
+    /// True when a session is left that waits for a commit.
     fn tellOnce(listeners: *Listeners, segment: *const Segment) bool {
         const header = segment.header;
         const failed = if (log_state.check(header)) false else |_| true;

@@ -122,7 +122,7 @@ pub const Syncer = struct {
             }
             syncer.enter(.idle);
         } else |_| {
-            // What is on the disk is unknown, so nobody commits any more.
+            // What is on the disk is unknown, so no session commits any more.
             log_state.poison(header, .sync);
             syncer.enter(.failed);
         }

@@ -2,13 +2,13 @@
 //!
 //! **Concurrency**: a sleeper reads all there is, arms the word, looks again, and only then sleeps
 //! on `durable_signal` (or, with the lease, on `writer_signal`). A committer decides its cell, then
-//! looks at the word; the one that takes it from 1 to 0 wakes everybody. All of it sequentially
+//! looks at the word; the one that takes it from 1 to 0 wakes all sleepers. All of it sequentially
 //! consistent: either the sleeper's second look sees the decided cell, or the committer sees the
-//! word armed. So while nobody listens a commit pays one load of a line that nobody writes, and
-//! while somebody does at most one wake for each time that it was armed.
+//! word armed. So while no session listens a commit pays one load of a line that is not written, and
+//! while one does at most one wake for each time that it was armed.
 //!
 //! **Who may die where**: a committer after deciding, or after taking the word and before waking:
-//! nobody is woken, and each maintenance thread looks by itself at its next turn, at most
+//! no thread is woken, and each maintenance thread looks by itself at its next turn, at most
 //! `watch_interval_ms` later. A sleeper with the word armed: the next commit wakes for nothing.
 const layout = @import("layout.zig");
 const log_state = @import("log_state.zig");

@@ -67,7 +67,7 @@ pub const Header = extern struct {
     writer_signal: Word(u32),
     /// 1 while the writer sleeps on `writer_signal`.
     writer_sleeping: Word(u32),
-    /// `log_state.Poison`: not 0 when nobody may commit any more.
+    /// `log_state.Poison`: not 0 when no session may commit any more.
     /// Release when it changes; pairs with the acquire of whoever looks.
     log_poisoned: Word(u32),
     /// `log_state.Stall`: why the log cannot be written for now; commits fail meanwhile.

@@ -5,7 +5,7 @@
 //! **Invariants**: a run that is not published (`layout.CatalogEntry.table`) has nothing outside
 //! itself, so freeing its pages undoes it.
 //!
-//! **Concurrency**: `build` works on pages that nobody else knows.
+//! **Concurrency**: `build` works on pages that no other session knows.
 //!
 //! **Who may die where**: the pages of a builder that dies are `claimed`; its repair frees them.
 const std = @import("std");

@@ -2,7 +2,7 @@
 //!
 //! Creating a table is a commit of its own. Its catalog entry stands to it as a version does to a
 //! row: the entry carries a mark (`layout.Mark`), which is FREE, names the commit in progress, or
-//! is the CSN. Whoever meets a pending mark resolves it as that of a version (P11), so the table is
+//! is the CSN. A session that meets a pending mark resolves it as that of a version (P11), so the table is
 //! there for all at the one instant at which the cell of the CSN is decided, or never.
 //!
 //! **Invariants**: a committed entry, its table and its schema never change. Of the committed
@@ -31,7 +31,7 @@
 //!
 //! | stopped after | the others find | undone or finished by |
 //! |---|---|---|
-//! | naming the entry | a free entry | nobody: nothing happened |
+//! | naming the entry | a free entry | no session: nothing happened |
 //! | the claim | a pending entry without a table: the name is not taken | repair: mark to FREE |
 //! | the build | the same; pages `claimed` and named by the entry | repair: pages freed |
 //! | taking the CSN | an empty cell: decided aborted (P17) | repair, as above |
@@ -117,7 +117,7 @@ pub fn verify(segment: *const Segment) segment_.Corrupt!void {
     for (0..limits.table_count_max) |id| {
         const table = try committed(segment, id) orelse continue;
         try view.load(segment, @intCast(id), table.ref);
-        // A CSN that nobody has taken yet.
+        // A CSN that is not taken yet.
         if (table.csn >= segment.header.tail.load(.seq_cst)) return error.SegmentCorrupt;
         found += 1;
     }
@@ -297,7 +297,7 @@ fn entryOf(segment: *const Segment, slot: *SessionSlot) ?*layout.CatalogEntry {
     return &segment.catalog[named - 1];
 }
 
-/// Puts a recovered table in its place. **Precondition**: nobody else knows the segment.
+/// Puts a recovered table in its place. **Precondition**: no other process knows the segment.
 pub fn restore(session: *Session, id: u32, schema_bytes: []const u8, csn: u64) Error!void {
     const segment = session.segment;
     if (id >= limits.table_count_max) return error.SchemaMismatch;

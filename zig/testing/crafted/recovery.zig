@@ -105,7 +105,7 @@ fn deleteOne(engine: anytype, id: u32) !void {
     if (!try engine.delete(id, key[0..size])) return error.RowNotFound;
 }
 
-test "crafted: what nobody has changed opens, and has its rows" {
+test "crafted: files without a change open, and have their rows" {
     var arena: std.heap.ArenaAllocator = .init(std.testing.allocator);
     defer arena.deinit();
     for (1..20) |history| {
