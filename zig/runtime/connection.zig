@@ -114,7 +114,8 @@ pub const Handle = struct {
         handle.noteCommit(if (last != before or !waits) last else 0);
     }
 
-    /// The newest commit that this session can have seen: a session that saw one has decided all below.
+    /// The newest commit that this session can have seen: a session that saw one has decided all
+    /// below.
     pub fn newestSeen(handle: *Handle) u64 {
         const session = &handle.engine.context.session;
         return ring.firstUndecided(session.segment, session.floor) -| 1;

@@ -157,7 +157,8 @@ pub const Maintenance = struct {
     /// Whether a writer is needed. A process that only reads takes no lease, since each writer
     /// makes a log file.
     fn hasWork(header: *layout.Header) bool {
-        // What the log has, is for recovery to find out: no session writes, syncs or begins an epoch.
+        // What the log has, is for recovery to find out: no session writes, syncs or begins an
+        // epoch.
         if (isOver(header)) return false;
         const drained = ring.drainedOf(header.drained.load(.seq_cst));
         const tail = header.tail.load(.seq_cst);

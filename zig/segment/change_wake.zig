@@ -4,8 +4,8 @@
 //! on `durable_signal` (or, with the lease, on `writer_signal`). A committer decides its cell, then
 //! looks at the word; the one that takes it from 1 to 0 wakes all sleepers. All of it sequentially
 //! consistent: either the sleeper's second look sees the decided cell, or the committer sees the
-//! word armed. So while no session listens a commit pays one load of a line that is not written, and
-//! while one does at most one wake for each time that it was armed.
+//! word armed. So while no session listens a commit pays one load of a line that is not written,
+//! and while one does at most one wake for each time that it was armed.
 //!
 //! **Who may die where**: a committer after deciding, or after taking the word and before waking:
 //! no thread is woken, and each maintenance thread looks by itself at its next turn, at most

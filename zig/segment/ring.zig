@@ -84,8 +84,8 @@ pub fn isUsedUp(tail: u64) bool {
     return tail >= limits.csn_end;
 }
 
-/// Has everything below `csn` decided, in a segment that no other process knows: without that, the empty
-/// cells of a new one are of a lap that seems to be over when CSNs begin high.
+/// Has everything below `csn` decided, in a segment that no other process knows: without that, the
+/// empty cells of a new one are of a lap that seems to be over when CSNs begin high.
 pub fn startAt(segment: *const Segment, csn: u64) void {
     for (0..segment.cell_count) |back| {
         if (back >= csn) return;

@@ -2,8 +2,8 @@
 //!
 //! Creating a table is a commit of its own. Its catalog entry stands to it as a version does to a
 //! row: the entry carries a mark (`layout.Mark`), which is FREE, names the commit in progress, or
-//! is the CSN. A session that meets a pending mark resolves it as that of a version (P11), so the table is
-//! there for all at the one instant at which the cell of the CSN is decided, or never.
+//! is the CSN. A session that meets a pending mark resolves it as that of a version (P11), so the
+//! table is there for all at the one instant at which the cell of the CSN is decided, or never.
 //!
 //! **Invariants**: a committed entry, its table and its schema never change. Of the committed
 //! tables no two have one name. A commit that writes into a table has taken its CSN after the
